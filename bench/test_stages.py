@@ -1,0 +1,41 @@
+"""Where does the time go before and after the network: the article's way beside ours?"""
+
+import cv2
+import pytest
+
+from midas_bench.depth.backends.torch_eager import use_threads
+from midas_bench.depth.pipeline import stations
+
+both_recipes = pytest.mark.parametrize("recipe", ["article", "fast"])
+
+
+@pytest.fixture
+def stage(cell, run, recipe):
+    """Give a recipe's stations, with the run's thread count set in OpenCV and torch."""
+    cv2.setNumThreads(run.config.threads)
+    use_threads(run.config.threads)
+    cell.describe(kind="stage", recipe=recipe, threads=run.config.threads)
+    return stations(recipe)
+
+
+@both_recipes
+def test_decode(cell, stage, batch):
+    """Time encoded bytes -> RGB."""
+    cell.describe(stage="decode")
+    cell.time("decode one photo", stage.decode, batch.data[0])
+
+
+@both_recipes
+def test_preprocess(cell, stage, batch):
+    """Time RGB -> the network's input."""
+    cell.describe(stage="preprocess")
+    cell.time("preprocess one photo", stage.preprocess, [stage.decode(batch.data[0])])
+
+
+@both_recipes
+def test_heatmap(cell, stage, run, batch):
+    """Time depth -> heat map in the photo's size."""
+    cell.describe(stage="heatmap")
+    photo = batch.photos[0]
+    depth = run.references["fast"].depth([photo])[0]
+    cell.time("heat map of one photo", stage.heatmap, depth, photo.width, photo.height)

@@ -1,0 +1,60 @@
+"""The article's own recipe, station by station: the reference that every claim and speed-up is measured against.
+
+Pillow decodes, torchvision resizes and normalises, OpenCV colours. It imports torch, so it has a module of its own.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from midas_bench.depth.heatmap import grey
+from midas_bench.depth.photo import FORMATS, inspect
+from midas_bench.depth.preprocess import INPUT_SIZE, MEAN, STD
+from midas_bench.depth.vision import transforms
+from midas_bench.errors import UserError
+
+_TRANSFORM = transforms.Compose(
+    [
+        transforms.Resize((INPUT_SIZE, INPUT_SIZE)),
+        transforms.ToTensor(),
+        transforms.Normalize(MEAN.tolist(), STD.tolist()),
+    ]
+)
+
+
+def decode(data: bytes, name: str = "photo") -> Image.Image:
+    """Decode with Pillow to an upright RGB image.
+
+    Raises:
+        UserError: as `photo.decode`.
+    """
+    inspect(data, name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # inspect has a limit of its own
+            image = ImageOps.exif_transpose(Image.open(io.BytesIO(data), formats=FORMATS))
+            if image.mode.startswith("I"):  # Pillow would clip 16 bits to 255, not scale them
+                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            return image.convert("RGB")
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UserError(name, "is damaged and cannot be decoded", "replace or remove it") from error
+
+
+def preprocess(photos: Sequence[Image.Image]) -> NDArray[np.float32]:
+    """Resize, scale and normalise RGB images of any size to float32 (N, 3, 256, 256)."""
+    batch: NDArray[np.float32] = torch.stack([_TRANSFORM(photo) for photo in photos]).numpy()
+    return batch
+
+
+def heatmap(depth: NDArray[np.float32], width: int, height: int) -> NDArray[np.uint8]:
+    """Do as `heatmap.heatmap` does, but through OpenCV's BGR colours and a copy that swaps them."""
+    coloured = cv2.applyColorMap(grey(depth, width, height), cv2.COLORMAP_INFERNO)
+    return np.asarray(cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB), np.uint8)

@@ -1,0 +1,39 @@
+"""ONNX Runtime on its CPU provider. Never imports torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from midas_bench.depth.artifacts import artifact
+from midas_bench.depth.backends.registry import Build, checked
+
+
+class OnnxRuntimeBackend:
+    """Run one ONNX graph with input `batch` and output `depth`."""
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session: onnxruntime.InferenceSession | None = session
+
+    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map float32 (N, 3, 256, 256) to new float32 (N, 256, 256)."""
+        if self._session is None:
+            raise ValueError("the backend is closed")
+        depth: NDArray[np.float32] = self._session.run(["depth"], {"batch": checked(batch)})[0]
+        return depth
+
+    def close(self) -> None:
+        """Drop the session; its threads, which spin for a while after a call, end with it."""
+        self._session = None
+
+
+def load(build: Build) -> OnnxRuntimeBackend:
+    """Open a session on the exported graph, made first if the cache lacks it."""
+    made = artifact("onnx", build.weights, build.cache_dir)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = build.threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(made.path), options, providers=["CPUExecutionProvider"])
+    return OnnxRuntimeBackend(session)

@@ -1,0 +1,113 @@
+"""What a pipeline is opened with, and the one place that resolves it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path
+
+from midas_bench.cpu import allowed_cores, default_threads
+from midas_bench.depth import weights as weights_module
+from midas_bench.depth.backends import registry
+from midas_bench.depth.weights import Release, Weights
+from midas_bench.errors import UserError
+from midas_bench.files import CACHE_VARIABLE
+
+RECIPES = ("fast", "article")
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """Everything that decides what a pipeline computes and how.
+
+    Attributes:
+        backend: a name of the registry.
+        threads: for the runtime and for OpenCV; None takes the physical cores this process may use.
+        weights: auto, official, seeded, a path, or weights that are resolved already.
+        recipe: `fast`, ours, or `article`, the reference.
+        calibration: photos (paths) that a calibrated backend was fitted on.
+        cache_dir: for weights and artifacts; None takes the environment's or the user's.
+    """
+
+    backend: str = "onnx"
+    threads: int | None = None
+    weights: str | Weights = "auto"
+    recipe: str = "fast"
+    calibration: tuple[str, ...] = ()
+    cache_dir: str | None = None
+
+    def to_json(self) -> str:
+        """Return JSON that `from_json` reads: how a resolved configuration reaches a child process."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> PipelineConfig:
+        """Read what `to_json` wrote.
+
+        Raises:
+            TypeError: a field is unknown.
+        """
+        values: dict[str, Any] = json.loads(text)
+        if isinstance(values.get("weights"), dict):
+            values["weights"] = Weights(**values["weights"])
+        values["calibration"] = tuple(values.get("calibration", ()))
+        return cls(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved(PipelineConfig):
+    """A configuration with nothing left to find out."""
+
+    threads: int
+    weights: Weights
+    cache_dir: str
+
+
+def cache_folder(environment: Mapping[str, str]) -> Path:
+    """Return the folder for weights and artifacts: `MIDAS_BENCH_CACHE`, else the user's cache."""
+    named = environment.get(CACHE_VARIABLE)
+    return Path(named).expanduser() if named else user_cache_path("midas-bench")
+
+
+def check_threads(threads: int) -> int:
+    """Return the number if this process may use that many cores.
+
+    Raises:
+        UserError: it is below 1 or above the allowed cores.
+    """
+    allowed = allowed_cores()
+    if not 1 <= threads <= allowed:
+        raise UserError(
+            f"--threads {threads}", f"this process may use 1 to {allowed} cores", "choose a number among them"
+        )
+    return threads
+
+
+def resolve(config: PipelineConfig, environment: Mapping[str, str] | None = None) -> Resolved:
+    """Find weights, threads and cache once; a resolved configuration resolves to itself.
+
+    Raises:
+        UserError: a value is unknown or cannot be had.
+    """
+    environment = os.environ if environment is None else environment
+    registry.find(config.backend)
+    if config.recipe not in RECIPES:
+        raise UserError(f"recipe {config.recipe!r}", "is unknown", f"choose from {', '.join(RECIPES)}")
+    threads = default_threads() if config.threads is None else check_threads(config.threads)
+    cache_dir = Path(config.cache_dir).expanduser() if config.cache_dir else cache_folder(environment)
+    weights = config.weights
+    if isinstance(weights, str):
+        weights = weights_module.resolve(weights, cache_dir, Release.from_environment(environment))
+    return Resolved(
+        backend=config.backend,
+        recipe=config.recipe,
+        calibration=config.calibration,
+        threads=threads,
+        weights=weights,
+        cache_dir=str(cache_dir),
+    )

@@ -1,0 +1,66 @@
+"""The network as a file that a runtime loads: TorchScript or ONNX.
+
+Run as a process of its own (`python -m midas_bench.depth.graph`), so that a process that only runs ONNX Runtime never
+imports torch, and the memory that tracing takes is given back. `artifacts.py` is its only caller.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+
+import torch
+
+from midas_bench.depth.network import MidasSmall, load_network
+from midas_bench.depth.preprocess import INPUT_SIZE
+from midas_bench.depth.weights import Weights
+from midas_bench.processes import Reply, answer
+
+EXPORT_OPTIONS = {
+    "jit": {"trace_batch": 1},
+    # a dimension of 1 would be taken for a constant
+    "onnx": {"example_batch": 2, "dynamic_batch": True},
+}
+"""Part of an artifact's key: change them and the artifact is built anew."""
+
+
+def trace(network: MidasSmall, path: Path) -> None:
+    """Trace with `torch.jit.trace` and save."""
+    example = torch.zeros(EXPORT_OPTIONS["jit"]["trace_batch"], 3, INPUT_SIZE, INPUT_SIZE)
+    with warnings.catch_warnings(), torch.inference_mode():
+        # TorchScript is deprecated and still what the article's claim is about
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.jit")
+        warnings.filterwarnings("ignore", message=r".*torch\.jit\.\w+. is (deprecated|not supported)")
+        traced = torch.jit.trace(network, example)  # type: ignore[no-untyped-call]
+        torch.jit.save(traced, str(path))
+
+
+def export_onnx(network: MidasSmall, path: Path) -> None:
+    """Export to one ONNX file, input `batch` (N, 3, 256, 256), output `depth` (N, 256, 256), N free."""
+    example = torch.zeros(EXPORT_OPTIONS["onnx"]["example_batch"], 3, INPUT_SIZE, INPUT_SIZE)
+    torch.onnx.export(
+        network,
+        (example,),
+        str(path),
+        dynamo=True,
+        external_data=False,
+        input_names=["batch"],
+        output_names=["depth"],
+        dynamic_shapes={"batch": {0: torch.export.Dim("n")}},
+        verbose=False,
+    )
+
+
+BUILDERS = {"jit": trace, "onnx": export_onnx}
+
+
+def build(request: Reply) -> Reply:
+    """Build one artifact: `kind`, resolved `weights`, and the `path` to write."""
+    network = load_network(Weights(**request["weights"]))
+    BUILDERS[request["kind"]](network, Path(request["path"]))
+    return {}
+
+
+if __name__ == "__main__":
+    sys.exit(answer(build))

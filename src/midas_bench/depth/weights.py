@@ -1,0 +1,209 @@
+"""Find and check the network's weights, without importing torch.
+
+`auto` takes the official checkpoint, from the cache or from its release, and otherwise seeded weights, which are fit
+for timing and for nothing else. Loading what was found is `network.load_network`'s work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from http.client import HTTPException, HTTPResponse
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal, cast
+
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from midas_bench.errors import UserError
+from midas_bench.files import sha256_of, written_atomically
+
+SEED = 20230617
+"""Any fixed number: it names the seeded weights."""
+
+OFFICIAL_URL = "https://github.com/isl-org/MiDaS/releases/download/v2_1/model-small-70d6b9c8.pt"
+OFFICIAL_SHA256 = "70d6b9c8"
+"""The first digits: the release names its file by them, as torch.hub's convention has it."""
+
+URL_VARIABLE = "MIDAS_BENCH_WEIGHTS_URL"
+SHA256_VARIABLE = "MIDAS_BENCH_WEIGHTS_SHA256"
+
+CONNECT_TIMEOUT_S = 3.0
+READ_TIMEOUT_S = 15.0
+CHUNK_BYTES = 1 << 18
+
+TIMING_ONLY = "weights: seeded (random): timing only, the depth maps mean nothing"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Resolved weights, as children receive them.
+
+    Attributes:
+        source: where they come from; `seeded` weights are random.
+        sha256: of the file's bytes, or for seeded weights of what identifies them; 64 hexadecimal digits.
+        path: the checkpoint, or None for seeded weights.
+    """
+
+    source: Literal["official", "seeded", "file"]
+    sha256: str
+    path: str | None = None
+
+    def to_json(self) -> dict[str, str | None]:
+        """Return a JSON object that `Weights(**object)` reads."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Release:
+    """Where the official checkpoint is to be had, and the digits its SHA-256 begins with."""
+
+    url: str = OFFICIAL_URL
+    sha256: str = OFFICIAL_SHA256
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Release:
+        """Let a mirror override address and hash.
+
+        Raises:
+            UserError: the hash is not 8 to 64 hexadecimal digits.
+        """
+        sha256 = environment.get(SHA256_VARIABLE, cls.sha256).strip().lower()
+        if not 8 <= len(sha256) <= 64 or set(sha256) - set("0123456789abcdef"):
+            raise UserError(f"{SHA256_VARIABLE}={sha256}", "is not 8 to 64 hexadecimal digits", "correct or unset it")
+        return cls(environment.get(URL_VARIABLE, cls.url), sha256)
+
+    def cached(self, cache_dir: Path) -> Path:
+        """Name the checkpoint's file in the cache."""
+        return cache_dir / "weights" / f"midas_v21_small-{self.sha256[:8]}.pt"
+
+
+class UnreachableError(Exception):
+    """Nothing answered at the release's address."""
+
+
+def seeded() -> Weights:
+    """Identify the seeded weights by seed and by the versions that draw them."""
+    identity = f"seed {SEED}, torch {version('torch').split('+')[0]}, timm {version('timm')}"
+    return Weights("seeded", hashlib.sha256(identity.encode()).hexdigest())
+
+
+def resolve(name: str, cache_dir: Path, release: Release | None = None) -> Weights:
+    """Find the weights called `auto`, `official`, `seeded` or a path.
+
+    Call it once a run and hand the result on: `auto` may ask the network, for at most `CONNECT_TIMEOUT_S` seconds if
+    nothing answers.
+
+    Raises:
+        UserError: the file does not exist, has the wrong hash, or (`official`) cannot be had.
+    """
+    release = release or Release()
+    if name == "seeded":
+        return seeded()
+    if name in ("auto", "official"):
+        try:
+            return official(cache_dir, release)
+        except UnreachableError as error:
+            if name == "auto":
+                return seeded()
+            raise UserError(
+                release.url,
+                f"the official weights cannot be fetched ({error})",
+                f"check the network, set {URL_VARIABLE} to a mirror, or use --weights seeded for timing only",
+            ) from error
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise UserError(name, "no such weights file", "give auto, official, seeded or the path of a checkpoint")
+    try:
+        sha256 = sha256_of(path)
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
+    return Weights("official" if sha256.startswith(OFFICIAL_SHA256) else "file", sha256, str(path.resolve()))
+
+
+def official(cache_dir: Path, release: Release) -> Weights:
+    """Return the official checkpoint, downloaded into the cache if it is not there.
+
+    Raises:
+        UserError: what was cached or fetched has another hash; a cached file is set aside first.
+        UnreachableError: the release cannot be reached.
+    """
+    path = release.cached(cache_dir)
+    if path.is_file():
+        sha256 = sha256_of(path)
+        if sha256.startswith(release.sha256):
+            return Weights("official", sha256, str(path))
+        aside = path.with_suffix(".damaged")
+        path.replace(aside)
+        raise UserError(
+            path,
+            f"has SHA-256 {sha256[:8]}... where {release.sha256[:8]}... is expected, and was moved to {aside.name}",
+            "run again to download it afresh, or put the right file there",
+        )
+    response = _connect(release.url)
+    with response, written_atomically(path) as temporary:
+        sha256 = _download(response, temporary, release)
+    return Weights("official", sha256, str(path))
+
+
+def _connect(url: str) -> HTTPResponse:
+    """Send the request, and give up after `CONNECT_TIMEOUT_S`, a name server that never answers included."""
+    outcome: list[HTTPResponse | Exception] = []
+
+    def connect() -> None:
+        try:
+            outcome.append(cast(HTTPResponse, urllib.request.urlopen(url, timeout=READ_TIMEOUT_S)))
+        except Exception as error:  # handed to the waiting thread below
+            outcome.append(error)
+
+    # urlopen's time-out does not cover looking up the name, so a thread is left behind instead of waited for
+    thread = threading.Thread(target=connect, daemon=True, name="midas-bench-connect")
+    thread.start()
+    thread.join(CONNECT_TIMEOUT_S)
+    if not outcome:
+        raise UnreachableError(f"no answer in {CONNECT_TIMEOUT_S:.0f} s")
+    result = outcome[0]
+    if isinstance(result, HTTPResponse):
+        return result
+    if isinstance(result, urllib.error.HTTPError):
+        raise UnreachableError(f"the server answered {result.code} {result.reason}") from result
+    if isinstance(result, urllib.error.URLError):
+        raise UnreachableError(str(result.reason)) from result
+    if isinstance(result, (OSError, HTTPException)):
+        raise UnreachableError(str(result)) from result
+    if isinstance(result, ValueError):
+        raise UserError(url, "is not an address that can be fetched", f"correct {URL_VARIABLE}") from result
+    raise result
+
+
+def _download(response: HTTPResponse, path: Path, release: Release) -> str:
+    """Write the body to `path`, check length and hash, and return the SHA-256."""
+    expected_bytes = int(response.headers.get("Content-Length") or 0)
+    digest = hashlib.sha256()
+    received_bytes = 0
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, transient=True) as progress, path.open("wb") as file:
+        task = progress.add_task("MiDaS_small weights", total=expected_bytes or None)
+        try:
+            while chunk := response.read(CHUNK_BYTES):
+                digest.update(chunk)
+                file.write(chunk)
+                received_bytes += len(chunk)
+                progress.update(task, completed=received_bytes)
+        except (TimeoutError, HTTPException, ConnectionError) as error:
+            raise UserError(
+                release.url, f"the download stopped after {received_bytes} bytes ({error})", "try again"
+            ) from error
+    if received_bytes < expected_bytes:
+        raise UserError(release.url, f"sent {received_bytes} of {expected_bytes} bytes", "try again; nothing was kept")
+    if not digest.hexdigest().startswith(release.sha256):
+        raise UserError(
+            release.url,
+            f"sent a file with SHA-256 {digest.hexdigest()[:8]}... where {release.sha256[:8]}... is expected",
+            f"nothing was kept; for a mirror with another file set {SHA256_VARIABLE}",
+        )
+    return digest.hexdigest()

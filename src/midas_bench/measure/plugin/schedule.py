@@ -1,0 +1,126 @@
+"""How long the run will take, said at its start and beside each finished cell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from midas_bench.measure.plugin.cell import WARM_UP_CALLS
+from midas_bench.measure.plugin.settings import is_cell
+
+NETWORK_FLOP = 9.19e9
+"""One 256x256 image; torch's FLOP counter gives it, and a test holds the network to it."""
+
+EFFICIENCY = {"eager": 0.4, "jit": 0.45, "onnx": 0.75}
+"""Of a matrix product's rate, roughly: good enough for telling a coffee from a lunch break."""
+
+PIPELINE_S_PER_PHOTO = 0.01
+OPEN_S = 1.5
+PRIOR_S = 30.0
+EXTRA_CALLS = WARM_UP_CALLS + 3  # a check before, a calibration and pytest-benchmark's last, untimed call
+
+
+class Schedule:
+    """Expected seconds by cell, corrected by what the finished ones took."""
+
+    def __init__(self, expected_s: dict[str, float]) -> None:
+        self._expected_s = expected_s
+        self._left = dict(expected_s)
+        self._start_s = time.monotonic()
+
+    @property
+    def total_s(self) -> float:
+        """Seconds that all cells are expected to take."""
+        return sum(self._expected_s.values())
+
+    def finish(self, nodeid: str) -> None:
+        """Take a cell off the list."""
+        self._left.pop(nodeid, None)
+
+    def left_s(self, now_s: float | None = None) -> float:
+        """Return the expected seconds left, scaled by how the finished cells did against expectation.
+
+        The first cells say little about the rest, so the expectation keeps the weight of `PRIOR_S` seconds of them.
+        """
+        left_s = sum(self._left.values())
+        elapsed_s = (time.monotonic() if now_s is None else now_s) - self._start_s
+        return left_s * (elapsed_s + PRIOR_S) / (self.total_s - left_s + PRIOR_S)
+
+
+def expected_s(params: dict[str, Any], rounds: int, max_time_s: float, flop_per_s: float, network: bool) -> float:
+    """Estimate one cell: its rounds, and the calls around them."""
+    size = params.get("batch_size", 1)
+    call_s = 0.002
+    if network:
+        rate = flop_per_s * EFFICIENCY.get(params.get("backend", "eager"), min(EFFICIENCY.values()))
+        call_s = size * (NETWORK_FLOP / rate + PIPELINE_S_PER_PHOTO)
+    return max(rounds * call_s, max_time_s) + EXTRA_CALLS * call_s
+
+
+def flop_per_s(size: int = 768, repeats: int = 5) -> float:
+    """Return the rate of a float32 matrix product here, over all threads that NumPy takes: the best of a few."""
+    matrix = np.ones((size, size), np.float32)
+    best_s = float("inf")
+    for _ in range(repeats):
+        start_s = time.perf_counter()
+        matrix @ matrix
+        best_s = min(best_s, time.perf_counter() - start_s)
+    return 2 * size**3 / best_s
+
+
+def duration(seconds: float) -> str:
+    """Format seconds as people say them."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+SCHEDULE = pytest.StashKey[Schedule]()
+
+
+@pytest.hookimpl(trylast=True)  # after the run's weights and references are there
+def pytest_collection_finish(session: pytest.Session) -> None:
+    config = session.config
+    cells = [item for item in session.items if is_cell(item)]
+    if config.option.collectonly or config.option.benchmark_disable or config.option.benchmark_skip or not cells:
+        return
+    schedule = Schedule(_expectations(config, cells))
+    config.stash[SCHEDULE] = schedule
+    if config.option.verbose == 0:
+        config.option.verbose = 1  # a line a cell: the run takes minutes, and dots would say little
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reporter.write_line(f"{len(cells)} cells, about {duration(schedule.total_s)}")
+
+
+def _expectations(config: pytest.Config, cells: Sequence[pytest.Item]) -> dict[str, float]:
+    rate = flop_per_s()
+    found = {}
+    opened = set()
+    for item in cells:
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        names: Sequence[str] = getattr(item, "fixturenames", ())
+        network = "opened" in names or "article" in names
+        seconds = expected_s(
+            params, config.option.benchmark_min_rounds, float(config.option.benchmark_max_time), rate, network
+        )
+        key = (item.path, params.get("backend"))
+        if network and key not in opened:
+            opened.add(key)
+            seconds += OPEN_S
+        found[item.nodeid] = seconds
+    return found
+
+
+def pytest_report_teststatus(
+    report: pytest.TestReport | pytest.CollectReport, config: pytest.Config
+) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    schedule = config.stash.get(SCHEDULE, None)
+    if schedule is None or report.when != "call" or report.outcome != "passed":
+        return None
+    schedule.finish(report.nodeid)
+    left_s = schedule.left_s()
+    return "passed", ".", (f"timed, {duration(left_s)} left" if left_s else "timed", {"green": True})

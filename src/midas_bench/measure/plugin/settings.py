@@ -1,0 +1,162 @@
+"""The command line, read once; and what a run needs, found out once, when the first cell asks for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+from midas_bench import scenes
+from midas_bench.depth.backends import registry
+from midas_bench.depth.config import RECIPES, PipelineConfig, Resolved, check_threads, resolve
+from midas_bench.depth.weights import TIMING_ONLY, Weights
+from midas_bench.errors import UserError
+from midas_bench.measure.reference import Reference
+from midas_bench.options import add_to_pytest, split
+from midas_bench.scenes import BATCH_SIZES, Photo
+
+DEFAULT_BACKENDS = ("eager", "jit", "onnx")
+QUICK_BATCH_SIZES = (1, 4)
+QUICK_ROUNDS = {"benchmark_min_rounds": 3, "benchmark_max_time": 0.3}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The flags of one run, checked.
+
+    Attributes:
+        backends: names of the registry.
+        threads: as asked for, or None for the default.
+        weights: auto, official, seeded or a path.
+        photos: folder of the user's own photos, or None for those of the project.
+        quick: whether few cells and rounds will do.
+        rootdir: the project's folder.
+    """
+
+    backends: tuple[str, ...]
+    threads: int | None
+    weights: str
+    photos: Path | None
+    quick: bool
+    rootdir: Path
+
+
+class Run:
+    """What the cells of one run share."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def scenes(self) -> dict[str, Sequence[Photo]]:
+        """Photos by scene; `--quick` keeps the first scene.
+
+        Raises:
+            UserError: the manifest, the folder or a photo is not usable.
+        """
+        own = self.settings.photos
+        manifest = self.settings.rootdir / "fixtures/images/manifest.toml"
+        found = scenes.from_folder(own) if own else scenes.from_manifest(manifest)
+        kept = list(found)[:1] if self.settings.quick else list(found)
+        return {scene: found[scene] for scene in kept}
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """1 to 4, or the ends of that range with `--quick`."""
+        return QUICK_BATCH_SIZES if self.settings.quick else BATCH_SIZES
+
+    @cached_property
+    def config(self) -> Resolved:
+        """Threads, weights and cache, resolved; `auto` may ask the network here, and nowhere else.
+
+        Raises:
+            UserError: the weights or the number of threads is not usable.
+        """
+        settings = self.settings
+        return resolve(PipelineConfig(settings.backends[0], settings.threads, settings.weights), os.environ)
+
+    @property
+    def weights(self) -> Weights:
+        """The weights of every backend of the run."""
+        return self.config.weights
+
+    @cached_property
+    def references(self) -> dict[str, Reference]:
+        """Eager's depth by recipe, to check outputs against."""
+        return {recipe: Reference(replace(self.config, recipe=recipe)) for recipe in RECIPES}
+
+
+SETTINGS = pytest.StashKey[Settings]()
+RUN = pytest.StashKey[Run]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add_to_pytest(parser)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-benchmark reads its own options
+def pytest_configure(config: pytest.Config) -> None:
+    try:
+        settings = _read(config)
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
+    config.stash[SETTINGS] = settings
+    config.stash[RUN] = Run(settings)
+    if settings.quick:
+        given = " ".join(map(str, config.invocation_params.args))
+        for name, value in QUICK_ROUNDS.items():
+            if "--" + name.replace("_", "-") not in given:
+                setattr(config.option, name, value)
+
+
+def _read(config: pytest.Config) -> Settings:
+    threads = config.getoption("threads")
+    photos = config.getoption("photos")
+    return Settings(
+        backends=registry.select(split(config.getoption("backend"))) or DEFAULT_BACKENDS,
+        threads=None if threads is None else check_threads(threads),
+        weights=config.getoption("weights"),
+        photos=Path(photos).expanduser() if photos else None,
+        quick=config.getoption("quick"),
+        rootdir=config.rootpath,
+    )
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Find weights, graphs and references before the first cell, and say what the run works with."""
+    config = session.config
+    cells = [item for item in session.items if is_cell(item)]
+    if config.option.collectonly or not cells:
+        return
+    run = config.stash[RUN]
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    say = reporter.write_line if reporter is not None else lambda _: None
+    try:
+        source = run.weights.source
+        say(TIMING_ONLY if source == "seeded" else f"weights: {source} ({run.weights.sha256[:8]})")
+        backends = {item.callspec.params.get("backend") for item in cells if hasattr(item, "callspec")}
+        for backend in sorted(backends - {None}):
+            if not registry.is_prepared(backend, run.weights, Path(run.config.cache_dir)):
+                say(f"making the graph for {backend}: once, up to half a minute")
+                registry.prepare(backend, run.weights, Path(run.config.cache_dir))
+        photos = [photo for scene in run.scenes.values() for photo in scene]
+        for recipe, reference in run.references.items():
+            if recipe == "fast" or any("article" in getattr(item, "fixturenames", ()) for item in cells):
+                reference.prepare(photos)
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def is_cell(item: pytest.Item) -> bool:
+    """Tell a cell of a benchmark from a test."""
+    return "cell" in getattr(item, "fixturenames", ())
+
+
+@pytest.fixture(scope="session")
+def run(pytestconfig: pytest.Config) -> Run:
+    """Give what the cells of this run share."""
+    return pytestconfig.stash[RUN]

@@ -1,0 +1,76 @@
+"""The eager depth that every backend's output is checked against."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midas_bench.depth.artifacts import library_versions, source_digest
+from midas_bench.depth.config import Resolved
+from midas_bench.files import written_atomically
+from midas_bench.processes import ask
+from midas_bench.scenes import Photo
+
+SOURCES = ("photo.py", "preprocess.py", "article.py", "network.py", "pipeline.py", "backends/torch_eager.py")
+LIBRARIES = ("torch", "timm", "torchvision", "opencv-python-headless", "pillow", "numpy")
+TIMEOUT_S = 600.0
+
+
+class Reference:
+    """Eager depth by photo, computed in a child process and cached by everything that decides it."""
+
+    def __init__(self, config: Resolved) -> None:
+        self._config = replace(config, backend="eager")
+
+    def depth(self, photos: Sequence[Photo]) -> NDArray[np.float32]:
+        """Return float32 (N, 256, 256).
+
+        Raises:
+            UserError: the weights or a photo is not usable, or the cache cannot be written.
+            ProcessDiedError: the child crashed.
+        """
+        self.prepare(photos)
+        return np.stack([np.load(self._path(photo)) for photo in photos])
+
+    def prepare(self, photos: Sequence[Photo]) -> None:
+        """Compute what the cache lacks, all in one child."""
+        lacking = [photo for photo in dict.fromkeys(photos) if not self._path(photo).is_file()]
+        if not lacking:
+            return
+        with tempfile.TemporaryDirectory(prefix="midas-bench-") as folder:
+            paths = [(Path(folder) / f"{n}.photo", Path(folder) / f"{n}.npy") for n in range(len(lacking))]
+            for photo, (encoded, _) in zip(lacking, paths, strict=True):
+                encoded.write_bytes(photo.data)
+            request = {
+                "task": "reference",
+                "config": self._config.to_json(),
+                "photos": [str(encoded) for encoded, _ in paths],
+                "outputs": [str(depth) for _, depth in paths],
+            }
+            ask("midas_bench.measure.child", request, TIMEOUT_S)
+            for photo, (_, depth) in zip(lacking, paths, strict=True):
+                with written_atomically(self._path(photo)) as temporary:
+                    temporary.write_bytes(depth.read_bytes())
+
+    def _path(self, photo: Photo) -> Path:
+        decides = {
+            "photo": photo.sha256,
+            "weights": self._config.weights.sha256,
+            "recipe": self._config.recipe,
+            "sources": source_digest(*SOURCES),
+            "libraries": library_versions(LIBRARIES),
+        }
+        key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
+        return Path(self._config.cache_dir) / "reference" / f"{key}.npy"
+
+
+def max_relative_error(depth: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
+    """Return max|depth - reference| / (max reference - min reference), over a whole batch of equal shape."""
+    return float(np.abs(depth - reference).max() / max(float(np.ptp(reference)), np.finfo(np.float32).tiny))

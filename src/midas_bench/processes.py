@@ -1,0 +1,108 @@
+"""Ask a fresh Python process one question: JSON in on stdin, JSON out.
+
+A process of its own gives back its memory, imports only what its work needs, and may die without taking the caller
+along. The callee is a module with `sys.exit(answer(handle))` at its end.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from midas_bench.errors import UserError
+
+EXIT_USER_ERROR = 2
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+Reply = dict[str, Any]
+
+
+class ProcessDiedError(Exception):
+    """A child ended without an answer; the message holds how, and its last words."""
+
+
+def ask(
+    module: str, request: Mapping[str, Any], timeout_s: float, environment: Mapping[str, str] | None = None
+) -> Reply:
+    """Run `python -m module` on this request and return what it replies.
+
+    Args:
+        module: dotted name; its main calls `answer`.
+        request: JSON types only.
+        timeout_s: after so many seconds the child is killed.
+        environment: variables to set beside the inherited ones.
+
+    Raises:
+        UserError: the child raised one.
+        ProcessDiedError: it was killed, timed out or crashed.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-m", module],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, **(environment or {}), "PYTHONIOENCODING": "utf-8"},
+    ) as child:
+        try:
+            stdout, stderr = child.communicate(json.dumps(request), timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            raise ProcessDiedError(f"no answer within {timeout_s:.0f} s") from None
+        except BaseException:  # Ctrl-C included: no child outlives its question
+            child.kill()
+            raise
+    if child.returncode == 0:
+        reply: Reply = json.loads(stdout)
+        return reply
+    if child.returncode == EXIT_USER_ERROR and stdout:
+        raise UserError(*json.loads(stdout))
+    raise ProcessDiedError(f"{_how_it_ended(child.returncode)}: {_last_words(stderr)}")
+
+
+def answer(handle: Callable[[Reply], Reply]) -> int:
+    """Answer the request on stdin through `handle`, and return the exit code. For the child's main."""
+    _die_with_parent()
+    # What libraries print belongs to stderr: stdout carries the reply and nothing else.
+    reply_to = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    with reply_to:
+        try:
+            reply = handle(json.load(sys.stdin))
+        except UserError as error:
+            json.dump([error.thing, error.reason, error.next_step], reply_to)
+            return EXIT_USER_ERROR
+        except Exception:
+            traceback.print_exc()
+            return 1
+        json.dump(reply, reply_to)
+    return 0
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to kill this process when its parent dies, even by SIGKILL; elsewhere do nothing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _how_it_ended(returncode: int) -> str:
+    if returncode >= 0:
+        return f"exit code {returncode}"
+    try:
+        name = signal.Signals(-returncode).name
+    except ValueError:
+        name = f"signal {-returncode}"
+    return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+
+
+def _last_words(stderr: str) -> str:
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"

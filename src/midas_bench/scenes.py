@@ -1,0 +1,151 @@
+"""manifest.toml, or a folder of the user's own -> photos by scene."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from midas_bench.depth.photo import inspect
+from midas_bench.errors import UserError
+
+BATCH_SIZES = (1, 2, 3, 4)
+SCENES = ("street", "indoor", "pet", "portrait")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+REQUIRED_KEYS = {"scene", "file", "source", "author", "licence", "width", "height", "sha256"}
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One encoded image file of a scene, read and checked.
+
+    Attributes:
+        scene: one of `SCENES`.
+        file: its name, as reports show it.
+        data: the encoded bytes.
+        width: of the upright photo, in pixels.
+        height: of the upright photo, in pixels.
+        sha256: of `data`.
+    """
+
+    scene: str
+    file: str
+    data: bytes
+    width: int
+    height: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The photos of one call.
+
+    Attributes:
+        photos: as many as the batch size.
+        repeated: whether some stand in it more than once, because the scene has too few.
+    """
+
+    photos: tuple[Photo, ...]
+    repeated: bool
+
+    @property
+    def data(self) -> list[bytes]:
+        """The encoded photos, as a pipeline takes them."""
+        return [photo.data for photo in self.photos]
+
+
+Scenes = Mapping[str, Sequence[Photo]]
+
+
+def batch(photos: Sequence[Photo], size: int) -> Batch:
+    """Take `size` photos, different ones as far as there are any.
+
+    Raises:
+        UserError: the size is below 1.
+    """
+    if size < 1:
+        raise UserError(f"batch size {size}", "a batch needs at least one photo", "choose 1 or more")
+    return Batch(tuple(photos[i % len(photos)] for i in range(size)), repeated=size > len(photos))
+
+
+def from_manifest(manifest: Path) -> dict[str, list[Photo]]:
+    """Read the photos that the rows of a manifest.toml name, each checked against its hash and size.
+
+    Raises:
+        UserError: the manifest or one of its photos is missing, damaged or not what the row says.
+    """
+    try:
+        rows = tomllib.loads(manifest.read_text(encoding="utf-8"))["photo"]
+    except OSError as error:
+        raise UserError(manifest, f"cannot be read ({error.strerror})", "run from the project's folder") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(manifest, f"is not TOML ({error})", "correct it") from error
+    except KeyError:
+        raise UserError(manifest, "has no [[photo]] row", "add one for each photo") from None
+    found: dict[str, list[Photo]] = {}
+    for number, row in enumerate(rows, start=1):
+        photo = _from_row(manifest, number, row)
+        found.setdefault(photo.scene, []).append(photo)
+    return _ordered(found)
+
+
+def _from_row(manifest: Path, number: int, row: Mapping[str, Any]) -> Photo:
+    missing = sorted(REQUIRED_KEYS - row.keys())
+    if missing:
+        raise UserError(f"{manifest.name}, photo {number}", f"lacks {', '.join(missing)}", "complete the row")
+    photo = _read(manifest.parent / row["file"], row["scene"], row["file"])
+    if photo.sha256 != row["sha256"]:
+        raise UserError(
+            row["file"],
+            f"has SHA-256 {photo.sha256[:8]}... where {manifest.name} says {str(row['sha256'])[:8]}...",
+            "restore the file or correct the row",
+        )
+    if (photo.width, photo.height) != (row["width"], row["height"]):
+        raise UserError(
+            row["file"],
+            f"is {photo.width}x{photo.height} where {manifest.name} says {row['width']}x{row['height']}",
+            "correct the row",
+        )
+    return photo
+
+
+def from_folder(folder: Path) -> dict[str, list[Photo]]:
+    """Read a user's photos: one folder a scene, named like it; scenes without a folder are left out.
+
+    Raises:
+        UserError: there is no such folder, it holds none of the scenes or an unknown one, or a photo is unusable.
+    """
+    advice = f"make one folder a scene in it: {', '.join(SCENES)}"
+    if not folder.is_dir():
+        raise UserError(folder, "no such folder", advice)
+    found = {}
+    for scene_folder in sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."):
+        files = sorted(path for path in scene_folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        _check_scene(scene_folder.name, scene_folder)
+        if files:
+            found[scene_folder.name] = [_read(path, scene_folder.name, path.name) for path in files]
+    if not found:
+        raise UserError(folder, "holds no photos", advice)
+    return _ordered(found)
+
+
+def _check_scene(scene: str, thing: Path) -> None:
+    if scene not in SCENES:
+        raise UserError(thing, f"is for an unknown scene {scene!r}", f"choose from {', '.join(SCENES)}")
+
+
+def _read(path: Path, scene: str, file: str) -> Photo:
+    _check_scene(scene, path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror})", "restore it or remove it") from error
+    info = inspect(data, str(path))
+    return Photo(scene, file, data, info.width, info.height, hashlib.sha256(data).hexdigest())
+
+
+def _ordered(found: Mapping[str, list[Photo]]) -> dict[str, list[Photo]]:
+    return {scene: found[scene] for scene in SCENES if scene in found}

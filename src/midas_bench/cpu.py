@@ -19,6 +19,13 @@ def allowed_cores() -> int:
     return logical if quota is None else max(1, min(logical, math.ceil(quota)))
 
 
+def pinnable_core() -> int | None:
+    """Return a core to pin processes to, the last that this one may use, or None where the system cannot pin."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    # the first core takes most interrupts
+    return max(affinity(0)) if affinity else None
+
+
 def default_threads() -> int:
     """Return the physical cores this process may use, never less than one.
 

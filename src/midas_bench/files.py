@@ -78,6 +78,15 @@ def locked(path: Path, timeout_s: float = 600.0) -> Iterator[None]:
         lock.release()
 
 
+def expanded(name: str) -> Path:
+    """Return the path, with `~` expanded where that is possible."""
+    path = Path(name)
+    try:
+        return path.expanduser()
+    except RuntimeError:  # there is no such user
+        return path
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
     with path.open("rb") as file:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from midas_bench.depth.backends.registry import REGISTRY
+from midas_bench.depth.config import check_threads
+from midas_bench.errors import UserError
 
 if TYPE_CHECKING:  # commands run without pytest
     import pytest
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,22 @@ OPTIONS = {
         ),
         Option(
             "--threads",
-            "threads for torch, ONNX Runtime and OpenCV (default: the physical cores this process may use)",
-            {"type": int, "default": None, "metavar": "N"},
+            "threads for torch, ONNX Runtime and OpenCV (default: the physical cores this process may use); for pytest "
+            "also a list: 1,2",
+            {"action": "append", "metavar": "N"},
         ),
         Option("--photos", "folder with your own photos, one folder a scene", {"default": None, "metavar": "DIR"}),
         Option("--quick", "one scene, batch 1 and 4, few rounds: under a minute", {"action": "store_true"}),
+        Option(
+            "--noise",
+            "mark cells during which the machine was disturbed, or rerun them (at most twice)",
+            {"choices": ("mark", "rerun"), "default": "mark"},
+        ),
+        Option(
+            "--resume",
+            "go on with the newest interrupted run; '--resume=force' even if code, options or machine changed",
+            {"nargs": "?", "const": "yes", "choices": ("yes", "force"), "default": None},
+        ),
     )
 }
 
@@ -62,3 +77,30 @@ def add_to_pytest(parser: pytest.Parser) -> None:
 def split(values: Iterable[str] | None) -> list[str]:
     """Flatten `a,b` and repeated flags to a list of names."""
     return [name.strip() for value in values or () for name in value.split(",") if name.strip()]
+
+
+def thread_counts(values: Sequence[str] | None) -> tuple[int, ...]:
+    """Read `1,2` or repeated flags as thread counts, each once.
+
+    Raises:
+        UserError: one is not a number, or not between 1 and the cores this process may use.
+    """
+    counts = []
+    for text in split(values):
+        try:
+            counts.append(check_threads(int(text)))
+        except ValueError:
+            advice = "give one such as 2, or a list as 1,2"
+            raise UserError(f"--threads {text}", "is not a whole number", advice) from None
+    return tuple(dict.fromkeys(counts))
+
+
+def at_most_one(flag: str, values: Sequence[T]) -> T | None:
+    """Return the value of a flag that a command takes once.
+
+    Raises:
+        UserError: there are several.
+    """
+    if len(values) > 1:
+        raise UserError(f"{flag} {','.join(map(str, values))}", "names several", "name one")
+    return values[0] if values else None

@@ -29,7 +29,12 @@ class ProcessDiedError(Exception):
 
 
 def ask(
-    module: str, request: Mapping[str, Any], timeout_s: float, environment: Mapping[str, str] | None = None
+    module: str,
+    request: Mapping[str, Any],
+    timeout_s: float,
+    *,
+    environment: Mapping[str, str] | None = None,
+    started: Callable[[subprocess.Popen[str]], None] | None = None,
 ) -> Reply:
     """Run `python -m module` on this request and return what it replies.
 
@@ -38,6 +43,7 @@ def ask(
         request: JSON types only.
         timeout_s: after so many seconds the child is killed.
         environment: variables to set beside the inherited ones.
+        started: called with the process before it gets its request; for watching it from outside.
 
     Raises:
         UserError: the child raised one.
@@ -50,9 +56,12 @@ def ask(
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
+        errors="replace",  # a path that a library prints need not be UTF-8
         env={**os.environ, **(environment or {}), "PYTHONIOENCODING": "utf-8"},
     ) as child:
         try:
+            if started:
+                started(child)
             stdout, stderr = child.communicate(json.dumps(request), timeout=timeout_s)
         except subprocess.TimeoutExpired:
             child.kill()
@@ -65,7 +74,7 @@ def ask(
         return reply
     if child.returncode == EXIT_USER_ERROR and stdout:
         raise UserError(*json.loads(stdout))
-    raise ProcessDiedError(f"{_how_it_ended(child.returncode)}: {_last_words(stderr)}")
+    raise ProcessDiedError(f"{_how_it_ended(child.returncode)}: {last_words(stderr)}")
 
 
 def answer(handle: Callable[[Reply], Reply]) -> int:
@@ -103,6 +112,7 @@ def _how_it_ended(returncode: int) -> str:
     return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
 
 
-def _last_words(stderr: str) -> str:
+def last_words(stderr: str) -> str:
+    """Return the last line of what a process wrote to stderr."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     return lines[-1] if lines else "it said nothing"

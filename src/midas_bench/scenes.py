@@ -29,6 +29,7 @@ class Photo:
         width: of the upright photo, in pixels.
         height: of the upright photo, in pixels.
         sha256: of `data`.
+        path: where it was read from, for processes that read it themselves.
     """
 
     scene: str
@@ -37,6 +38,7 @@ class Photo:
     width: int
     height: int
     sha256: str
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ class Batch:
     def data(self) -> list[bytes]:
         """The encoded photos, as a pipeline takes them."""
         return [photo.data for photo in self.photos]
+
+    @property
+    def paths(self) -> list[str]:
+        """Where they can be read, as a request to another process names them."""
+        return [str(photo.path) for photo in self.photos]
 
 
 Scenes = Mapping[str, Sequence[Photo]]
@@ -84,7 +91,9 @@ def from_manifest(manifest: Path) -> dict[str, list[Photo]]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(manifest, f"is not TOML ({error})", "correct it") from error
     except KeyError:
-        raise UserError(manifest, "has no [[photo]] row", "add one for each photo") from None
+        rows = []
+    if not rows or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise UserError(manifest, "has no [[photo]] row", "add one for each photo")
     found: dict[str, list[Photo]] = {}
     for number, row in enumerate(rows, start=1):
         photo = _from_row(manifest, number, row)
@@ -96,6 +105,8 @@ def _from_row(manifest: Path, number: int, row: Mapping[str, Any]) -> Photo:
     missing = sorted(REQUIRED_KEYS - row.keys())
     if missing:
         raise UserError(f"{manifest.name}, photo {number}", f"lacks {', '.join(missing)}", "complete the row")
+    if not isinstance(row["file"], str) or not isinstance(row["scene"], str):
+        raise UserError(f"{manifest.name}, photo {number}", "has a file or scene that is no text", "correct the row")
     photo = _read(manifest.parent / row["file"], row["scene"], row["file"])
     if photo.sha256 != row["sha256"]:
         raise UserError(
@@ -144,7 +155,7 @@ def _read(path: Path, scene: str, file: str) -> Photo:
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", "restore it or remove it") from error
     info = inspect(data, str(path))
-    return Photo(scene, file, data, info.width, info.height, hashlib.sha256(data).hexdigest())
+    return Photo(scene, file, data, info.width, info.height, hashlib.sha256(data).hexdigest(), path.resolve())
 
 
 def _ordered(found: Mapping[str, list[Photo]]) -> dict[str, list[Photo]]:

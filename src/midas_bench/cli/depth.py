@@ -14,7 +14,7 @@ from midas_bench.depth.pipeline import STAGES, DepthPipeline
 from midas_bench.depth.weights import TIMING_ONLY
 from midas_bench.errors import UserError
 from midas_bench.files import written_atomically
-from midas_bench.options import add_to_parser, split
+from midas_bench.options import add_to_parser, at_most_one, split, thread_counts
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
@@ -31,15 +31,14 @@ def run(arguments: argparse.Namespace) -> int:
     output: Path = arguments.output
     if output.suffix.lower() not in FORMATS:
         raise UserError(output, "has a suffix that no writer is known for", f"use one of {', '.join(FORMATS)}")
-    backends = split(arguments.backend) or ["onnx"]
-    if len(backends) > 1:
-        raise UserError(f"--backend {','.join(backends)}", "names several backends", "name one")
+    backend = at_most_one("--backend", split(arguments.backend)) or "onnx"
+    threads = at_most_one("--threads", thread_counts(arguments.threads))
     try:
         data = arguments.photo.read_bytes()
     except OSError as error:
         raise UserError(arguments.photo, f"cannot be read ({error.strerror})", "check the path") from error
     inspect(data, str(arguments.photo))  # before the network is loaded or anything is fetched
-    config = resolve(PipelineConfig(backends[0], arguments.threads, arguments.weights))
+    config = resolve(PipelineConfig(backend, threads, arguments.weights))
     if config.weights.source == "seeded":
         print(TIMING_ONLY)
     if not registry.is_prepared(config.backend, config.weights, Path(config.cache_dir)):
@@ -48,7 +47,10 @@ def run(arguments: argparse.Namespace) -> int:
         first = pipeline.run([data])
         warm = pipeline.run([data])
     with written_atomically(output) as temporary:
-        Image.fromarray(first.heatmaps[0]).save(temporary, format=FORMATS[output.suffix.lower()])
+        try:
+            Image.fromarray(first.heatmaps[0]).save(temporary, format=FORMATS[output.suffix.lower()])
+        except ValueError as error:  # WebP ends at 16383 pixels a side
+            raise UserError(output, f"cannot hold the heat map ({error})", "use .png") from error
     height, width, _ = first.heatmaps[0].shape
     print(f"{output}: {width}x{height}, {config.backend}, {config.threads} threads")
     for stage in STAGES:

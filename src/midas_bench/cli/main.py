@@ -10,7 +10,11 @@ from importlib.metadata import version
 
 from midas_bench.errors import UserError
 
-COMMANDS = {"depth": "turn a photo into a depth heat map"}
+COMMANDS = {
+    "depth": "turn a photo into a depth heat map",
+    "report": "turn saved runs into tables, charts and one page",
+    "doctor": "say what machine this is and what will spoil a measurement on it now",
+}
 """Each is a module of this package with `add_arguments(parser)` and `run(arguments) -> exit code`."""
 
 EXIT_BAD_INPUT = 2

@@ -39,7 +39,7 @@ def decode(data: bytes, name: str = "photo") -> Image.Image:
     inspect(data, name)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # inspect has a limit of its own
+            warnings.simplefilter("ignore")  # of size, where inspect has a limit of its own, and of lost transparency
             image = ImageOps.exif_transpose(Image.open(io.BytesIO(data), formats=FORMATS))
             if image.mode.startswith("I"):  # Pillow would clip 16 bits to 255, not scale them
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))

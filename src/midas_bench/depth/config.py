@@ -16,7 +16,7 @@ from midas_bench.depth import weights as weights_module
 from midas_bench.depth.backends import registry
 from midas_bench.depth.weights import Release, Weights
 from midas_bench.errors import UserError
-from midas_bench.files import CACHE_VARIABLE
+from midas_bench.files import CACHE_VARIABLE, expanded
 
 RECIPES = ("fast", "article")
 
@@ -41,6 +41,11 @@ class PipelineConfig:
     calibration: tuple[str, ...] = ()
     cache_dir: str | None = None
 
+    def __post_init__(self) -> None:
+        """Take weights as the JSON object that they become on their way to another process."""
+        if isinstance(self.weights, dict):
+            object.__setattr__(self, "weights", Weights(**self.weights))
+
     def to_json(self) -> str:
         """Return JSON that `from_json` reads: how a resolved configuration reaches a child process."""
         return json.dumps(asdict(self))
@@ -53,8 +58,6 @@ class PipelineConfig:
             TypeError: a field is unknown.
         """
         values: dict[str, Any] = json.loads(text)
-        if isinstance(values.get("weights"), dict):
-            values["weights"] = Weights(**values["weights"])
         values["calibration"] = tuple(values.get("calibration", ()))
         return cls(**values)
 
@@ -71,7 +74,7 @@ class Resolved(PipelineConfig):
 def cache_folder(environment: Mapping[str, str]) -> Path:
     """Return the folder for weights and artifacts: `MIDAS_BENCH_CACHE`, else the user's cache."""
     named = environment.get(CACHE_VARIABLE)
-    return Path(named).expanduser() if named else user_cache_path("midas-bench")
+    return expanded(named) if named else user_cache_path("midas-bench")
 
 
 def check_threads(threads: int) -> int:
@@ -99,7 +102,7 @@ def resolve(config: PipelineConfig, environment: Mapping[str, str] | None = None
     if config.recipe not in RECIPES:
         raise UserError(f"recipe {config.recipe!r}", "is unknown", f"choose from {', '.join(RECIPES)}")
     threads = default_threads() if config.threads is None else check_threads(config.threads)
-    cache_dir = Path(config.cache_dir).expanduser() if config.cache_dir else cache_folder(environment)
+    cache_dir = expanded(config.cache_dir) if config.cache_dir else cache_folder(environment)
     weights = config.weights
     if isinstance(weights, str):
         weights = weights_module.resolve(weights, cache_dir, Release.from_environment(environment))

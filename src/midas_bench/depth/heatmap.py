@@ -31,6 +31,8 @@ def grey(depth: NDArray[np.float32], width: int, height: int) -> NDArray[np.uint
     """
     if not np.isfinite(depth).all():
         raise ValueError("the depth map holds NaN or infinity: the weights or the input are broken")
+    if depth.min() == depth.max():  # enlarging would add rounding errors, and the stretch would show them
+        return np.zeros((height, width), np.uint8)
     large = cv2.resize(depth, (width, height), interpolation=cv2.INTER_CUBIC)
     low, high, _, _ = cv2.minMaxLoc(large)
     if high <= low:

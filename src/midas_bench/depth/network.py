@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -137,12 +138,14 @@ def load_network(weights: Weights) -> MidasSmall:
 def _load_state(network: MidasSmall, path: Path) -> None:
     advice = "give a MiDaS v2.1 small checkpoint, or use --weights seeded for timing only"
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it makes of files that are no checkpoint is said below
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise UserError(path, "no such file", advice) from error
-    except pickle.UnpicklingError as error:
-        raise UserError(path, "holds Python objects other than tensors, which could run code", advice) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # on damaged files torch's reader raises whatever it stumbles over
+        if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
+            raise UserError(path, "holds Python objects other than tensors, which could run code", advice) from error
         raise UserError(path, "is damaged or not a PyTorch checkpoint", advice) from error
     if isinstance(state, dict) and "optimizer" in state:  # a training checkpoint keeps the model beside it
         state = state.get("model")
@@ -155,7 +158,13 @@ def _load_state(network: MidasSmall, path: Path) -> None:
     for problem, names in (("lacks", missing), ("has unknown", unknown), ("has misshaped", misshaped)):
         if names:
             raise UserError(path, f"{problem} {len(names)} parameters of MiDaS_small (first: {names[0]})", advice)
-    network.load_state_dict(state, strict=True)
+    try:
+        network.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise UserError(path, "holds tensors that cannot be copied into MiDaS_small", advice) from error
+    broken = [name for name, value in network.state_dict().items() if not value.isfinite().all()]
+    if broken:
+        raise UserError(path, f"holds NaN or infinity in {len(broken)} parameters (first: {broken[0]})", advice)
 
 
 def _seeded_network() -> MidasSmall:

@@ -18,9 +18,17 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_PIXELS = 100_000_000
 """More than any camera gives, and 300 MB as RGB: a decompression bomb is refused before it is decoded."""
 
-JPEG_START_OF_SCAN = b"\xff\xda"
+MAX_SIDE = 65_535
+"""JPEG's own limit; libpng and WebP writers refuse what is much longer."""
+
+ORIENTATION = 0x0112
+"""The EXIF tag."""
+SIDEWAYS = (5, 6, 7, 8)
+"""The orientations that swap width and height."""
+
+JPEG_START_OF_SCAN = 0xDA
 JPEG_END_OF_IMAGE = b"\xff\xd9"
-PNG_END = b"IEND"
+PNG_END = b"IEND\xae\x42\x60\x82"  # with its checksum
 RIFF_HEADER_BYTES = 8
 
 
@@ -43,15 +51,16 @@ def inspect(data: bytes, name: str = "photo") -> PhotoInfo:
     """Read the header and check that the photo can be decoded whole, without decoding it.
 
     Raises:
-        UserError: empty, not a JPEG, PNG or WebP, truncated, or larger than `MAX_PIXELS`.
+        UserError: empty, not a JPEG, PNG or WebP, truncated, damaged as far as checksums tell, or larger than
+            `MAX_PIXELS` or `MAX_SIDE`.
     """
     if not data:
         raise UserError(name, "is empty (0 bytes)", "replace or remove it")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours
+            warnings.simplefilter("ignore")  # the pixel limit below is ours, and damaged EXIF does no harm
             image = Image.open(io.BytesIO(data), formats=FORMATS)
-            sideways = image.getexif().get(0x0112, 1) >= 5  # orientations 5 to 8 swap the sides
+            sideways = _orientation(image) in SIDEWAYS
     except Image.DecompressionBombError as error:
         raise UserError(name, "has too many pixels to be safe", "scale it down") from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
@@ -60,20 +69,45 @@ def inspect(data: bytes, name: str = "photo") -> PhotoInfo:
     width, height = image.size[::-1] if sideways else image.size
     if width * height > MAX_PIXELS:
         raise UserError(name, f"has {width}x{height} pixels, over the limit of {MAX_PIXELS:,}", "scale it down")
-    info = PhotoInfo(str(image.format), width, height)
+    if max(width, height) > MAX_SIDE:
+        raise UserError(name, f"is {width}x{height}, with a side over {MAX_SIDE:,} pixels", "scale it down")
+    # MPO is a JPEG with more pictures behind it, as phones write it; the first is the photo
+    info = PhotoInfo("JPEG" if image.format == "MPO" else str(image.format), width, height)
     if _is_truncated(data, info.format):
         raise UserError(name, f"is a truncated {info.format} ({len(data)} bytes)", "copy it again or remove it")
+    if info.format == "PNG":
+        try:
+            image.verify()  # checksums; libpng would report a wrong one on stderr
+        except (OSError, ValueError, SyntaxError) as error:
+            raise UserError(name, "is damaged and cannot be decoded", "replace or remove it") from error
     return info
+
+
+def _orientation(image: Image.Image) -> int:
+    exif = Image.Exif()  # image.getexif() would decode the whole of a PNG
+    try:
+        exif.load(image.info.get("exif", b""))
+        return int(exif.get(ORIENTATION, 1))
+    except Exception:  # Pillow raises whatever damaged EXIF makes it stumble over; the photo is none the worse for it
+        return 1
 
 
 def _is_truncated(data: bytes, format: str) -> bool:
     # OpenCV fills what is missing with grey and says nothing that a program could hear.
     if format == "JPEG":
-        # Thumbnails with an end marker of their own stand before the scan.
-        return data.find(JPEG_END_OF_IMAGE, data.find(JPEG_START_OF_SCAN)) < 0
+        return data.find(JPEG_END_OF_IMAGE, _jpeg_scan(data)) < 0
     if format == "PNG":
         return data.rfind(PNG_END) < 0
     return int.from_bytes(data[4:8], "little") + RIFF_HEADER_BYTES > len(data)
+
+
+def _jpeg_scan(data: bytes) -> int:
+    """Return where the first scan starts, going from segment to segment: a thumbnail's own scan stands inside one."""
+    position = 2
+    while position + 4 <= len(data) and data[position + 1] != JPEG_START_OF_SCAN:
+        fill = data[position + 1] == 0xFF  # any number of these may stand before a marker
+        position += 1 if fill else 2 + int.from_bytes(data[position + 2 : position + 4])
+    return position
 
 
 def decode(data: bytes, name: str = "photo") -> NDArray[np.uint8]:

@@ -15,12 +15,14 @@ from dataclasses import asdict, dataclass
 from http.client import HTTPException, HTTPResponse
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
+from urllib.response import addinfourl
 
+from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from midas_bench.errors import UserError
-from midas_bench.files import sha256_of, written_atomically
+from midas_bench.files import expanded, sha256_of, written_atomically
 
 SEED = 20230617
 """Any fixed number: it names the seeded weights."""
@@ -35,6 +37,8 @@ SHA256_VARIABLE = "MIDAS_BENCH_WEIGHTS_SHA256"
 CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 15.0
 CHUNK_BYTES = 1 << 18
+
+Response = HTTPResponse | addinfourl
 
 TIMING_ONLY = "weights: seeded (random): timing only, the depth maps mean nothing"
 
@@ -115,10 +119,10 @@ def resolve(name: str, cache_dir: Path, release: Release | None = None) -> Weigh
                 f"the official weights cannot be fetched ({error})",
                 f"check the network, set {URL_VARIABLE} to a mirror, or use --weights seeded for timing only",
             ) from error
-    path = Path(name).expanduser()
-    if not path.is_file():
-        raise UserError(name, "no such weights file", "give auto, official, seeded or the path of a checkpoint")
+    path = expanded(name)
     try:
+        if not path.is_file():
+            raise UserError(name, "no such weights file", "give auto, official, seeded or the path of a checkpoint")
         sha256 = sha256_of(path)
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
@@ -150,13 +154,13 @@ def official(cache_dir: Path, release: Release) -> Weights:
     return Weights("official", sha256, str(path))
 
 
-def _connect(url: str) -> HTTPResponse:
+def _connect(url: str) -> Response:
     """Send the request, and give up after `CONNECT_TIMEOUT_S`, a name server that never answers included."""
-    outcome: list[HTTPResponse | Exception] = []
+    outcome: list[Response | Exception] = []
 
     def connect() -> None:
         try:
-            outcome.append(cast(HTTPResponse, urllib.request.urlopen(url, timeout=READ_TIMEOUT_S)))
+            outcome.append(urllib.request.urlopen(url, timeout=READ_TIMEOUT_S))
         except Exception as error:  # handed to the waiting thread below
             outcome.append(error)
 
@@ -167,9 +171,10 @@ def _connect(url: str) -> HTTPResponse:
     if not outcome:
         raise UnreachableError(f"no answer in {CONNECT_TIMEOUT_S:.0f} s")
     result = outcome[0]
-    if isinstance(result, HTTPResponse):
+    if not isinstance(result, Exception):
         return result
     if isinstance(result, urllib.error.HTTPError):
+        result.close()
         raise UnreachableError(f"the server answered {result.code} {result.reason}") from result
     if isinstance(result, urllib.error.URLError):
         raise UnreachableError(str(result.reason)) from result
@@ -180,24 +185,32 @@ def _connect(url: str) -> HTTPResponse:
     raise result
 
 
-def _download(response: HTTPResponse, path: Path, release: Release) -> str:
+def _download(response: Response, path: Path, release: Release) -> str:
     """Write the body to `path`, check length and hash, and return the SHA-256."""
-    expected_bytes = int(response.headers.get("Content-Length") or 0)
+    length = response.headers.get("Content-Length") or ""
+    expected_bytes = int(length) if length.isdecimal() else 0
     digest = hashlib.sha256()
     received_bytes = 0
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True) as progress, path.open("wb") as file:
+    console = Console(stderr=True)  # results go to stdout
+    with (
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
+        path.open("wb") as file,
+    ):
         task = progress.add_task("MiDaS_small weights", total=expected_bytes or None)
-        try:
-            while chunk := response.read(CHUNK_BYTES):
-                digest.update(chunk)
-                file.write(chunk)
-                received_bytes += len(chunk)
-                progress.update(task, completed=received_bytes)
-        except (TimeoutError, HTTPException, ConnectionError) as error:
-            raise UserError(
-                release.url, f"the download stopped after {received_bytes} bytes ({error})", "try again"
-            ) from error
+        while True:
+            try:
+                chunk = response.read(CHUNK_BYTES)
+            except (OSError, HTTPException) as error:
+                raise UserError(
+                    release.url, f"the download stopped after {received_bytes} bytes ({error})", "try again"
+                ) from error
+            if not chunk:
+                break
+            digest.update(chunk)
+            file.write(chunk)
+            received_bytes += len(chunk)
+            progress.update(task, completed=received_bytes)
     if received_bytes < expected_bytes:
         raise UserError(release.url, f"sent {received_bytes} of {expected_bytes} bytes", "try again; nothing was kept")
     if not digest.hexdigest().startswith(release.sha256):

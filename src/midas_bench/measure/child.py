@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from midas_bench.depth.config import PipelineConfig
+from midas_bench.depth.backends import registry
+from midas_bench.depth.config import PipelineConfig, resolve
 from midas_bench.depth.pipeline import DepthPipeline
+from midas_bench.measure import rss
 from midas_bench.processes import Reply, answer
+
+MODULE = "midas_bench.measure.child"
+STEADY_CALLS = 5
+WARM_UP_CALLS = 3
 
 
 def reference(request: Reply) -> Reply:
@@ -23,7 +30,76 @@ def reference(request: Reply) -> Reply:
     return {}
 
 
-TASKS: dict[str, Callable[[Reply], Reply]] = {"reference": reference}
+def memory(request: Reply) -> Reply:
+    """Report resident bytes after imports, after loading, and at the peak of `calls` calls on `photos`."""
+    config = resolve(PipelineConfig.from_json(request["config"]))
+    registry.runtime(config.backend)
+    baseline_bytes = rss.resident_bytes()
+    with DepthPipeline.open(config=config) as pipeline:
+        loaded_bytes = rss.resident_bytes()
+        photos = [Path(photo).read_bytes() for photo in request["photos"]]
+        for _ in range(request["calls"]):
+            pipeline(photos)
+    return {
+        "baseline_rss_bytes": baseline_bytes,
+        "loaded_rss_bytes": loaded_bytes,
+        "peak_rss_bytes": rss.peak_bytes(),
+    }
+
+
+def startup(request: Reply) -> Reply:
+    """Report the seconds from the question (`asked_at_s`, Unix time) to imports, loaded, first result, steady state.
+
+    An empty cache is filled first, and that time is reported apart.
+    """
+    config = resolve(PipelineConfig.from_json(request["config"]))
+    registry.runtime(config.backend)
+    import_s = time.time() - request["asked_at_s"]
+    clock = time.perf_counter
+    made = registry.prepare(config.backend, config.weights, Path(config.cache_dir))
+    photos = [Path(photo).read_bytes() for photo in request["photos"]]
+    start_s = clock()
+    with DepthPipeline.open(config=config) as pipeline:
+        loaded_s = clock()
+        pipeline(photos)
+        first_s = clock()
+        for _ in range(WARM_UP_CALLS):
+            pipeline(photos)
+        steady_s = []
+        for _ in range(STEADY_CALLS):
+            before_s = clock()
+            pipeline(photos)
+            steady_s.append(clock() - before_s)
+    return {
+        "import": import_s,
+        "load": loaded_s - start_s,
+        "first_inference": first_s - loaded_s,
+        "steady": float(np.median(steady_s)),
+        "build_s": made.build_s if made and made.built_now else None,
+    }
+
+
+def builds(request: Reply) -> Reply:
+    """Report how the runtimes were built and how many threads each would take by itself."""
+    del request
+    import cv2
+    import onnxruntime
+    import torch
+
+    capability = torch.backends.cpu.get_cpu_capability()
+    return {
+        "torch": f"{torch.__version__}, kernels {capability}, {torch.get_num_threads()} threads by itself",
+        "onnxruntime": f"{onnxruntime.__version__}, {', '.join(onnxruntime.get_available_providers())}",
+        "opencv": f"{cv2.__version__}, {cv2.getNumThreads()} threads by itself",
+    }
+
+
+TASKS: dict[str, Callable[[Reply], Reply]] = {
+    "reference": reference,
+    "memory": memory,
+    "startup": startup,
+    "builds": builds,
+}
 
 
 def handle(request: Reply) -> Reply:

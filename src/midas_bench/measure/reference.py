@@ -45,19 +45,17 @@ class Reference:
         if not lacking:
             return
         with tempfile.TemporaryDirectory(prefix="midas-bench-") as folder:
-            paths = [(Path(folder) / f"{n}.photo", Path(folder) / f"{n}.npy") for n in range(len(lacking))]
-            for photo, (encoded, _) in zip(lacking, paths, strict=True):
-                encoded.write_bytes(photo.data)
+            outputs = [Path(folder) / f"{n}.npy" for n in range(len(lacking))]
             request = {
                 "task": "reference",
                 "config": self._config.to_json(),
-                "photos": [str(encoded) for encoded, _ in paths],
-                "outputs": [str(depth) for _, depth in paths],
+                "photos": [str(photo.path) for photo in lacking],
+                "outputs": [str(output) for output in outputs],
             }
             ask("midas_bench.measure.child", request, TIMEOUT_S)
-            for photo, (_, depth) in zip(lacking, paths, strict=True):
+            for photo, output in zip(lacking, outputs, strict=True):
                 with written_atomically(self._path(photo)) as temporary:
-                    temporary.write_bytes(depth.read_bytes())
+                    temporary.write_bytes(output.read_bytes())
 
     def _path(self, photo: Photo) -> Path:
         decides = {

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from midas_bench.results import stats
+from midas_bench.results.intervals import block_ratio, median_interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,22 @@ class CellInfo:
         weights: source and sha256.
         load_s: opening the backend, in seconds, the artifact being in the cache.
         first_inference_s: its first call, in seconds.
+        threads_reported: what the libraries say they use, by library.
+        baseline_rss_bytes: resident memory of a fresh process after its imports.
+        loaded_rss_bytes: after loading the network.
+        peak_rss_bytes: at its highest.
+        rss_over_time: t_s and rss_bytes, sampled from outside.
+        cache: `warm` or `empty`, for start-up.
+        startup_s: import, load, first_inference and steady, each a list over fresh processes.
+        build_s: tracing or exporting, where the cache was empty.
+        ratio: which quotient of times, as `jit/eager`.
+        numerator: what stands above.
+        denominator: what stands below.
+        block_log_ratios: natural logarithms, one a block.
+        interval: estimate, low, high, confidence and blocks of the ratio.
+        baseline_scene: the scene that a ratio over scenes is taken against.
+        noise: what the sentinel saw, and involuntary context switches and page faults a call.
+        depth_maps: files in the folder named like the JSON file, one a photo.
         max_relative_error: max|depth - eager's| / range of eager's.
     """
 
@@ -44,6 +61,22 @@ class CellInfo:
     load_s: float | None = None
     first_inference_s: float | None = None
     max_relative_error: float | None = None
+    threads_reported: Mapping[str, int] | None = None
+    baseline_rss_bytes: int | None = None
+    loaded_rss_bytes: int | None = None
+    peak_rss_bytes: int | None = None
+    rss_over_time: Mapping[str, Sequence[float]] | None = None
+    cache: str | None = None
+    startup_s: Mapping[str, Sequence[float]] | None = None
+    build_s: Sequence[float] | None = None
+    ratio: str | None = None
+    numerator: str | None = None
+    denominator: str | None = None
+    block_log_ratios: Sequence[float] | None = None
+    interval: Mapping[str, float] | None = None
+    baseline_scene: str | None = None
+    noise: Mapping[str, Any] | None = None
+    depth_maps: Sequence[str] | None = None
 
     def to_extra_info(self, rounds_s: Sequence[float] = ()) -> dict[str, Any]:
         """Return what is known and what follows from the raw rounds (seconds a call), in JSON types."""
@@ -51,7 +84,19 @@ class CellInfo:
         info = {name: value for name, value in known.items() if value is not None}
         if rounds_s:
             latency_s = stats.percentiles(rounds_s)
+            interval = median_interval(rounds_s)
+            if interval:
+                info["median_ci_s"] = {"low": interval.low, "high": interval.high, "confidence": interval.confidence}
             info["latency_s"] = latency_s
             if self.batch_size and latency_s["p50"]:
                 info["images_per_second"] = self.batch_size / latency_s["p50"]
         return info
+
+
+def ratio_fields(block_log_ratios: Sequence[float]) -> dict[str, Any]:
+    """Return the fields of `CellInfo` that a ratio measured in blocks fills."""
+    interval = block_ratio(block_log_ratios)
+    fields: dict[str, Any] = {"block_log_ratios": list(block_log_ratios)}
+    if interval:
+        fields["interval"] = asdict(interval) | {"blocks": len(block_log_ratios)}
+    return fields

@@ -23,6 +23,13 @@ class OnnxRuntimeBackend:
         depth: NDArray[np.float32] = self._session.run(["depth"], {"batch": checked(batch)})[0]
         return depth
 
+    @property
+    def threads(self) -> int:
+        """The intra-op threads that the session reports."""
+        if self._session is None:
+            raise ValueError("the backend is closed")
+        return int(self._session.get_session_options().intra_op_num_threads)
+
     def close(self) -> None:
         """Drop the session; its threads, which spin for a while after a call, end with it."""
         self._session = None

@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,11 @@ from midas_bench.errors import UserError
 
 class Backend(Protocol):
     """The network in one runtime: loaded once, then called."""
+
+    @property
+    def threads(self) -> int:
+        """How many threads the runtime says it uses, whatever it was asked for."""
+        ...
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map float32 (N, 3, 256, 256) to new float32 (N, 256, 256): inverse relative depth."""
@@ -46,7 +51,7 @@ class Row:
 
     Attributes:
         name: how users call it.
-        module: of `midas_bench.depth.backends`; it has a function `load(build) -> Backend`.
+        module: dotted name; it has a function `load(build) -> Backend`.
         variant: what `module` shall load.
         library: the distribution's import name, looked up without importing it.
         artifact: the kind of graph it loads, or None where it builds the network itself.
@@ -62,9 +67,9 @@ class Row:
 
 
 ROWS = (
-    Row("eager", "torch_eager", "fp32", "torch"),
-    Row("jit", "torchscript", "trace", "torch", artifact="jit"),
-    Row("onnx", "onnx_runtime", "fp32", "onnxruntime", artifact="onnx"),
+    Row("eager", "midas_bench.depth.backends.torch_eager", "fp32", "torch"),
+    Row("jit", "midas_bench.depth.backends.torchscript", "trace", "torch", artifact="jit"),
+    Row("onnx", "midas_bench.depth.backends.onnx_runtime", "fp32", "onnxruntime", artifact="onnx"),
 )
 REGISTRY = {row.name: row for row in ROWS}
 
@@ -133,9 +138,17 @@ def load(name: str, weights: Weights, threads: int, cache_dir: Path) -> Backend:
         UserError: the backend is unknown or missing, or its artifact cannot be made.
     """
     row = find(select([name])[0])
-    module = importlib.import_module(f"midas_bench.depth.backends.{row.module}")
-    backend: Backend = module.load(Build(row.variant, weights, threads, cache_dir))
+    backend: Backend = runtime(name).load(Build(row.variant, weights, threads, cache_dir))
     return backend
+
+
+def runtime(name: str) -> Any:
+    """Import the backend's module, and its runtime with it, without loading a network.
+
+    Raises:
+        UserError: the backend is unknown.
+    """
+    return importlib.import_module(find(name).module)
 
 
 def checked(batch: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -33,6 +33,11 @@ class TorchBackend:
             depth: NDArray[np.float32] = self._network(tensor).numpy()
         return depth
 
+    @property
+    def threads(self) -> int:
+        """The intra-op threads that torch reports."""
+        return torch.get_num_threads()
+
     def close(self) -> None:
         """Drop the network."""
         self._network = None

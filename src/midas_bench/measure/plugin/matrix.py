@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
 
 from midas_bench import scenes
+from midas_bench.cpu import allowed_cores
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.errors import UserError
-from midas_bench.measure.plugin.settings import RUN, Run
+from midas_bench.measure.plugin.settings import RUN, Run, is_cell
 from midas_bench.scenes import Batch
 
 FAILURE = pytest.StashKey[UserError]()
@@ -32,7 +33,7 @@ class Opened:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give each benchmark the axes it asks for, in the order that ids read: backend, batch size, scene."""
+    """Give each benchmark the axes it asks for, in the order that ids read: backend, threads, batch size, scene."""
     if "cell" not in metafunc.fixturenames:
         return
     run = metafunc.config.stash[RUN]
@@ -41,34 +42,65 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     except UserError as error:
         metafunc.config.stash[FAILURE] = error  # said once, when collection is over, and not once a module
         names = []
-    if "backend" in metafunc.fixturenames:
+    asked: Sequence[str] = metafunc.fixturenames
+    if "backend" in asked:
         metafunc.parametrize("backend", run.settings.backends, scope="module")
-    if "batch_size" in metafunc.fixturenames:
+    if "threads" in asked:
+        every = metafunc.definition.get_closest_marker("every_thread_count")
+        counts = range(1, allowed_cores() + 1) if every else run.settings.threads
+        if every or len(counts) > 1:
+            metafunc.parametrize("threads", counts, ids="t{}".format, scope="module")
+    if "batch_size" in asked:
         metafunc.parametrize("batch_size", run.batch_sizes, ids="b{}".format)
-    if "scene" in metafunc.fixturenames:
+    if "scene" in asked:
         metafunc.parametrize("scene", names)
 
 
-def pytest_collection_modifyitems(config: pytest.Config) -> None:
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the markers
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out cells that make no sense, and mark those beyond the default run as `extended`."""
     failure = config.stash.get(FAILURE, None)
     if failure is not None:
         raise pytest.UsageError(str(failure))
+    quick = config.stash[RUN].settings.quick
+    items[:] = [item for item in items if _holds(item, "makes_sense") and not (quick and _is(item, "not_quick"))]
+    for item in items:
+        if not _holds(item, "by_default"):
+            item.add_marker("extended")
+
+
+def _is(item: pytest.Item, marker: str) -> bool:
+    return item.get_closest_marker(marker) is not None
+
+
+def _holds(item: pytest.Item, marker: str) -> bool:
+    """Ask the condition that a marker carries about the cell's parameters; true where there is no such marker."""
+    found = item.get_closest_marker(marker)
+    if found is None or not is_cell(item):
+        return True
+    return bool(found.args[0](**getattr(item, "callspec").params))  # noqa: B009  (not in Item's type)
 
 
 @pytest.fixture(scope="module")
-def opened(run: Run, backend: str) -> Iterator[Opened]:
+def threads(run: Run) -> int:
+    """Give the thread count of cells that are not parametrised by it."""
+    return run.config.threads
+
+
+@pytest.fixture(scope="module")
+def opened(run: Run, backend: str, threads: int) -> Iterator[Opened]:
     """Open one backend for the cells of a module, and close it before the next is opened."""
-    yield from _open(run, backend, "fast")
+    yield from _open(run, backend, threads, "fast")
 
 
 @pytest.fixture(scope="module")
-def article(run: Run) -> Iterator[Opened]:
+def article(run: Run, threads: int) -> Iterator[Opened]:
     """Open the article's recipe: eager, with Pillow and torchvision before it."""
-    yield from _open(run, "eager", "article")
+    yield from _open(run, "eager", threads, "article")
 
 
-def _open(run: Run, backend: str, recipe: str) -> Iterator[Opened]:
-    config = replace(run.config, backend=backend, recipe=recipe)
+def _open(run: Run, backend: str, threads: int, recipe: str) -> Iterator[Opened]:
+    config = replace(run.config, backend=backend, threads=threads, recipe=recipe)
     start_s = time.perf_counter()
     with DepthPipeline.open(config=config) as pipeline:
         loaded_s = time.perf_counter()
@@ -82,3 +114,9 @@ def batch(run: Run, scene: str, request: pytest.FixtureRequest) -> Batch:
     """Take the scene's photos for one call; one photo where the benchmark has no batch size."""
     size = request.getfixturevalue("batch_size") if "batch_size" in request.fixturenames else 1
     return scenes.batch(run.scenes[scene], size)
+
+
+@pytest.fixture
+def one_photo(run: Run) -> Batch:
+    """Take the first scene's first photo, for benchmarks that have no scenes."""
+    return scenes.batch(next(iter(run.scenes.values())), 1)

@@ -7,16 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from midas_bench import scenes
 from midas_bench.depth.backends import registry
-from midas_bench.depth.config import RECIPES, PipelineConfig, Resolved, check_threads, resolve
+from midas_bench.depth.config import RECIPES, PipelineConfig, Resolved, resolve
 from midas_bench.depth.weights import TIMING_ONLY, Weights
 from midas_bench.errors import UserError
+from midas_bench.measure import machine
+from midas_bench.measure.doctor import examine
+from midas_bench.measure.machine import Condition, Machine
 from midas_bench.measure.reference import Reference
-from midas_bench.options import add_to_pytest, split
+from midas_bench.options import add_to_pytest, split, thread_counts
 from midas_bench.scenes import BATCH_SIZES, Photo
 
 DEFAULT_BACKENDS = ("eager", "jit", "onnx")
@@ -30,18 +34,22 @@ class Settings:
 
     Attributes:
         backends: names of the registry.
-        threads: as asked for, or None for the default.
+        threads: the counts asked for; empty for the default.
         weights: auto, official, seeded or a path.
         photos: folder of the user's own photos, or None for those of the project.
         quick: whether few cells and rounds will do.
+        noise: `mark` disturbed cells, or `rerun` them.
+        resume: None, `yes`, or `force`.
         rootdir: the project's folder.
     """
 
     backends: tuple[str, ...]
-    threads: int | None
+    threads: tuple[int, ...]
     weights: str
     photos: Path | None
     quick: bool
+    noise: str
+    resume: str | None
     rootdir: Path
 
 
@@ -77,7 +85,23 @@ class Run:
             UserError: the weights or the number of threads is not usable.
         """
         settings = self.settings
-        return resolve(PipelineConfig(settings.backends[0], settings.threads, settings.weights), os.environ)
+        threads = settings.threads[0] if settings.threads else None
+        return resolve(PipelineConfig(settings.backends[0], threads, settings.weights), os.environ)
+
+    @property
+    def thread_counts(self) -> tuple[int, ...]:
+        """The counts that cells run with: those asked for, or the default alone."""
+        return self.settings.threads or (self.config.threads,)
+
+    @cached_property
+    def machine(self) -> Machine:
+        """What machine this is."""
+        return machine.inspect()
+
+    @cached_property
+    def condition(self) -> Condition:
+        """How busy the machine was when this was first asked: before the first cell."""
+        return machine.condition()
 
     @property
     def weights(self) -> Weights:
@@ -114,14 +138,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _read(config: pytest.Config) -> Settings:
-    threads = config.getoption("threads")
     photos = config.getoption("photos")
     return Settings(
         backends=registry.select(split(config.getoption("backend"))) or DEFAULT_BACKENDS,
-        threads=None if threads is None else check_threads(threads),
+        threads=thread_counts(config.getoption("threads")),
         weights=config.getoption("weights"),
         photos=Path(photos).expanduser() if photos else None,
         quick=config.getoption("quick"),
+        noise=config.getoption("noise"),
+        resume=config.getoption("resume"),
         rootdir=config.rootpath,
     )
 
@@ -134,9 +159,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     run = config.stash[RUN]
     reporter = config.pluginmanager.get_plugin("terminalreporter")
-    say = reporter.write_line if reporter is not None else lambda _: None
+    say = reporter.write_line if reporter is not None else lambda _, **__: None
     try:
         source = run.weights.source
+        for finding in examine(run.machine, run.condition):
+            say(f"! {finding}", yellow=True)
         say(TIMING_ONLY if source == "seeded" else f"weights: {source} ({run.weights.sha256[:8]})")
         backends = {item.callspec.params.get("backend") for item in cells if hasattr(item, "callspec")}
         for backend in sorted(backends - {None}):
@@ -149,6 +176,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
                 reference.prepare(photos)
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+    """Add stable facts alone: pytest-benchmark's comparison warns at any difference."""
+    machine_info["midas_bench"] = config.stash[RUN].machine.to_json()
+    for name in [name for name in machine_info.get("cpu", {}) if name.startswith("hz_actual")]:
+        del machine_info["cpu"][name]  # the clock rate of one moment
 
 
 def is_cell(item: pytest.Item) -> bool:

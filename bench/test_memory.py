@@ -1,0 +1,37 @@
+"""How much memory does it take, from encoded photos to heat maps, in a process that does nothing else?"""
+
+from dataclasses import replace
+
+import pytest
+
+from midas_bench.measure.child import MODULE
+from midas_bench.measure.rss import Watch
+from midas_bench.processes import ask
+
+CALLS = 5
+TIMEOUT_S = 300.0
+
+pytestmark = [pytest.mark.not_quick, pytest.mark.expected_seconds(6)]
+
+
+def in_the_default_run(backend, batch_size, scene, **_):
+    """Keep the article's table, each backend at batch 4, and the least: ONNX Runtime with one photo."""
+    return (backend == "eager" and batch_size == 1) or (scene == "street" and (batch_size == 4 or backend == "onnx"))
+
+
+@pytest.mark.by_default.with_args(in_the_default_run)
+def test_memory(cell, run, backend, threads, batch, batch_size):
+    """Record resident memory after imports, after loading, and at its peak; sampled from outside over time."""
+    config = replace(run.config, backend=backend, threads=threads)
+    request = {"task": "memory", "config": config.to_json(), "photos": batch.paths, "calls": CALLS}
+
+    def child():
+        watch = Watch()
+        reply = ask(MODULE, dict(request), TIMEOUT_S, started=watch.start)
+        watch.finish()
+        if reply["peak_rss_bytes"] is None:  # a system without a high-water mark
+            reply["peak_rss_bytes"] = max(watch.rss_bytes)
+        return reply | {"rss_over_time": {"t_s": watch.t_s, "rss_bytes": watch.rss_bytes}}
+
+    cell.describe(kind="memory", backend=backend, threads=threads, recipe="fast")
+    cell.record(f"process for memory, batch {batch_size}", child)

@@ -1,0 +1,98 @@
+"""How much faster is one than the other? Measured interleaved, in blocks of fresh processes, on one core."""
+
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+
+import pytest
+
+from midas_bench import scenes
+from midas_bench.measure.blocks import Arm, Probe, blocks, log_ratios
+from midas_bench.results.record import ratio_fields
+
+BLOCKS = 4
+MORE_BLOCKS = 20
+SEED = 1
+
+pytestmark = [pytest.mark.not_quick, pytest.mark.expected_seconds(25)]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A quotient of times: what stands above and below, and how often each is called a block."""
+
+    name: str
+    above: tuple[Probe, ...]
+    below: Probe
+    photos_above: int = 1
+    rounds: int = 6
+
+    def quotient(self, medians):
+        """Return seconds a photo above over seconds a photo below."""
+        return sum(medians[probe] for probe in self.above) / self.photos_above / medians[self.below]
+
+
+RATIOS = {
+    "jit-over-eager": Ratio("jit/eager", (Probe("jit", "one"),), Probe("eager", "one")),
+    "onnx-over-eager": Ratio("onnx/eager", (Probe("onnx", "one"),), Probe("eager", "one")),
+    "eager-b4-over-b1": Ratio(
+        "b4/b1 per photo eager", (Probe("eager", "four"),), Probe("eager", "one"), photos_above=4, rounds=4
+    ),
+    "onnx-b4-over-b1": Ratio(
+        "b4/b1 per photo onnx", (Probe("onnx", "four"),), Probe("onnx", "one"), photos_above=4, rounds=4
+    ),
+    "article-preprocess-share": Ratio(
+        "article preprocess share",
+        (Probe("article", "one", "decode"), Probe("article", "one", "preprocess")),
+        Probe("article", "one"),
+    ),
+}
+each_ratio = pytest.mark.parametrize("ratio", RATIOS)  # by name: parameters are written to the JSON whole
+
+
+def in_the_default_run(ratio):
+    """Leave out the one that takes a minute: one photo or four hardly matters to eager's users."""
+    return ratio != "eager-b4-over-b1"
+
+
+def arm(run, name, pipelines):
+    """Describe a worker: a backend or the article's recipe, on one thread, with batches of one and four."""
+    recipe, backend = ("article", "eager") if name == "article" else ("fast", name)
+    config = asdict(replace(run.config, backend=backend, recipe=recipe, threads=1))
+    photos = next(iter(run.scenes.values()))
+    batches = {"one": scenes.batch(photos, 1).paths, "four": scenes.batch(photos, 4).paths}
+    return Arm(name, {p: {"photos": batches[p], "config": config} for p in sorted(pipelines)})
+
+
+def measure(run, ratio, count):
+    """Return the ratio's block log-ratios and interval."""
+    probes = (*ratio.above, ratio.below)
+    names = dict.fromkeys(probe.arm for probe in probes)
+    arms = [arm(run, name, {probe.pipeline for probe in probes if probe.arm == name}) for name in names]
+    medians = list(islice(blocks(arms, probes, ratio.rounds, SEED), count))
+    return ratio_fields(log_ratios(medians, ratio.quotient))
+
+
+def record(cell, run, ratio, count, group):
+    """Measure a ratio in so many blocks and keep it with the cell."""
+    above, below = (
+        "+".join(f"{p.arm} {p.pipeline} {p.call}" for p in probes) for probes in (ratio.above, [ratio.below])
+    )
+    needed = {probe.arm for probe in (*ratio.above, ratio.below)} - {"article", *run.settings.backends}
+    if needed:
+        pytest.skip(f"needs the backend {', '.join(sorted(needed))}, which --backend leaves out")
+    cell.describe(kind="ratio", ratio=ratio.name, numerator=above, denominator=below, threads=1)
+    cell.record(group, lambda: measure(run, ratio, count))
+
+
+@pytest.mark.by_default.with_args(in_the_default_run)
+@each_ratio
+def test_ratios(cell, run, ratio):
+    """Take a few blocks: enough to tell a half from a whole, not one percent from two."""
+    record(cell, run, RATIOS[ratio], BLOCKS, "ratio, a few blocks")
+
+
+@pytest.mark.extended
+@each_ratio
+def test_ratios_closely(cell, run, ratio):
+    """Take many blocks, for figures that are worth quoting."""
+    record(cell, run, RATIOS[ratio], MORE_BLOCKS, "ratio, many blocks")

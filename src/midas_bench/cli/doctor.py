@@ -1,0 +1,70 @@
+"""`midas-bench doctor`: what machine this is, and what will spoil a measurement on it now."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from midas_bench.depth.backends import registry
+from midas_bench.measure import machine
+from midas_bench.measure.child import MODULE
+from midas_bench.measure.doctor import examine
+from midas_bench.processes import ProcessDiedError, ask
+
+EXIT_DISTURBED = 1
+TIMEOUT_S = 120.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the facts and the findings; return 1 if something will spoil a measurement."""
+    facts = machine.inspect()
+    now = machine.condition()
+    findings = examine(facts, now)
+    builds = _builds()
+    if arguments.json:
+        document = {"machine": facts.to_json(), "condition": now.to_json(), "builds": builds}
+        print(json.dumps(document | {"findings": [str(finding) for finding in findings]}, indent=2))
+        return EXIT_DISTURBED if findings else 0
+    memory = f"{facts.memory_bytes / 2**30:.0f} GiB"
+    if facts.memory_limit_bytes:
+        memory += f", limited to {facts.memory_limit_bytes / 2**30:.1f} GiB"
+    rows: list[tuple[str, Any]] = [
+        ("machine", f"{facts.cpu_model}, {facts.system}" + (", virtual" if facts.virtualised else "")),
+        ("kind", f"{facts.fingerprint} (equal on machines of the same kind)"),
+        ("cores", f"{facts.physical_cores} physical, {facts.allowed_cores} allowed"),
+        ("instructions", ", ".join(facts.isa) or "none that matter"),
+        ("memory", memory),
+        ("governor", facts.governor or "not visible"),
+        ("turbo", {None: "not visible", True: "on", False: "off"}[facts.turbo]),
+        ("backends", ", ".join(_backend(row) for row in registry.ROWS)),
+        ("libraries", ", ".join(f"{name} {number}" for name, number in facts.versions.items())),
+        *(("build", f"{name}: {text}") for name, text in builds.items()),
+        *(("variable", f"{name}={value}") for name, value in facts.environment.items()),
+    ]
+    for name, value in rows:
+        print(f"{name:<13} {value}")
+    print()
+    for finding in findings:
+        print(f"! {finding}")
+    if not findings:
+        print("Nothing in sight that would spoil a measurement.")
+    return EXIT_DISTURBED if findings else 0
+
+
+def _backend(row: registry.Row) -> str:
+    reason = registry.missing(row)
+    return row.name if reason is None else f"{row.name} ({reason})"
+
+
+def _builds() -> dict[str, str]:
+    """Ask a child how torch, ONNX Runtime and OpenCV were built: this process need not import them."""
+    try:
+        return ask(MODULE, {"task": "builds"}, TIMEOUT_S)
+    except ProcessDiedError as error:
+        return {"unknown": str(error)}

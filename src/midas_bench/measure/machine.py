@@ -1,0 +1,206 @@
+"""The machine as it is: stable facts, a fingerprint for its kind, and its present condition."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cpuinfo
+import psutil
+
+from midas_bench.cpu import CGROUP_ROOT, allowed_cores, cgroup_cpu_quota
+from midas_bench.depth.artifacts import library_versions
+
+LIBRARIES = (
+    "midas-bench",
+    "torch",
+    "torchvision",
+    "timm",
+    "onnxruntime",
+    "onnx",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "pytest-benchmark",
+)
+
+ISA_FLAGS = {
+    "avx2": "AVX2",
+    "fma": "FMA",
+    "avx512f": "AVX-512",
+    "avx512_vnni": "AVX-512 VNNI",
+    "avx512vnni": "AVX-512 VNNI",
+    "avx_vnni": "AVX-VNNI",
+    "avx512_bf16": "AVX-512 BF16",
+    "amx_tile": "AMX",
+    "amx_bf16": "AMX BF16",
+    "amx_int8": "AMX int8",
+    "asimd": "NEON",
+    "asimddp": "NEON dot product",
+    "i8mm": "int8 matrix multiply",
+    "bf16": "NEON BF16",
+    "sve": "SVE",
+}
+"""The kernel's (or py-cpuinfo's) names of what the runtimes choose their kernels by."""
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GLIBC_TUNABLES", "MALLOC_ARENA_MAX")
+NO_LIMIT_BYTES = 1 << 60
+"""cgroup v1 says "unlimited" with a number near 2**63."""
+
+SYS_CPU = Path("/sys/devices/system/cpu")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Facts that stay the same between runs, so that a difference means a different machine or set-up.
+
+    Attributes:
+        fingerprint: 12 hexadecimal digits, equal for machines of the same kind; libraries do not count.
+        cpu_model: as the system names it.
+        isa: instruction sets that matter for inference.
+        physical_cores: of the machine.
+        logical_cores: likewise.
+        allowed_cores: that this process may use (affinity and cgroup).
+        cpu_quota: cgroup limit in cores, or None.
+        memory_bytes: of the machine.
+        memory_limit_bytes: cgroup limit, or None.
+        governor: of the first core, or None where it cannot be seen.
+        turbo: whether it is enabled, or None where it cannot be seen.
+        virtualised: whether a hypervisor is present, or None where it cannot be seen.
+        system: operating system and architecture.
+        versions: of the libraries that the numbers depend on.
+        environment: variables that change threads or memory allocation, where set.
+    """
+
+    fingerprint: str
+    cpu_model: str
+    isa: tuple[str, ...]
+    physical_cores: int
+    logical_cores: int
+    allowed_cores: int
+    cpu_quota: float | None
+    memory_bytes: int
+    memory_limit_bytes: int | None
+    governor: str | None
+    turbo: bool | None
+    virtualised: bool | None
+    system: str
+    versions: dict[str, str]
+    environment: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types."""
+        return asdict(self)
+
+
+def inspect() -> Machine:
+    """Find out what machine this is."""
+    cpu = cpuinfo.get_cpu_info()
+    flags = set(cpu.get("flags", ()))
+    facts: dict[str, Any] = {
+        "cpu_model": cpu.get("brand_raw") or platform.processor() or "unknown",
+        "isa": tuple(dict.fromkeys(label for flag, label in ISA_FLAGS.items() if flag in flags)),
+        "physical_cores": psutil.cpu_count(logical=False) or psutil.cpu_count() or 1,
+        "logical_cores": psutil.cpu_count() or 1,
+        "allowed_cores": allowed_cores(),
+        "cpu_quota": cgroup_cpu_quota(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "memory_limit_bytes": cgroup_memory_limit(),
+        "virtualised": ("hypervisor" in flags) if flags and platform.machine() in ("x86_64", "AMD64") else None,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+    # memory differs by a few pages between machines of one kind
+    kind = facts | {"memory_bytes": round(facts["memory_bytes"] / 2**30)}
+    return Machine(
+        fingerprint=hashlib.sha256(json.dumps(kind, sort_keys=True).encode()).hexdigest()[:12],
+        governor=_read(SYS_CPU / "cpu0/cpufreq/scaling_governor"),
+        turbo=_turbo(),
+        versions=library_versions(LIBRARIES) | {"python": platform.python_version()},
+        environment={name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
+        **facts,
+    )
+
+
+def cgroup_memory_limit(root: Path = CGROUP_ROOT) -> int | None:
+    """Return the cgroup's memory limit in bytes, or None where there is none (cgroup v2, then v1)."""
+    text = _read(root / "memory.max") or _read(root / "memory/memory.limit_in_bytes")
+    if text is None or text == "max" or int(text) >= NO_LIMIT_BYTES:
+        return None
+    return int(text)
+
+
+def _turbo() -> bool | None:
+    for path, enabled in (("intel_pstate/no_turbo", "0"), ("cpufreq/boost", "1")):
+        text = _read(SYS_CPU / path)
+        if text is not None:
+            return text == enabled
+    return None
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How busy the machine is now; it changes by the second, and is kept apart from the stable facts.
+
+    Attributes:
+        load_average: over 1, 5 and 15 minutes.
+        busy_cores: cores' worth of CPU time that all processes used while looking.
+        steal_fraction: of the machine's CPU time, taken by the hypervisor.
+        available_bytes: memory that can be had without swapping.
+        swap_used_bytes: in use.
+        on_battery: or None without a battery.
+        hungry: the busiest other processes: name and cores' worth.
+    """
+
+    load_average: tuple[float, float, float]
+    busy_cores: float
+    steal_fraction: float
+    available_bytes: int
+    swap_used_bytes: int
+    on_battery: bool | None
+    hungry: tuple[tuple[str, float], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types."""
+        return asdict(self)
+
+
+def condition(look_s: float = 1.0) -> Condition:
+    """Look at the machine for `look_s` seconds."""
+    others = [process for process in psutil.process_iter(["name"]) if process.pid != os.getpid()]
+    for process in others:
+        _cpu_percent(process)  # starts each one's count
+    before = psutil.cpu_times()
+    psutil.cpu_percent()
+    percent = psutil.cpu_percent(interval=look_s)
+    after = psutil.cpu_times()
+    used = sorted(((_cpu_percent(process) / 100, process.info["name"] or "?") for process in others), reverse=True)
+    battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
+    cores = psutil.cpu_count() or 1
+    return Condition(
+        load_average=psutil.getloadavg(),
+        busy_cores=percent / 100 * cores,
+        steal_fraction=(getattr(after, "steal", 0.0) - getattr(before, "steal", 0.0)) / (look_s * cores),
+        available_bytes=psutil.virtual_memory().available,
+        swap_used_bytes=psutil.swap_memory().used,
+        on_battery=None if battery is None else not battery.power_plugged,
+        hungry=tuple((name, cores_used) for cores_used, name in used[:3] if cores_used >= 0.05),
+    )
+
+
+def _cpu_percent(process: psutil.Process) -> float:
+    try:
+        return float(process.cpu_percent())
+    except psutil.Error:  # ended meanwhile, or not ours to look at
+        return 0.0

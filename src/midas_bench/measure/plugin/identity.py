@@ -1,0 +1,66 @@
+"""What must be the same for two halves of a run to make one: code, weights, photos, options, machine, cells."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import midas_bench
+from midas_bench.measure.plugin.settings import RUN, SETTINGS
+
+OPTIONS = (
+    "benchmark_min_rounds",
+    "benchmark_max_time",
+    "benchmark_min_time",
+    "benchmark_warmup",
+    "benchmark_disable_gc",
+    "benchmark_precision",
+    "benchmark_timer",
+)
+
+
+def identity(config: pytest.Config, planned: Sequence[str]) -> dict[str, Any]:
+    """Return what identifies a run, in JSON types."""
+    run, settings = config.stash[RUN], config.stash[SETTINGS]
+    return {
+        "code": _code_digest(config.rootpath),
+        "weights": run.weights.sha256,
+        "photos": hashlib.sha256(
+            "".join(photo.sha256 for photos in run.scenes.values() for photo in photos).encode()
+        ).hexdigest(),
+        "options": {name: str(getattr(config.option, name, None)) for name in OPTIONS}
+        | {"threads": list(run.thread_counts), "quick": settings.quick},
+        "machine": run.machine.fingerprint,
+        "versions": run.machine.versions,
+        "cells": list(planned),
+    }
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Name what differs, in words that say where to look."""
+    found = []
+    for name in now:
+        old, new = then.get(name), now[name]
+        if old == new:
+            continue
+        if name == "cells":
+            found.append(f"cells: {len(old or ())} were planned, now {len(new)}")
+        elif isinstance(new, dict) and isinstance(old, dict):
+            keys = [key for key in new.keys() | old.keys() if old.get(key) != new.get(key)]
+            found += [f"{key}: {old.get(key)} then, {new.get(key)} now" for key in sorted(keys)]
+        else:
+            found.append(f"{name}: {str(old)[:12]} then, {str(new)[:12]} now")
+    return found
+
+
+def _code_digest(rootdir: Path) -> str:
+    digest = hashlib.sha256()
+    package = Path(midas_bench.__file__).parent
+    for folder in (package, rootdir / "bench"):
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,89 @@
+"""The one module that touches pytest-benchmark's internals; hence the pin to 5.3 in pyproject.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+from pytest_benchmark.session import BenchmarkSession
+from pytest_benchmark.stats import Metadata
+
+
+def session_of(config: pytest.Config) -> BenchmarkSession:
+    """Return pytest-benchmark's session."""
+    session = config.pluginmanager.get_plugin("pytest-benchmark")
+    assert isinstance(session, BenchmarkSession)
+    return session
+
+
+def measures(config: pytest.Config) -> bool:
+    """Tell whether this run times anything: not with --benchmark-disable, --benchmark-skip or --collect-only."""
+    session = session_of(config)
+    return not (session.disabled or session.skip or config.option.collectonly)
+
+
+def saves(config: pytest.Config) -> bool:
+    """Tell whether a file was asked for."""
+    session = session_of(config)
+    return bool(session.save or session.autosave or session.json)
+
+
+def storage_folder(config: pytest.Config) -> Path:
+    """Return where --benchmark-storage keeps this kind of machine's files."""
+    storage = session_of(config).storage
+    folder = getattr(storage, "path", None)  # elasticsearch:// has none
+    return Path(folder or config.rootpath / ".benchmarks") / str(storage.default_machine_id)
+
+
+def as_row(benchmark: Any) -> dict[str, Any] | None:
+    """Return a timed benchmark fixture in the form it has in pytest-benchmark's JSON, raw rounds included."""
+    if benchmark is None or not benchmark.stats or benchmark.has_error:
+        return None
+    row: dict[str, Any] = benchmark.stats.as_dict(include_data=True)
+    return row
+
+
+def rounds_s(benchmark: BenchmarkFixture) -> list[float]:
+    """Return the raw rounds of a timed fixture, in seconds a call."""
+    return list(benchmark.stats.stats.data) if benchmark.stats is not None else []
+
+
+def give_back(config: pytest.Config, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Let table, JSON and comparison include cells that an earlier, interrupted run finished."""
+    session = session_of(config)
+    session.benchmarks[:0] = [_metadata(row) for row in rows]
+
+
+def _metadata(row: Mapping[str, Any]) -> Metadata:
+    fixture = SimpleNamespace(
+        **{key: row[key] for key in ("name", "fullname", "group", "param", "params", "extra_info")},
+        cprofile_stats=None,
+        has_error=False,
+    )
+    iterations = row["stats"]["iterations"]
+    metadata = Metadata(fixture, iterations, row["options"])  # type: ignore[no-untyped-call]
+    for seconds in row["stats"]["data"]:
+        metadata.update(seconds * iterations)  # type: ignore[no-untyped-call]
+    return metadata
+
+
+def keep_only(config: pytest.Config, fullnames: Collection[str]) -> None:
+    """Drop what did not finish: the cell that Ctrl-C cut short has rounds too, and is not worth its name."""
+    session = session_of(config)
+    session.benchmarks[:] = [bench for bench in session.benchmarks if bench.fullname in fullnames]
+
+
+def forget(config: pytest.Config, fullname: str) -> None:
+    """Drop a cell that is going to be measured again."""
+    session = session_of(config)
+    session.benchmarks[:] = [bench for bench in session.benchmarks if bench.fullname != fullname]
+
+
+def order(config: pytest.Config, fullnames: Iterable[str]) -> None:
+    """Sort the cells as an uninterrupted run would have them."""
+    position = {name: number for number, name in enumerate(fullnames)}
+    session_of(config).benchmarks.sort(key=lambda bench: position.get(bench.fullname, len(position)))

@@ -1,0 +1,35 @@
+"""What stands at the end of the terminal: noisy cells, the answer, and what to do next."""
+
+from __future__ import annotations
+
+import pytest
+
+from midas_bench.measure.plugin.ledger import LEDGER
+from midas_bench.measure.plugin.noise import WATCH
+
+SHOWN = 10
+
+
+@pytest.hookimpl(trylast=True)  # below pytest-benchmark's tables
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    ledger = config.stash.get(LEDGER, None)
+    if ledger is None:
+        return
+    write = terminalreporter.write_line
+    terminalreporter.section("midas-bench")
+    noisy = {
+        name: row["extra_info"]["noise"]["reasons"]
+        for name, row in ledger.finished.items()
+        if row["extra_info"].get("noise", {}).get("noisy")
+    }
+    for name, reasons in list(noisy.items())[:SHOWN]:
+        write(f"noisy: {name.rpartition('::')[2]}: {', '.join(reasons)}", yellow=True)
+    if len(noisy) > SHOWN:
+        write(f"noisy: {len(noisy) - SHOWN} more; extra_info.noise in the JSON says which", yellow=True)
+    if noisy:
+        write("`midas-bench doctor` says what disturbs; --noise rerun measures such cells again", yellow=True)
+    elif config.stash[WATCH].noise:
+        write("quiet: no cell was disturbed")
+    if not ledger.complete:
+        missing = len([name for name in ledger.planned if name not in ledger.finished and name not in ledger.skipped])
+        write(f"partial: {missing} of {len(ledger.planned)} cells are missing; add --resume to go on", red=True)

@@ -5,12 +5,19 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
 from midas_bench.depth.photo import inspect
 from midas_bench.errors import UserError
+
+MANIFEST = "fixtures/images/manifest.toml"
+"""The project's photos, from its folder."""
 
 BATCH_SIZES = (1, 2, 3, 4)
 SCENES = ("street", "indoor", "pet", "portrait")
@@ -30,6 +37,9 @@ class Photo:
         height: of the upright photo, in pixels.
         sha256: of `data`.
         path: where it was read from, for processes that read it themselves.
+        rendered: whether it was made by a program and not by a camera.
+        depth: 16-bit PNG of its true inverse depth, or None where that is not known.
+        depth_scale: of `depth`: value times scale is 1 / metres.
     """
 
     scene: str
@@ -39,6 +49,22 @@ class Photo:
     height: int
     sha256: str
     path: Path
+    rendered: bool = False
+    depth: Path | None = None
+    depth_scale: float = 0.0
+
+    def true_inverse_depth(self) -> NDArray[np.float64]:
+        """Return 1 / metres along the camera's axis, (h, w) of half the photo's size; 0 is the sky.
+
+        Raises:
+            UserError: the depth is not known, or its file is missing or damaged.
+        """
+        if self.depth is None:
+            raise UserError(self.file, "has no true depth", "choose a rendered photo")
+        values = cv2.imread(str(self.depth), cv2.IMREAD_UNCHANGED) if self.depth.is_file() else None
+        if values is None or values.dtype != np.uint16 or values.ndim != 2:
+            raise UserError(self.depth, "is missing or not a 16-bit grey PNG", "restore it")
+        return np.asarray(values, np.float64) * self.depth_scale
 
 
 @dataclass(frozen=True)
@@ -120,7 +146,14 @@ def _from_row(manifest: Path, number: int, row: Mapping[str, Any]) -> Photo:
             f"is {photo.width}x{photo.height} where {manifest.name} says {row['width']}x{row['height']}",
             "correct the row",
         )
-    return photo
+    if "depth" in row and not isinstance(row.get("depth_scale"), float):
+        raise UserError(row["file"], "has depth without a depth_scale", "add it to the row")
+    return replace(
+        photo,
+        rendered=row.get("kind") == "rendered",
+        depth=(manifest.parent / row["depth"]) if "depth" in row else None,
+        depth_scale=row.get("depth_scale", 0.0),
+    )
 
 
 def from_folder(folder: Path) -> dict[str, list[Photo]]:

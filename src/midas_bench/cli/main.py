@@ -11,6 +11,7 @@ from importlib.metadata import version
 from midas_bench.errors import UserError
 
 COMMANDS = {
+    "accuracy": "compare estimated with true depth on the rendered photos",
     "depth": "turn a photo into a depth heat map",
     "report": "turn saved runs into tables, charts and one page",
     "doctor": "say what machine this is and what will spoil a measurement on it now",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -14,7 +15,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from midas_bench.depth.backends import registry
 from midas_bench.measure import sentinel
-from midas_bench.measure.plugin import internals
+from midas_bench.measure.plugin import internals, pictures
+from midas_bench.measure.plugin.ledger import LEDGER
 from midas_bench.measure.plugin.matrix import Opened
 from midas_bench.measure.plugin.noise import WATCH, Watch
 from midas_bench.measure.plugin.settings import Run
@@ -32,11 +34,14 @@ Report = Mapping[str, Any]
 class Cell:
     """One point of a benchmark's matrix."""
 
-    def __init__(self, nodeid: str, benchmark: BenchmarkFixture, run: Run, watch: Watch) -> None:
+    def __init__(
+        self, nodeid: str, benchmark: BenchmarkFixture, run: Run, watch: Watch, pictures_folder: Path | None
+    ) -> None:
         self._nodeid = nodeid
         self._benchmark = benchmark
         self._run = run
         self._watch = watch
+        self._pictures = pictures_folder
         self._opened: Opened | None = None
         self._info = CellInfo(kind="latency")
 
@@ -89,6 +94,9 @@ class Cell:
                 f"{registry.MAX_RELATIVE_ERROR:g}; nothing was timed",
                 pytrace=False,
             )
+        if self._pictures is not None and self._info.recipe == "fast":
+            names = pictures.save(self._pictures, row.name, batch.photos, depth, reference)
+            self.describe(depth_maps=names)
 
     def time(self, group: str, call: Callable[..., object], *args: object) -> None:
         """Warm up, let pytest-benchmark time `call(*args)`, and fill `extra_info`.
@@ -174,11 +182,13 @@ class Cell:
 @pytest.fixture
 def cell(benchmark: BenchmarkFixture, run: Run, request: pytest.FixtureRequest) -> Cell:
     """Give the cell under measurement, with what its benchmark's fixtures say of it."""
-    cell = Cell(request.node.nodeid, benchmark, run, request.config.stash[WATCH])
+    ledger = request.config.stash.get(LEDGER, None)
+    folder = ledger.journal.pictures if ledger else None
+    cell = Cell(request.node.nodeid, benchmark, run, request.config.stash[WATCH], folder)
     for name in ("opened", "article"):
         if name in request.fixturenames:
             cell.describe_backend(request.getfixturevalue(name))
-    for name in ("batch", "one_photo"):
+    for name in ("batch", "one_photo", "largest_photo"):
         if name in request.fixturenames:
             cell.describe_batch(request.getfixturevalue(name))
     return cell

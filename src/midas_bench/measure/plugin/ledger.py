@@ -255,7 +255,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     folder = internals.storage_folder(config)
     before = set(folder.glob("*.json"))
     try:
-        with FileLock(folder / "saving.lock"):  # two runs that end at once would take the same number
+        with FileLock(folder / ".saving.lock"):  # two runs that end at once would take the same number
             result = yield
     except OSError as error:
         for torn in set(folder.glob("*.json")) - before:

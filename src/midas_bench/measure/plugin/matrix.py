@@ -120,3 +120,9 @@ def batch(run: Run, scene: str, request: pytest.FixtureRequest) -> Batch:
 def one_photo(run: Run) -> Batch:
     """Take the first scene's first photo, for benchmarks that have no scenes."""
     return scenes.batch(next(iter(run.scenes.values())), 1)
+
+
+@pytest.fixture
+def largest_photo(run: Run) -> Batch:
+    """Take the photo with the most pixels, whatever it shows."""
+    return scenes.batch([max(run.photos, key=lambda photo: photo.width * photo.height)], 1)

@@ -25,7 +25,7 @@ from midas_bench.scenes import BATCH_SIZES, Photo
 
 DEFAULT_BACKENDS = ("eager", "jit", "onnx")
 QUICK_BATCH_SIZES = (1, 4)
-QUICK_ROUNDS = {"benchmark_min_rounds": 3, "benchmark_max_time": 0.3}
+QUICK_ROUNDS = {"benchmark_min_rounds": 3, "benchmark_max_time": "0.3"}
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,15 @@ class Run:
             UserError: the manifest, the folder or a photo is not usable.
         """
         own = self.settings.photos
-        manifest = self.settings.rootdir / "fixtures/images/manifest.toml"
+        manifest = self.settings.rootdir / scenes.MANIFEST
         found = scenes.from_folder(own) if own else scenes.from_manifest(manifest)
         kept = list(found)[:1] if self.settings.quick else list(found)
         return {scene: found[scene] for scene in kept}
+
+    @property
+    def photos(self) -> list[Photo]:
+        """All photos of all scenes."""
+        return [photo for scene in self.scenes.values() for photo in scene]
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:
@@ -170,10 +175,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             if not registry.is_prepared(backend, run.weights, Path(run.config.cache_dir)):
                 say(f"making the graph for {backend}: once, up to half a minute")
                 registry.prepare(backend, run.weights, Path(run.config.cache_dir))
-        photos = [photo for scene in run.scenes.values() for photo in scene]
         for recipe, reference in run.references.items():
             if recipe == "fast" or any("article" in getattr(item, "fixturenames", ()) for item in cells):
-                reference.prepare(photos)
+                reference.prepare(run.photos)
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
 

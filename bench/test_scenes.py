@@ -1,0 +1,66 @@
+"""Does it matter what a photo shows? Interleaved, at equal size, in blocks of fresh processes on one core."""
+
+from dataclasses import asdict, replace
+from itertools import islice
+
+import cv2
+import pytest
+
+from midas_bench.depth.photo import decode
+from midas_bench.measure.blocks import Arm, Probe, blocks, log_ratios
+from midas_bench.results.record import ratio_fields
+from midas_bench.scenes import SCENES
+
+BASELINE = "street"
+SIZE = (1280, 853)
+JPEG_QUALITY = 90
+BLOCKS = 6
+ROUNDS = 6
+SEED = 2
+CALLS = ("inference", "decode")
+
+pytestmark = [pytest.mark.not_quick, pytest.mark.expected_seconds(5)]
+
+
+@pytest.fixture(scope="module")
+def measured(run, tmp_path_factory):
+    """Return a function that measures all scenes together, once, and gives the blocks' medians."""
+    backend = "onnx" if "onnx" in run.settings.backends else run.settings.backends[0]
+    kept = []
+
+    def medians():
+        if not kept:
+            config = asdict(replace(run.config, backend=backend, threads=1))
+            folder = tmp_path_factory.mktemp("scenes")
+            pipelines = {scene: {"photos": [equal(run, scene, folder)], "config": config} for scene in run.scenes}
+            probes = [Probe(backend, scene, call) for call in CALLS for scene in run.scenes]
+            kept.extend(islice(blocks([Arm(backend, pipelines)], probes, ROUNDS, SEED), BLOCKS))
+        return backend, kept
+
+    return medians
+
+
+def equal(run, scene, folder):
+    """Store the scene's first photo at the common size, and return its path."""
+    rgb = decode(run.scenes[scene][0].data)
+    path = folder / f"{scene}.jpg"
+    resized = cv2.resize(rgb, SIZE, interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(path), resized[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return str(path)
+
+
+@pytest.mark.parametrize("stage", CALLS)
+@pytest.mark.parametrize("other", [scene for scene in SCENES if scene != BASELINE])
+def test_scenes(cell, run, measured, stage, other):
+    """Record a scene's time over the street's: for the network, and for the decoder."""
+    if {BASELINE, other} - run.scenes.keys():
+        pytest.skip(f"needs photos of {BASELINE} and {other}")
+
+    def ratio():
+        backend, medians = measured()
+        above, below = (Probe(backend, scene, stage) for scene in (other, BASELINE))
+        fields = ratio_fields(log_ratios(medians, lambda block: block[above] / block[below]))
+        return fields | {"backend": backend, "numerator": other, "denominator": BASELINE}
+
+    cell.describe(kind="scene", stage=stage, scene=other, baseline_scene=BASELINE, threads=1, recipe="fast")
+    cell.record("a scene over the street", ratio)

@@ -1,0 +1,67 @@
+"""`midas-bench accuracy`: the estimate against the true depth of the rendered photos, for each backend."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from midas_bench import scenes
+from midas_bench.depth.backends import registry
+from midas_bench.depth.config import PipelineConfig, Resolved, resolve
+from midas_bench.depth.pipeline import DepthPipeline
+from midas_bench.errors import UserError
+from midas_bench.measure.accuracy import compare
+from midas_bench.options import add_to_parser, at_most_one, split, thread_counts
+from midas_bench.scenes import Photo
+
+EXIT_CANNOT_JUDGE = 3
+CANNOT_JUDGE = "the weights are seeded (random): these figures say nothing about depth, and nothing can be judged"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add_to_parser(parser, ("--backend", "--weights", "--threads"))
+    parser.add_argument(
+        "--manifest", type=Path, default=Path(scenes.MANIFEST), help=f"photos with depth (default: {scenes.MANIFEST})"
+    )
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print AbsRel, delta and Spearman for each photo and backend; 3 if the weights cannot be judged."""
+    photos = [photo for group in scenes.from_manifest(arguments.manifest).values() for photo in group if photo.depth]
+    if not photos:
+        raise UserError(arguments.manifest, "names no photo with true depth", "add depth and depth_scale to a row")
+    backends = registry.select(split(arguments.backend) or ["all"])
+    threads = at_most_one("--threads", thread_counts(arguments.threads))
+    first = resolve(PipelineConfig(backends[0], threads, arguments.weights))
+    rows = [row for backend in backends for row in _rows(backend, first, photos)]
+    seeded = first.weights.source == "seeded"
+    if arguments.json:
+        print(json.dumps({"judged": not seeded, "rows": rows}, indent=2))
+    else:
+        print(f"{'backend':<14}{'photo':<20}{'AbsRel':>8}{'d<1.25':>9}{'Spearman':>10}")
+        for row in rows:
+            figures = f"{row['abs_rel']:>8.3f}{row['delta_125']:>9.1%}{row['spearman']:>10.3f}"
+            print(f"{row['backend']:<14}{row['file']:<20}{figures}")
+        print()
+        print(CANNOT_JUDGE if seeded else "aligned by scale and shift; AbsRel: less is better, the others: more")
+    return EXIT_CANNOT_JUDGE if seeded else 0
+
+
+def _rows(backend: str, config: Resolved, photos: list[Photo]) -> list[dict[str, Any]]:
+    known = PipelineConfig(backend, config.threads, config.weights, cache_dir=config.cache_dir)
+    rows = []
+    with DepthPipeline.open(config=known) as pipeline:
+        for photo in photos:
+            depth = pipeline.run([photo.data]).depth[0]
+            truth = photo.true_inverse_depth()
+            estimate = cv2.resize(depth, truth.shape[::-1], interpolation=cv2.INTER_CUBIC)
+            rows.append({"backend": backend, "file": photo.file, **asdict(compare(np.asarray(estimate), truth))})
+    return rows

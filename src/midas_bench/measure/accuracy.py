@@ -1,0 +1,55 @@
+"""Is the depth right? An estimate against the truth of a rendered photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+DELTA = 1.25
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How well an estimate fits the true depth, after scale and shift.
+
+    Attributes:
+        abs_rel: mean of |depth - true depth| / true depth.
+        delta_125: share of pixels where max(depth / true, true / depth) is below 1.25.
+        spearman: rank correlation of inverse depth, which needs no alignment.
+    """
+
+    abs_rel: float
+    delta_125: float
+    spearman: float
+
+
+def compare(estimate: NDArray[np.float32], inverse_depth: NDArray[np.float64]) -> Accuracy:
+    """Compare inverse relative depth with true inverse depth (1 / m) of the same shape; 0 is sky and left out.
+
+    The estimate is fitted by a scale and a shift, by least squares in inverse depth, and cut at the farthest true
+    point before it is turned into depth. Source: Ranftl et al., "Towards Robust Monocular Depth Estimation", 2020,
+    section 6; AbsRel and delta: Eigen et al., "Depth Map Prediction from a Single Image", 2014, section 4.
+
+    Raises:
+        ValueError: the shapes differ, or nothing but sky is left.
+    """
+    if estimate.shape != inverse_depth.shape:
+        raise ValueError(f"estimate {estimate.shape} and truth {inverse_depth.shape} differ in shape")
+    known = inverse_depth > 0
+    if not known.any():
+        raise ValueError("the truth holds nothing but sky")
+    truth = inverse_depth[known]
+    guess = estimate[known].astype(np.float64)
+    design = np.stack([guess, np.ones_like(guess)], axis=1)
+    (scale, shift), *_ = np.linalg.lstsq(design, truth, rcond=None)
+    aligned = np.maximum(scale * guess + shift, truth.min())
+    # in depth: |1/a - 1/t| / (1/t) = |t - a| / a
+    ratio = np.maximum(aligned / truth, truth / aligned)
+    return Accuracy(
+        abs_rel=float(np.mean(np.abs(truth - aligned) / aligned)),
+        delta_125=float(np.mean(ratio < DELTA)),
+        spearman=float(spearmanr(guess, truth).statistic),
+    )

@@ -1,0 +1,93 @@
+"""`midas-bench report [FILE_OR_FOLDER ...]`: tables, charts and one page from what runs saved."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from midas_bench.options import add_to_parser
+from midas_bench.results import answers, files
+
+QUIET_FOR_S = 1.0
+MANIFEST = Path("fixtures/images/manifest.toml")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    default = f"the newest complete run in {files.STORAGE}"
+    parser.add_argument(
+        "places",
+        nargs="*",
+        type=Path,
+        metavar="FILE_OR_FOLDER",
+        help=f"what pytest-benchmark saved; several are compared with the first (default: {default})",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("reports/latest"),
+        metavar="FOLDER",
+        help="where the report goes (default: reports/latest)",
+    )
+    parser.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name of a side, one for each file or folder; the same name joins them to one side",
+    )
+    add_to_parser(parser, ("--photos",))
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the report; print the answers and where it is."""
+    with progress() as step:
+        step("starting")
+        # pandas, matplotlib and scipy take a second: the bar is there by then
+        from midas_bench.report.choose import choose
+        from midas_bench.report.pictures import album
+        from midas_bench.report.write import write
+
+        material = choose(
+            arguments.places, arguments.label, album(Path(arguments.photos) if arguments.photos else MANIFEST), step
+        )
+        page = write(material, arguments.output, step)
+    for line in answers.three_lines(material.run.records):
+        print(line)
+    print(f"{page} ({page.stat().st_size / 1024:.0f} KiB), report.md, CSV and charts beside it")
+    if arguments.open and not webbrowser.open(page.resolve().as_uri()):
+        print("no browser to open it with", file=sys.stderr)
+    return 0
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """Yield `step(what)`; a bar appears on a terminal's standard error once a second has passed."""
+    console = Console(stderr=True)
+    bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(), console=console, transient=True)
+    task = bar.add_task("", total=None)
+    begun_s = time.monotonic()
+    started = False
+
+    def step(what: str) -> None:
+        nonlocal started
+        if not started and console.is_terminal and time.monotonic() - begun_s > QUIET_FOR_S:
+            bar.start()
+            started = True
+        bar.update(task, description=what, advance=1)
+
+    try:
+        yield step
+    finally:
+        if started:
+            bar.stop()

@@ -1,0 +1,211 @@
+"""Charts of set-ups against each other: speed-up over eager, throughput by batch, where the time goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.figure import FigureBase
+
+from midas_bench.report.charts import style
+from midas_bench.report.charts.timing import rounds_text, series
+from midas_bench.report.model import Chart
+from midas_bench.results import units
+from midas_bench.results.intervals import Interval, mean_interval
+from midas_bench.results.ranking import ARTICLE, FAST, Setup, fastest
+from midas_bench.results.runs import Record
+
+STAGES = ("decode", "preprocess", "inference", "heatmap")
+STAGE_COLOURS = ("#56B4E9", "#E69F00", "#0072B2", "#CC79A7")
+STAGE_HATCHES = ("", "////", "", "\\\\")
+EAGER = "eager"
+
+
+def speedup(records: Sequence[Record]) -> Chart | None:
+    """Show how many times as fast as eager each backend is: from interleaved blocks, and within the run."""
+    blocks = block_speedups(records)
+    within = run_speedups(records)
+    names = sorted({*blocks, *within}, key=lambda name: (blocks.get(name) or within[name]).estimate)
+    if not names:
+        return None
+    looks = style.look([EAGER, *names])
+    counts = sorted({len(r.ratio.log_ratios) for r in over_eager(records) if r.ratio})
+    taking_turns = f"interleaved blocks{threads_text(over_eager(records))}"
+    one_after_another = f"within this run{threads_text([r for r in records if r.is_pipeline])}"
+
+    def draw(figure: FigureBase) -> None:
+        axes = figure.add_subplot()
+        axes.axvline(1, color=style.INK, linewidth=1)
+        for y, name in enumerate(names):
+            colour, marker = looks[name]
+            if name in blocks:
+                style.whiskers(axes, blocks[name], y - (0.15 if name in within else 0), colour, marker, markersize=7)
+            if name in within:
+                place = y + (0.15 if name in blocks else 0)
+                hollow = {"markerfacecolor": style.PAPER, "markeredgecolor": colour, "markeredgewidth": 1.2}
+                style.whiskers(axes, within[name], place, colour, marker, **hollow)
+            best = blocks.get(name) or within[name]
+            axes.annotate(units.times(best.estimate), (max(best.high, within.get(name, best).high), y), (8, 0),
+                          textcoords="offset points", va="center")  # fmt: skip
+        if blocks:
+            axes.plot([], [], style.MARKERS[0], color=style.MUTED, markersize=7, label=taking_turns)
+        axes.plot([], [], style.MARKERS[0], color=style.MUTED, markerfacecolor=style.PAPER, label=one_after_another)
+        axes.set_yticks(range(len(names)), list(map(style.short, names)))
+        axes.set_ylim(-0.6, len(names) - 0.4)
+        axes.set_xlim(min(0.8, axes.get_xlim()[0]), axes.get_xlim()[1] * 1.05)
+        n = f"n = {' or '.join(map(str, counts))} blocks" if counts and blocks else "no interleaved blocks"
+        axes.set_xlabel(f"times as fast as eager, one photo (bars: 95 % interval; {n})")
+        style.legend(figure, axes)
+
+    alt = "Times as fast as eager. " + "; ".join(
+        f"{name} {units.times_span(blocks.get(name) or within[name])}" for name in names
+    )
+    note = (
+        "Filled: workers took turns, so that drift of the machine cancels out; rely on these. Hollow: medians of this "
+        "run, measured one after the other."
+    )
+    return style.chart("speedup", "Speed-up over eager", alt, note, draw, 1.15 + 0.42 * len(names))
+
+
+def block_speedups(records: Sequence[Record]) -> dict[str, Interval]:
+    """Return speed-ups over eager from block ratios `<backend>/eager`, by backend."""
+    return {
+        r.ratio.name.removesuffix("/" + EAGER): r.ratio.interval.inverted()
+        for r in over_eager(records)
+        if r.ratio and r.ratio.interval
+    }
+
+
+def over_eager(records: Sequence[Record]) -> list[Record]:
+    """Return the cells with ratios over eager from interleaved blocks, the fewest blocks first."""
+    found = [r for r in records if r.kind == "ratio" and r.ratio and r.ratio.interval]
+    found = [r for r in found if r.ratio and r.ratio.name.endswith("/" + EAGER)]
+    return sorted(found, key=lambda r: len(r.ratio.log_ratios) if r.ratio else 0)
+
+
+def threads_text(records: Sequence[Record]) -> str:
+    """Return such as `, 1 thread`, or nothing where it is not known."""
+    counts = sorted({r.threads for r in records if r.threads})
+    return f", {' or '.join(map(str, counts))} thread{'' if counts == [1] else 's'}" if counts else ""
+
+
+def run_speedups(records: Sequence[Record]) -> dict[str, Interval]:
+    """Return speed-ups over eager from this run's medians for one photo, by backend."""
+    eager = [r for r in records if r.backend == EAGER and r.recipe != ARTICLE]
+    found = {}
+    for name in sorted({str(r.backend) for r in records if r.is_pipeline and r.recipe != ARTICLE} - {EAGER}):
+        pair = fastest([r for r in records if r.backend == name and r.recipe != ARTICLE] + eager)
+        if pair and len(pair.alternatives) == 1:
+            price = pair.alternatives[0].price
+            found[name] = price if pair.winner.backend == name else price.inverted()
+    return found
+
+
+def throughput(records: Sequence[Record]) -> Chart | None:
+    """Show images a second by batch size and backend: the batch over the mean over scenes of the medians."""
+    cells = [r for r in records if r.is_pipeline and r.batch_size and r.recipe != ARTICLE]
+    sizes = sorted({r.batch_size for r in cells if r.batch_size})
+    if len(sizes) < 2:
+        return None
+    lines: dict[str, dict[int, Interval]] = {}
+    for name in dict.fromkeys(map(series, cells)):
+        for size in sizes:
+            parts = [r.times.median for r in cells if series(r) == name and r.batch_size == size]
+            if parts:
+                lines.setdefault(name, {})[size] = mean_interval(parts).mapped(1 / size).inverted()
+    looks = style.look(list(lines))
+
+    def draw(figure: FigureBase) -> None:
+        axes = figure.add_subplot()
+        for name, by_size in lines.items():
+            style.rising(axes, list(by_size), list(by_size.values()), *looks[name], name)
+        last = [(name, by_size[sizes[-1]].estimate) for name, by_size in lines.items() if sizes[-1] in by_size]
+        top = axes.get_ylim()[1]
+        axes.set_ylim(0, top)
+        for (name, y), place in zip(last, style.spread([y for _, y in last], top * 0.06), strict=True):
+            axes.annotate(f"{name} {units.digits(y)}", (sizes[-1], place), (8, 0), textcoords="offset points",
+                          va="center", color=style.INK)  # fmt: skip
+        axes.grid(visible=True, axis="y")
+        axes.grid(visible=False, axis="x")
+        axes.set_xticks(sizes)
+        axes.set_xlim(sizes[0] - 0.15, sizes[-1] + 0.6)
+        axes.set_xlabel("photos a call (batch size)")
+        axes.set_ylabel("images a second")
+        axes.set_title(
+            f"mean over scenes; bars: 95 % interval; {rounds_text(cells)} a cell", loc="left", color=style.MUTED
+        )
+
+    alt = "Images a second by batch size. " + "; ".join(
+        f"{name}: " + ", ".join(f"batch {size} {units.digits(v.estimate)}" for size, v in by_size.items())
+        for name, by_size in lines.items()
+    )
+    note = "Higher is better."
+    if any(r.photos_repeated for r in cells):
+        note += " Some batches hold a photo more than once, the scene having too few."
+    return style.chart("throughput", "Throughput by batch size", alt, note, draw, 2.9)
+
+
+def stage_means(records: Sequence[Record]) -> dict[str, dict[str, Interval]]:
+    """Return by set-up and stage the mean over scenes of the stage's median, in seconds, for one photo.
+
+    Only set-ups whose four stages were all timed alone: the article's recipe, and each backend in ours.
+    """
+    cells = [r for r in records if r.kind == "stage" and r.stage in STAGES and (r.batch_size or 1) == 1]
+    backends = list(dict.fromkeys(str(r.backend) for r in cells if r.stage == "inference"))
+    setups = [Setup(EAGER, 1, recipe=ARTICLE)] + [Setup(name, 1) for name in backends]
+    found: dict[str, dict[str, Interval]] = {}
+    for setup in setups:
+        means = {}
+        for stage in STAGES:
+            right = [
+                r.times.median
+                for r in cells
+                if r.stage == stage
+                and ((r.backend == setup.backend) if stage == "inference" else ((r.recipe or FAST) == setup.recipe))
+            ]
+            if right:
+                means[stage] = mean_interval(right)
+        if len(means) == len(STAGES):
+            found[setup.name] = means
+    return found
+
+
+def stages(records: Sequence[Record]) -> Chart | None:
+    """Show where the time of one photo goes: one stacked bar a set-up, the sum's interval at its end."""
+    means = stage_means(records)
+    if not means:
+        return None
+    names = sorted(means, key=lambda name: -sum(part.estimate for part in means[name].values()))
+    sums = {name: mean_interval(list(means[name].values())).mapped(len(STAGES)) for name in names}
+    cells = [r for r in records if r.kind == "stage"]
+
+    def draw(figure: FigureBase) -> None:
+        axes = figure.add_subplot()
+        for y, name in enumerate(names):
+            left = 0.0
+            for stage, colour, hatch in zip(STAGES, STAGE_COLOURS, STAGE_HATCHES, strict=True):
+                width = means[name][stage].estimate * 1e3
+                axes.barh(y, width, 0.56, left, color=colour, hatch=hatch, edgecolor=style.PAPER, linewidth=0.6,
+                          label=stage)  # fmt: skip
+                share = means[name][stage].estimate / sums[name].estimate
+                if share > 0.12:
+                    axes.text(left + width / 2, y, f"{share:.0%}", ha="center", va="center", color="#ffffff",
+                              fontweight="bold")  # fmt: skip
+                left += width
+            total = sums[name].mapped(1e3)
+            axes.plot([total.low, total.high], [y, y], color=style.INK, linewidth=1.4, zorder=4)
+            axes.annotate(units.seconds(sums[name].estimate), (max(total.high, left), y), (6, 0),
+                          textcoords="offset points", va="center")  # fmt: skip
+        axes.set_yticks(range(len(names)), list(map(style.short, names)))
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.set_xlim(0, axes.get_xlim()[1] * 1.1)
+        axes.set_xlabel(
+            f"sum of the stages' medians, ms (line: 95 % interval of the sum; {rounds_text(cells)} a stage)"
+        )
+        style.legend(figure, axes)
+
+    alt = "Milliseconds by stage. " + "; ".join(
+        f"{name}: " + ", ".join(f"{stage} {units.seconds(part.estimate)}" for stage, part in means[name].items())
+        for name in names
+    )
+    note = "Each stage was timed alone on one photo, mean over scenes; the network's time is that of its batch of one."
+    return style.chart("stages", "Where the time goes", alt, note, draw, 1.1 + 0.42 * len(names))

@@ -1,0 +1,156 @@
+"""Charts of single calls: latency by scene, the rounds themselves, and thread scaling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+from matplotlib.figure import FigureBase
+
+from midas_bench.report.charts import style
+from midas_bench.report.model import Chart
+from midas_bench.results import units
+from midas_bench.results.intervals import Interval, mean_interval
+from midas_bench.results.ranking import ARTICLE
+from midas_bench.results.runs import Record
+
+MOST_DOTS = 150
+MS = 1e-3
+
+
+def series(record: Record) -> str:
+    """Name the series that a cell belongs to: its backend, or the article's recipe."""
+    return "article's recipe" if record.recipe == ARTICLE else style.short(str(record.backend))
+
+
+def rounds_text(records: Sequence[Record]) -> str:
+    """Return such as `n = 10 to 19 rounds`."""
+    counts = [record.times.rounds for record in records]
+    low, high = min(counts), max(counts)
+    return f"n = {low} rounds" if low == high else f"n = {low} to {high} rounds"
+
+
+def one_photo(records: Sequence[Record]) -> list[Record]:
+    """Return the cells of the whole pipeline on one photo, the slowest series first."""
+    cells = [record for record in records if record.is_pipeline and record.batch_size == 1]
+    means: dict[str, list[float]] = {}
+    for record in cells:
+        means.setdefault(series(record), []).append(record.times.median_s)
+    return sorted(cells, key=lambda r: -sum(means[series(r)]) / len(means[series(r)]))
+
+
+def latency(records: Sequence[Record]) -> Chart | None:
+    """Show the median time of one photo by backend and scene, with intervals."""
+    cells = one_photo(records)
+    if not cells:
+        return None
+    scenes = list(dict.fromkeys(str(r.scene) for r in records if r.is_pipeline and r.batch_size == 1))
+    names = list(dict.fromkeys(map(series, cells)))
+    looks = style.look(names)
+
+    def draw(figure: FigureBase) -> None:
+        axes = figure.add_subplot()
+        step = 0.8 / max(len(names), 1)
+        for r in cells:
+            y = scenes.index(str(r.scene)) + (names.index(series(r)) - (len(names) - 1) / 2) * step
+            style.whiskers(axes, r.times.median.mapped(1 / MS), y, *looks[series(r)], label=series(r))
+        for edge in range(1, len(scenes)):
+            axes.axhline(edge - 0.5, color=style.RULE, linewidth=0.7)
+        axes.set_yticks(range(len(scenes)), list(map(style.short, scenes)))
+        axes.set_ylim(len(scenes) - 0.5, -0.5)
+        axes.set_xlim(left=0)
+        axes.set_xlabel(
+            f"median time from JPEG bytes to heat map, ms (bars: 95 % interval; {rounds_text(cells)} a point)"
+        )
+        style.legend(figure, axes)
+
+    alt = "Median milliseconds for one photo. " + "; ".join(
+        f"{name}: " + ", ".join(f"{r.scene} {units.seconds(r.times.median_s)}" for r in cells if series(r) == name)
+        for name in names
+    )
+    note = "Further left is faster. An interval covers the rounds of this run; another run may differ by more."
+    height = 1.0 + 0.16 * len(scenes) * (len(names) + 1.5)
+    return style.chart("latency", "Time for one photo, by backend and scene", alt, note, draw, height)
+
+
+def rounds(records: Sequence[Record]) -> Chart | None:
+    """Show the raw rounds behind the medians, one dot a round."""
+    cells = [r for r in one_photo(records) if len(r.times.rounds_s)]
+    if not cells:
+        return None
+    scenes = list(dict.fromkeys(str(r.scene) for r in records if r.is_pipeline and r.batch_size == 1))
+    names = list(dict.fromkeys(map(series, cells)))
+    looks = style.look(names)
+    columns = min(2, len(scenes))
+
+    def draw(figure: FigureBase) -> None:
+        grid = figure.subplots(-(-len(scenes) // columns), columns, sharex=True, sharey=True, squeeze=False)
+        generator = np.random.default_rng(0)
+        for axes in grid.flat[len(scenes) :]:
+            axes.set_visible(False)
+        for r in cells:
+            axes, y = grid.flat[scenes.index(str(r.scene))], names.index(series(r))
+            colour, _ = looks[series(r)]
+            ordered = np.sort(r.times.rounds_s)
+            shown = ordered[np.unique(np.linspace(0, len(ordered) - 1, MOST_DOTS).astype(int))] / MS
+            jitter = generator.uniform(-0.26, 0.26, len(shown))
+            axes.plot(shown, y + jitter, ".", color=colour, alpha=0.55, markersize=4.5, markeredgewidth=0)
+            median = r.times.median_s / MS
+            axes.plot([median, median], [y - 0.36, y + 0.36], color=style.INK, linewidth=1.4)
+        for scene, axes in zip(scenes, grid.flat, strict=False):
+            axes.set_title(style.short(scene), loc="left", fontweight="bold")
+            axes.set_yticks(range(len(names)), names)
+            axes.set_ylim(len(names) - 0.5, -0.5)
+            axes.set_xlim(left=0)
+        figure.supxlabel(f"time of one call, ms (dots: rounds; line: median; {rounds_text(cells)} a row)", fontsize=8.5,
+                         color=style.MUTED)  # fmt: skip
+
+    slowest = max(cells, key=lambda r: r.times.max_s / r.times.median_s)
+    alt = (
+        f"Every timed round of {len(cells)} cells. The longest tail: {series(slowest)}, {slowest.scene}, median "
+        f"{units.seconds(slowest.times.median_s)}, slowest round {units.seconds(slowest.times.max_s)}."
+    )
+    note = f"One dot a round, at most {MOST_DOTS} evenly chosen ones a row. Long tails to the right are disturbances."
+    height = 0.9 + -(-len(scenes) // columns) * (0.5 + 0.3 * len(names))
+    return style.chart("rounds", "Every round of one photo", alt, note, draw, height)
+
+
+def threads(records: Sequence[Record]) -> Chart | None:
+    """Show how the time of one photo falls with more threads, beside perfect scaling."""
+    cells = [r for r in records if r.kind == "latency" and r.benchmark == "test_threads" and r.threads and r.backend]
+    counts = sorted({r.threads for r in cells if r.threads})
+    if len(counts) < 2:
+        return None
+    names = list(dict.fromkeys(map(series, cells)))
+    looks = style.look(names)
+    means: dict[str, dict[int, Interval]] = {}
+    for name, count in product(names, counts):
+        parts = [r.times.median for r in cells if series(r) == name and r.threads == count]
+        if parts:
+            means.setdefault(name, {})[count] = mean_interval(parts).mapped(1 / MS)
+
+    def draw(figure: FigureBase) -> None:
+        axes = figure.add_subplot()
+        for name, by_count in means.items():
+            colour, marker = looks[name]
+            style.rising(axes, list(by_count), list(by_count.values()), colour, marker, name)
+            first = min(by_count)
+            ideal = [by_count[first].estimate * first / count for count in by_count]
+            axes.plot(list(by_count), ideal, color=colour, linewidth=0.9, linestyle=(0, (2, 2)), zorder=2)
+        axes.plot([], [], color=style.MUTED, linewidth=0.9, linestyle=(0, (2, 2)), label="perfect scaling")
+        axes.grid(visible=True, axis="y")
+        axes.grid(visible=False, axis="x")
+        axes.set_xticks(counts)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("threads")
+        axes.set_ylabel("median time of one photo, ms")
+        axes.set_title(f"bars: 95 % interval; {rounds_text(cells)} a point", loc="left", color=style.MUTED)
+        style.legend(figure, axes)
+
+    alt = "Median time of one photo by threads. " + "; ".join(
+        f"{name}: " + ", ".join(f"{count} threads {units.digits(v.estimate)} ms" for count, v in by_count.items())
+        for name, by_count in means.items()
+    )
+    note = "Dashed: the time with one thread divided by the number of threads."
+    return style.chart("threads", "More threads", alt, note, draw, 2.8)

@@ -1,0 +1,100 @@
+"""The command line's files, folders and labels -> the material of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from midas_bench.errors import UserError
+from midas_bench.report.pictures import Album
+from midas_bench.report.sections import Material
+from midas_bench.results.compare import Side
+from midas_bench.results.files import STORAGE, read, saved_in
+from midas_bench.results.runs import Run
+
+MOST_SIDES = 6
+
+
+def choose(
+    places: Sequence[Path], labels: Sequence[str], album: Album, step: Callable[[str], None] = lambda _: None
+) -> Material:
+    """Decide what the report is about.
+
+    No place: the newest complete run of `.benchmarks/`. One file: that run. One folder: its newest complete run. In
+    each of these the other runs of its folder are its history. Several places, or labels: a side each, the first being
+    the baseline; places of one label are one side, a folder being all its files.
+
+    Raises:
+        UserError: a file that was named is not usable, there is none, or labels and places do not match in number.
+    """
+    if labels and len(labels) != len(places):
+        said = f"{len(labels)} for {len(places)} files or folders"
+        raise UserError("--label", f"was given {said}", "give one for each; the same label joins them to one side")
+    if len(places) > 1:
+        return _comparison(places, labels, album, step)
+    place = places[0] if places else STORAGE
+    if place.is_dir() or not places:
+        runs, remarks = readable(saved_in(place), step)
+        if not runs:
+            raise UserError(place, f"holds no usable file ({remarks[0]})", "name a file that pytest-benchmark saved")
+        run = newest_complete(runs)
+        if run.status == "partial":
+            remarks.append("No run here is complete; this is the newest partial one.")
+    else:
+        run = read(place)
+        neighbours = [path for path in saved_in(place.parent) if path.resolve() != place.resolve()]
+        others, _ = readable([path for path in neighbours if path.parent == place.parent], step)
+        runs, remarks = [*others, run], []
+    history = sorted((r for r in runs if r.machine.kind == run.machine.kind), key=age)
+    label = labels[0] if labels else run.name
+    return Material(run, label, tuple(history), (), album, tuple(remarks))
+
+
+def _comparison(places: Sequence[Path], labels: Sequence[str], album: Album, step: Callable[[str], None]) -> Material:
+    sides: dict[str, list[Run]] = {}
+    for place, label in zip(places, labels or default_labels(places), strict=True):
+        paths = saved_in(place) if place.is_dir() else [place]
+        for path in paths:
+            step(path.name)
+            sides.setdefault(label, []).append(read(path))
+    if len(sides) > MOST_SIDES:
+        advice = f"join them with --label, or name their folder to see the trend; at most {MOST_SIDES} sides"
+        raise UserError(f"{len(sides)} sides", "are too many to compare", advice)
+    if len(sides) == 1:
+        [(label, runs)] = sides.items()
+        return Material(newest_complete(runs), label, tuple(sorted(runs, key=age)), (), album)
+    made = tuple(Side(label, tuple(runs)) for label, runs in sides.items())
+    run = newest_complete(made[-1].runs)
+    kind = run.machine.kind
+    history = sorted({r.path: r for s in made for r in s.runs if r.machine.kind == kind}.values(), key=age)
+    remark = f"All sections but the comparison are about {made[-1].label}: {run.path.name}."
+    return Material(run, made[-1].label, tuple(history), made, album, (remark,))
+
+
+def default_labels(places: Sequence[Path]) -> list[str]:
+    """Name each place by its stem, or by its whole path where stems are the same."""
+    stems = [place.stem or str(place) for place in places]
+    return [str(place) if stems.count(stem) > 1 else stem for place, stem in zip(places, stems, strict=True)]
+
+
+def readable(paths: Sequence[Path], step: Callable[[str], None]) -> tuple[list[Run], list[str]]:
+    """Read what can be read, and say of the rest why it was left out."""
+    runs, remarks = [], []
+    for path in paths:
+        step(path.name)
+        try:
+            runs.append(read(path))
+        except UserError as error:
+            remarks.append(f"Left out: {path.name}, which {error.reason}.")
+    return runs, remarks
+
+
+def newest_complete(runs: Sequence[Run]) -> Run:
+    """Return the newest complete run, else the newest of unknown status, else the newest partial one."""
+    rank = {"complete": 2, "unknown": 1}
+    return max(runs, key=lambda run: (rank.get(run.status, 0), *age(run)))
+
+
+def age(run: Run) -> tuple[str, str]:
+    """Return what sorts runs by age: their date in ISO 8601, then their file's name."""
+    return run.when, run.name

@@ -1,0 +1,197 @@
+"""Each claim of claims.toml beside what this run measured."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from midas_bench.results import units
+from midas_bench.results.intervals import Interval
+from midas_bench.results.ranking import ARTICLE, fastest
+from midas_bench.results.runs import Record
+
+HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot tell"
+FORMATS: Mapping[str, Callable[[Interval], str]] = {
+    "s": units.seconds_span,
+    "bytes": lambda value: units.with_span(f"{units.digits(value.estimate / 1e9)} GB", value, 1e9),
+    "rate": units.rate_span,
+    "share": units.percent_span,
+    "ratio": units.times_span,
+    "millions": lambda value: f"{units.digits(value.estimate)} million",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One measured figure behind a claim; `name` tells it from the others where there are several."""
+
+    name: str
+    value: Interval
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Why nothing can be said."""
+
+    reason: str
+
+
+Measured = Sequence[Part] | Unknown
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One row of the claim table.
+
+    Attributes:
+        measured: the figures with their intervals, or a dash.
+        verdict: holds, does not hold, or cannot tell.
+        why: what the verdict rests on, or why there is none.
+    """
+
+    id: str
+    text: str
+    article: str
+    measured: str
+    verdict: str
+    why: str
+
+
+def findings(records: Sequence[Record]) -> list[Finding]:
+    """Judge every claim by the records of one run."""
+    rows = tomllib.loads(files("midas_bench.report").joinpath("claims.toml").read_text(encoding="utf-8"))["claim"]
+    return [_finding(row, MEASURES[row["measure"]](records, row)) for row in rows]
+
+
+def _finding(row: Mapping[str, Any], measured: Measured) -> Finding:
+    if isinstance(measured, Unknown):
+        return Finding(row["id"], row["text"], row["article"], units.NOTHING, OPEN, measured.reason)
+    written = FORMATS[row["unit"]]
+    figures = "; ".join(f"{part.name} {written(part.value)}".strip() for part in measured)
+    why = row.get("note", "")
+    if row["unit"] != "bytes" and any(part.value.confidence == 0 for part in measured):
+        why = f"Too few rounds for an interval. {why}".strip()
+        return Finding(row["id"], row["text"], row["article"], figures, OPEN, why)
+    verdict = together(row["rule"], [judge(row, part.value) for part in measured])
+    if verdict == OPEN:
+        why = f"The interval reaches over the limit. {why}".strip()
+    return Finding(row["id"], row["text"], row["article"], figures, verdict, why)
+
+
+def judge(row: Mapping[str, Any], value: Interval) -> str:
+    """Tell whether a whole interval keeps a claim's rule, breaks it, or reaches over its limit."""
+    low, high = row.get("low", float("-inf")), row.get("high", float("inf"))
+    inside = low <= value.low and value.high <= high
+    apart = value.high < low or value.low > high
+    if row["rule"] == "outside":
+        inside, apart = apart, inside
+    return HOLDS if inside else FAILS if apart else OPEN
+
+
+def together(rule: str, verdicts: Sequence[str]) -> str:
+    """Join the parts' verdicts: all must hold, and one that does not decides; for `outside`, one that holds does."""
+    decisive = HOLDS if rule == "outside" else FAILS
+    return next((verdict for verdict in (decisive, OPEN) if verdict in verdicts), verdicts[0])
+
+
+def _article(records: Sequence[Record]) -> list[Record]:
+    return [r for r in records if r.is_pipeline and r.recipe == ARTICLE and r.batch_size == 1]
+
+
+def _article_latency(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:
+    cells = _article(records)
+    return [Part(str(r.scene), r.times.median) for r in cells] or Unknown("The article's recipe was not timed.")
+
+
+def _article_throughput(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:
+    answer = fastest(_article(records))
+    return [Part("", answer.figure.inverted())] if answer else Unknown("The article's recipe was not timed.")
+
+
+def _article_memory(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:
+    cells = [r for r in records if r.memory and r.backend == "eager" and r.batch_size == 1]
+    cells = [r for r in cells if r.recipe == ARTICLE] or cells
+    peaks = [float(r.memory.peak_bytes) for r in cells if r.memory]
+    if not peaks:
+        return Unknown("The memory of eager at batch 1 was not measured.")
+    return [Part("", Interval(sum(peaks) / len(peaks), min(peaks), max(peaks), confidence=0.0))]
+
+
+def _ratio(records: Sequence[Record], name: str) -> Interval | None:
+    found = [r.ratio for r in records if r.kind == "ratio" and r.ratio and r.ratio.name == name and r.ratio.interval]
+    return max(found, key=lambda ratio: len(ratio.log_ratios)).interval if found else None
+
+
+def _preprocess_share(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:
+    share = _ratio(records, "article preprocess share")
+    return [Part("", share)] if share else Unknown("The run holds no block ratio 'article preprocess share'.")
+
+
+def _time_saved(backend: str) -> Callable[[Sequence[Record], Mapping[str, Any]], Measured]:
+    def saved(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:
+        ratio = _ratio(records, f"{backend}/eager")
+        return [Part("", ratio.mapped(-1, 1))] if ratio else Unknown(f"The run holds no block ratio '{backend}/eager'.")
+
+    return saved
+
+
+def _time_saved_best(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:
+    ratios = {
+        r.ratio.name.removesuffix("/eager"): r.ratio.interval
+        for r in records
+        if r.kind == "ratio" and r.ratio and r.ratio.interval and r.ratio.name.endswith("/eager")
+    }
+    if not ratios:
+        return Unknown("The run holds no block ratio of a backend over eager.")
+    best = min(ratios, key=lambda name: ratios[name].estimate)
+    return [Part(best, ratios[best].mapped(-1, 1))]
+
+
+def _batch_gain(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:
+    start = "b4/b1 per photo"
+    parts = [
+        Part(r.ratio.name.removeprefix(start).strip(), r.ratio.interval.inverted())
+        for r in records
+        if r.kind == "ratio" and r.ratio and r.ratio.interval and r.ratio.name.startswith(start)
+    ]
+    return parts or Unknown(f"The run holds no block ratio '{start}'.")
+
+
+def _scene_effect(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:
+    parts = [
+        Part(f"{r.scene}/{r.ratio.baseline_scene}", r.ratio.interval)
+        for r in records
+        if r.kind == "scene" and r.stage == "inference" and r.ratio and r.ratio.interval
+    ]
+    return parts or Unknown("The network was not timed scene against scene.")
+
+
+def _parameters(_: Sequence[Record], row: Mapping[str, Any]) -> Measured:
+    counts = {"stored": row["stored"] / 1e6, "used": row["used"] / 1e6}
+    return [Part(name, Interval(count, count, count, confidence=1.0)) for name, count in counts.items()]
+
+
+def _frames(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:
+    recipe, best = fastest(_article(records)), fastest(records)
+    parts = [Part("article's recipe", recipe.figure.inverted())] if recipe else []
+    if best and best.winner.recipe != ARTICLE:
+        parts.append(Part(best.winner.name, best.figure.inverted()))
+    return parts or Unknown("The whole pipeline was not timed.")
+
+
+MEASURES: Mapping[str, Callable[[Sequence[Record], Mapping[str, Any]], Measured]] = {
+    "article_latency": _article_latency,
+    "article_memory": _article_memory,
+    "article_throughput": _article_throughput,
+    "batch_gain": _batch_gain,
+    "frames": _frames,
+    "parameters": _parameters,
+    "preprocess_share": _preprocess_share,
+    "scene_effect": _scene_effect,
+    "time_saved_best": _time_saved_best,
+    "time_saved_jit": _time_saved("jit"),
+    "time_saved_onnx": _time_saved("onnx"),
+}

@@ -1,0 +1,92 @@
+"""A document -> Markdown as GitHub shows it, to be pasted into a pull request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from midas_bench.report.model import Card, Cell, Document, Section, Table
+from midas_bench.results import units
+
+SPECIAL = re.compile(r"([\\`*_\[\]<>|~#$&])")
+CHARTS = "charts"
+
+
+def escape(text: str) -> str:
+    """Return text that Markdown shows as it is: no markup, no link, no mention of a user."""
+    text = SPECIAL.sub(r"\\\1", text)
+    return text.replace("://", ":\\//").replace("@", "@<!-- -->").replace("www.", "www\\.")
+
+
+def code(text: str) -> str:
+    """Return a code span that holds any text and may stand in a table."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * (longest + 1)
+    space = " " if text.startswith("`") or text.endswith("`") or (text[:1] == text[-1:] == " ") else ""
+    # in a table a backslash before a pipe is taken away before the code span is read
+    return f"{fence}{space}{text.replace('|', chr(92) + '|')}{space}{fence}" if text.strip() else units.NOTHING
+
+
+def markdown(document: Document) -> str:
+    """Render the document; its charts are linked as files beside it, at the end."""
+    lines = [f"# {escape(document.title)}", "", escape(document.subtitle), ""]
+    for section in document.sections:
+        lines.extend(_section(section))
+    if document.charts:
+        lines += ["## Charts", ""]
+        for chart in document.charts:
+            lines += [f"![{escape(chart.title)}: {escape(chart.alt)}]({CHARTS}/{chart.id}.svg)", ""]
+            lines += [escape(chart.note), ""] if chart.note else []
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(section: Section) -> Iterable[str]:
+    shown = section.warnings or section.cards or section.text or section.tables
+    if section.galleries or not shown:  # pictures stand in the page alone
+        return
+    yield from (f"## {escape(section.title)}", "")
+    for warning in section.warnings:
+        yield from (f"> **Mind:** {escape(warning)}", "")
+    for card in section.cards:
+        yield _card(card)
+    if section.cards:
+        yield ""
+    for paragraph in section.text:
+        yield from (escape(paragraph), "")
+    for table in section.tables:
+        yield from _table(table)
+
+
+def _card(card: Card) -> str:
+    caution = f" {escape(card.caution)}" if card.caution else ""
+    return f"- **{escape(card.title)}: {escape(card.winner)}, {escape(card.figure)}** ({escape(card.basis)}).{caution}"
+
+
+def _table(table: Table) -> Iterable[str]:
+    if table.long:  # a blank line within, so that GitHub reads the table
+        count = f"{len(table.rows)} rows"
+        yield from ("<details>", f"<summary>{html(table.title)}: {count}</summary>", "")
+    else:
+        yield from (f"### {escape(table.title)}", "")
+    yield _row(escape(column.title) for column in table.columns)
+    yield _row("---:" if column.numeric else "---" for column in table.columns)
+    for row in table.rows:
+        yield _row(map(_cell, row))
+    yield ""
+    if table.note:
+        yield from (escape(table.note), "")
+    if table.long:
+        yield from ("</details>", "")
+
+
+def _cell(cell: Cell) -> str:
+    return code(cell.text) if cell.code else escape(cell.text)
+
+
+def _row(fields: Iterable[str]) -> str:
+    return f"| {' | '.join(field or ' ' for field in fields)} |"
+
+
+def html(text: str) -> str:
+    """Return text for the one HTML element that Markdown needs here."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "@<!-- -->")

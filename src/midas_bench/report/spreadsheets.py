@@ -1,0 +1,96 @@
+"""Records -> tidy CSV: a row an observation, SI units, the unit in the column's name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+from midas_bench.report.claims import findings
+from midas_bench.report.sections import Material
+from midas_bench.results.compare import compare
+from midas_bench.results.frame import frame
+from midas_bench.results.runs import Record
+
+NAMES = ("cells", "rounds", "claims", "blocks", "memory_over_time", "startup", "history", "comparison")
+"""Every file that may be written, without its suffix."""
+
+
+def spreadsheets(material: Material) -> dict[str, str]:
+    """Return the text of each CSV file that has rows, by name."""
+    records = material.run.records
+    tables: Mapping[str, pd.DataFrame] = {
+        "cells": frame([material.run], material.label),
+        "rounds": _rounds(records),
+        "claims": pd.DataFrame([vars(finding) for finding in findings(records)]),
+        "blocks": pd.DataFrame(_blocks(records)),
+        "memory_over_time": pd.DataFrame(_memory(records)),
+        "startup": pd.DataFrame(_startup(records)),
+        "history": frame(material.history) if len(material.history) > 1 else pd.DataFrame(),
+        "comparison": pd.DataFrame(_comparison(material)),
+    }
+    return {name: safe(table).to_csv(index=False) for name, table in tables.items() if not table.empty}
+
+
+def safe(table: pd.DataFrame) -> pd.DataFrame:
+    """Put an apostrophe before text that a spreadsheet would take for a formula.
+
+    Source: OWASP, CSV Injection.
+    """
+    texts = table.select_dtypes(include=["object", "string"]).columns
+    guarded = {
+        name: table[name].map(lambda v: f"'{v}" if isinstance(v, str) and v.startswith(("=", "+", "-", "@")) else v)
+        for name in texts
+    }
+    return table.assign(**guarded)
+
+
+def _rounds(records: Iterable[Record]) -> pd.DataFrame:
+    parts = [
+        pd.DataFrame({"fullname": r.fullname, "round": range(len(r.times.rounds_s)), "time_s": r.times.rounds_s})
+        for r in records
+        if len(r.times.rounds_s) and r.kind in ("latency", "stage", "plain")
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _blocks(records: Iterable[Record]) -> Iterable[dict[str, object]]:
+    for r in records:
+        for block, log_ratio in enumerate(r.ratio.log_ratios if r.ratio else ()):
+            ratio = r.ratio.name if r.ratio else ""
+            yield {"fullname": r.fullname, "ratio": ratio, "block": block, "log_ratio": log_ratio}
+
+
+def _memory(records: Iterable[Record]) -> Iterable[dict[str, object]]:
+    for r in records:
+        if r.memory:
+            for t_s, rss_bytes in zip(r.memory.t_s, r.memory.rss_bytes, strict=True):
+                yield {"fullname": r.fullname, "t_s": t_s, "rss_bytes": int(rss_bytes)}
+
+
+def _startup(records: Iterable[Record]) -> Iterable[dict[str, object]]:
+    for r in records:
+        for phase, times in (r.startup.phases_s if r.startup else {}).items():
+            for process, time_s in enumerate(times):
+                cache = r.startup.cache if r.startup else ""
+                yield {"backend": r.backend, "cache": cache, "process": process, "phase": phase, "time_s": time_s}
+
+
+def _comparison(material: Material) -> Iterable[dict[str, object]]:
+    for other in material.sides[1:]:
+        compared = compare(material.sides[0], other)
+        for change in compared.changes:
+            yield {
+                "before_label": compared.before.label,
+                "after_label": compared.after.label,
+                "fullname": change.fullname,
+                "figure": change.figure,
+                "unit": change.unit,
+                "before": change.before,
+                "after": change.after,
+                "ratio": change.ratio.estimate,
+                "ratio_low": change.ratio.low if change.ratio.confidence else None,
+                "ratio_high": change.ratio.high if change.ratio.confidence else None,
+                "by_file": compared.by_file,
+                "verdict": change.verdict,
+            }

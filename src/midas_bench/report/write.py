@@ -1,0 +1,52 @@
+"""A report's files: the page, the Markdown, the tables as CSV, the charts as SVG and PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from midas_bench.errors import UserError
+from midas_bench.files import written_atomically
+from midas_bench.report.markdown import CHARTS, markdown
+from midas_bench.report.page import page
+from midas_bench.report.sections import Material, Step, document
+from midas_bench.report.spreadsheets import NAMES, spreadsheets
+
+
+def write(material: Material, folder: Path, step: Step = lambda _: None) -> Path:
+    """Write the report into a folder, each file whole or not at all, and return the page's path.
+
+    Charts and tables of an earlier report there that this one has not are removed; nothing else is touched.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(folder, "is a file and not a folder", "choose another one with -o")
+    made = document(material, step)
+    step("tables as CSV")
+    outputs: dict[Path, bytes] = {
+        folder / f"{name}.csv": text.encode() for name, text in spreadsheets(material).items()
+    }
+    for chart in made.charts:
+        outputs[folder / CHARTS / f"{chart.id}.svg"] = chart.svg.encode()
+        outputs[folder / CHARTS / f"{chart.id}.png"] = chart.png
+    step("the page")
+    outputs[folder / "report.md"] = markdown(made).encode()
+    outputs[folder / "report.html"] = page(made).encode()
+    step("writing")
+    for path, data in outputs.items():
+        with written_atomically(path) as temporary:
+            temporary.write_bytes(data)
+    for path in _earlier(folder):
+        if path not in outputs:
+            path.unlink()
+    return folder / "report.html"
+
+
+def _earlier(folder: Path) -> Iterable[Path]:
+    yield from (path for name in NAMES if (path := folder / f"{name}.csv").is_file())
+    for svg in (folder / CHARTS).glob("*.svg"):
+        png = svg.with_suffix(".png")
+        if png.is_file():
+            yield from (svg, png)

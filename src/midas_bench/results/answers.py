@@ -1,0 +1,100 @@
+"""The answers in words: fastest, best throughput, least memory, and whether the machine was quiet enough to say so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from midas_bench.results import units
+from midas_bench.results.intervals import Interval
+from midas_bench.results.ranking import Alternative, Answer, Setup, best_throughput, fastest, least_memory
+from midas_bench.results.runs import Record
+
+FORMATS: Mapping[str, Callable[[Interval], str]] = {
+    "latency": units.seconds_span,
+    "throughput": units.rate_span,
+    "memory": units.mib_span,
+}
+TITLES = {"latency": "fastest for one photo", "throughput": "best throughput", "memory": "least memory"}
+COSTS = {"latency": "the time", "throughput": "the time a photo", "memory": "the memory"}
+
+
+def answers(records: Sequence[Record]) -> list[Answer]:
+    """Return the answers that the records allow, in the order latency, throughput, memory."""
+    questions = (fastest, best_throughput, least_memory)
+    return [answer for question in questions if (answer := question(records)) is not None]
+
+
+def setup(answer: Answer, chosen: Setup) -> str:
+    """Name a set-up as far as the answer's question leaves it open."""
+    threads = "" if chosen.threads is None or answer.question == "memory" else _plural(chosen.threads, "thread")
+    size = "" if answer.question == "latency" else f"batch {chosen.batch_size}"
+    rest = ", ".join(part for part in (size, threads) if part)
+    return f"{chosen.name} ({rest})" if rest else chosen.name
+
+
+def figure(answer: Answer) -> str:
+    """Return the winner's figure with its interval."""
+    return FORMATS[answer.question](answer.figure)
+
+
+def basis(answer: Answer) -> str:
+    """Say what the figure is a mean over and what its interval is."""
+    many = len(answer.scenes) > 1
+    if answer.question == "memory":
+        processes = "highest resident memory of one process"
+        if answer.rounds > 1:
+            processes = f"mean of the peaks of {answer.rounds} processes, and their range"
+        return processes + (f", over {len(answer.scenes)} scenes" if many else "")
+    over = f"mean over {len(answer.scenes)} scenes of the medians" if many else "median"
+    least = f"{answer.rounds} rounds or more a cell" if many else _plural(answer.rounds, "round")
+    sure = "95 % interval within this run" if answer.figure.confidence else "no interval: too few rounds"
+    return f"{over}, {least}; {sure}"
+
+
+def price(answer: Answer, alternative: Alternative) -> str:
+    """Say what an alternative costs beside the winner."""
+    return f"{setup(answer, alternative.setup)} takes {units.times_span(alternative.price)} {COSTS[answer.question]}"
+
+
+def caution(answer: Answer) -> str | None:
+    """Name the set-ups that this run cannot tell from the winner, if there are any."""
+    if not answer.tied:
+        return None
+    names = " or ".join(setup(answer, tied) for tied in answer.tied)
+    return f"This run cannot tell it from {names}."
+
+
+def quiet(records: Sequence[Record], answer_cells: Sequence[str] = ()) -> str:
+    """Say in a sentence whether the machine was quiet enough for the answers to hold."""
+    judged = [r for r in records if r.noise is not None]
+    if not judged:
+        return "Whether the machine was quiet was not recorded: take small differences with caution."
+    noisy = {r.fullname for r in judged if r.noise and r.noise.noisy}
+    if not noisy:
+        return f"The machine was quiet: none of {len(judged)} cells was disturbed."
+    hit = len(noisy & set(answer_cells))
+    if hit:
+        return (
+            f"The machine was disturbed during {len(noisy)} of {len(judged)} cells, {hit} of them behind these "
+            "answers: run again on a quiet machine before relying on small differences."
+        )
+    return (
+        f"The machine was disturbed during {len(noisy)} of {len(judged)} cells, none of them behind these answers; "
+        "an alternative may look slower than it is."
+    )
+
+
+def three_lines(records: Sequence[Record]) -> list[str]:
+    """Return a line for each answer that the records allow: figure, interval, and what the runner-up costs."""
+    width = max(map(len, TITLES.values())) + 1
+    lines = []
+    for answer in answers(records):
+        runner_up = f"; {price(answer, answer.alternatives[0])}" if answer.alternatives else ""
+        tied = " (too close to call)" if answer.tied else ""
+        title = f"{TITLES[answer.question]}:"
+        lines.append(f"{title:<{width}} {setup(answer, answer.winner)}, {figure(answer)}{runner_up}{tied}")
+    return lines
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

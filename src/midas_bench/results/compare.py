@@ -1,0 +1,191 @@
+"""Sides of one or more runs, compared cell by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from midas_bench.results.intervals import Interval, bootstrap_ratio, file_ratio, holm
+from midas_bench.results.runs import Record, Run
+
+SIGNIFICANT = 0.05
+"""The chance of one false verdict or more in a whole comparison."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """Runs of one thing, such as a commit or a machine, under one label."""
+
+    label: str
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One figure of one cell on both sides.
+
+    Attributes:
+        fullname: the cell.
+        figure: time, peak memory or start-up.
+        unit: s or bytes.
+        before: the baseline's figure; the mean over its files.
+        after: the other side's.
+        ratio: after / before, with an interval where there is one.
+        verdict: slower, faster, more, less, "no difference seen", or None where files are too few for a verdict.
+        noisy: whether the machine was disturbed during the cell, on either side.
+    """
+
+    fullname: str
+    figure: str
+    unit: str
+    before: float
+    after: float
+    ratio: Interval
+    verdict: str | None
+    noisy: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two sides.
+
+    Attributes:
+        before: the baseline.
+        after: what is compared with it.
+        by_file: whether the file is the unit of the intervals; else they hold within these runs only.
+        changes: cells on both sides.
+        only_before: ids on the baseline only.
+        only_after: ids on the other side only.
+        machine_differences: by name, what the two sides say of their machines.
+    """
+
+    before: Side
+    after: Side
+    by_file: bool
+    changes: tuple[Change, ...]
+    only_before: tuple[str, ...]
+    only_after: tuple[str, ...]
+    machine_differences: Mapping[str, tuple[str, str]]
+
+
+def compare(before: Side, after: Side) -> Comparison:
+    """Match the cells of two sides by id, and compare what each has on both."""
+    old, new = _by_cell(before), _by_cell(after)
+    by_file = min(len(before.runs), len(after.runs)) >= 2
+    found: list[tuple[Change, float | None]] = []
+    for fullname in old:
+        if fullname in new:
+            found.extend(_changes(fullname, old[fullname], new[fullname], by_file))
+    return Comparison(
+        before=before,
+        after=after,
+        by_file=by_file,
+        changes=tuple(_judged(found)),
+        only_before=tuple(name for name in old if name not in new),
+        only_after=tuple(name for name in new if name not in old),
+        machine_differences=machine_differences(before, after),
+    )
+
+
+def _by_cell(side: Side) -> dict[str, list[Record]]:
+    cells: dict[str, list[Record]] = {}
+    for run in side.runs:
+        for record in run.records:
+            cells.setdefault(record.fullname, []).append(record)
+    return cells
+
+
+@dataclass(frozen=True)
+class _Figure:
+    name: str
+    unit: str
+    of: Callable[[Record], float | None]
+
+
+def _startup_s(record: Record) -> float | None:
+    if record.startup is None:
+        return None
+    phases = [values for phase, values in record.startup.phases_s.items() if phase != "steady" and values]
+    return sum(sum(values) / len(values) for values in phases) or None
+
+
+def _time_s(record: Record) -> float | None:
+    return record.times.median_s if record.kind in ("latency", "stage", "plain") else None
+
+
+FIGURES = (
+    _Figure("median time", "s", _time_s),
+    _Figure("peak memory", "bytes", lambda record: float(record.memory.peak_bytes) if record.memory else None),
+    _Figure("start-up", "s", _startup_s),
+)
+
+
+def _changes(
+    fullname: str, old: Sequence[Record], new: Sequence[Record], by_file: bool
+) -> list[tuple[Change, float | None]]:
+    found: list[tuple[Change, float | None]] = []
+    for figure in FIGURES:
+        before = [value for record in old if (value := figure.of(record))]
+        after = [value for record in new if (value := figure.of(record))]
+        if not before or not after:
+            continue
+        ratio, p_value = _ratio(figure, before, after, old, new, by_file)
+        noisy = any(record.noise.noisy for record in (*old, *new) if record.noise)
+        means = sum(before) / len(before), sum(after) / len(after)
+        found.append((Change(fullname, figure.name, figure.unit, *means, ratio, None, noisy), p_value))
+    return found
+
+
+def _ratio(
+    figure: _Figure,
+    before: Sequence[float],
+    after: Sequence[float],
+    old: Sequence[Record],
+    new: Sequence[Record],
+    by_file: bool,
+) -> tuple[Interval, float | None]:
+    if by_file:
+        compared = file_ratio(after, before)
+        if compared is not None:
+            return compared.interval, compared.p_value
+    estimate = (sum(after) / len(after)) / (sum(before) / len(before))
+    bare = Interval(estimate, estimate, estimate, confidence=0.0)
+    if figure.of is not _time_s or len(old) > 1 or len(new) > 1:
+        return bare, None
+    times = old[0].times, new[0].times
+    if any(side.interval is None or not len(side.rounds_s) for side in times):
+        return bare, None
+    return bootstrap_ratio(times[1].rounds_s, times[0].rounds_s), None
+
+
+def _judged(found: Sequence[tuple[Change, float | None]]) -> list[Change]:
+    """Correct for the number of cells, then give each its verdict."""
+    p_values = [p_value for _, p_value in found if p_value is not None]
+    corrected = iter(holm(p_values))
+    return [change if p_value is None else _with_verdict(change, next(corrected)) for change, p_value in found]
+
+
+def _with_verdict(change: Change, p_value: float) -> Change:
+    words = ("more", "less") if change.unit == "bytes" else ("slower", "faster")
+    verdict = "no difference seen" if p_value >= SIGNIFICANT else words[change.ratio.estimate < 1]
+    return replace(change, verdict=verdict)
+
+
+def machine_differences(before: Side, after: Side) -> dict[str, tuple[str, str]]:
+    """Name what differs between the sides' machines; empty where all runs come from one kind of machine."""
+    if len({run.machine.kind for side in (before, after) for run in side.runs}) == 1:
+        return {}
+    old, new = _facts(before), _facts(after)
+    return {
+        name: (old.get(name, "not said"), new.get(name, "not said"))
+        for name in dict.fromkeys((*old, *new))
+        if old.get(name) != new.get(name) or name == "kind"
+    }
+
+
+def _facts(side: Side) -> dict[str, str]:
+    found: dict[str, dict[str, None]] = {}
+    for run in side.runs:
+        for name, value in {"kind": run.machine.kind, **run.machine.facts, **run.machine.versions}.items():
+            found.setdefault(name, {})[value] = None
+    return {name: " or ".join(values) for name, values in found.items()}

@@ -1,0 +1,59 @@
+"""Runs -> one tidy table: a row a cell, a column a fact, SI units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from midas_bench.results.runs import Record, Run
+
+COLUMNS = (
+    "label", "run", "when", "commit", "machine", "status", "fullname", "name", "benchmark", "group", "kind", "scene",
+    "backend", "recipe", "stage", "batch_size", "threads", "rounds", "median_s", "median_low_s", "median_high_s",
+    "mean_s", "min_s", "max_s", "stddev_s", "images_per_second", "load_s", "first_inference_s", "max_relative_error",
+    "peak_rss_bytes", "baseline_rss_bytes", "loaded_rss_bytes", "ratio", "ratio_estimate", "ratio_low", "ratio_high",
+    "noisy", "noise_reasons", "photos_repeated", "weights",
+)  # fmt: skip
+
+
+def frame(runs: Iterable[Run], label: str = "") -> pd.DataFrame:
+    """Return one row for each cell of each run, with `COLUMNS`; a fact that a cell has not is missing (NA)."""
+    rows = [_row(run, record, label or run.name) for run in runs for record in run.records]
+    table = pd.DataFrame(rows, columns=pd.Index(COLUMNS))
+    whole = ["batch_size", "threads", "rounds", "peak_rss_bytes", "baseline_rss_bytes", "loaded_rss_bytes"]
+    return table.astype(dict.fromkeys(whole, "Int64") | {"noisy": "boolean"})
+
+
+def _row(run: Run, record: Record, label: str) -> dict[str, Any]:
+    times, memory, ratio, noise = record.times, record.memory, record.ratio, record.noise
+    known: dict[str, Any] = {
+        "label": label,
+        "run": run.name,
+        "when": run.when,
+        "commit": run.commit,
+        "machine": run.machine.kind,
+        "status": run.status,
+        "weights": record.weights_source,
+    }
+    for name in ("fullname", "name", "benchmark", "group", "kind", "scene", "backend", "recipe", "stage"):
+        known[name] = getattr(record, name)
+    for name in ("batch_size", "threads", "load_s", "first_inference_s", "max_relative_error", "photos_repeated"):
+        known[name] = getattr(record, name)
+    if record.kind in ("latency", "stage", "plain"):  # elsewhere the stats time something else than a call
+        known |= {name: getattr(times, name) for name in ("rounds", "median_s", "mean_s", "min_s", "max_s", "stddev_s")}
+        known["images_per_second"] = record.images_per_second
+        if times.interval:
+            known |= {"median_low_s": times.interval.low, "median_high_s": times.interval.high}
+    if memory:
+        known["peak_rss_bytes"] = memory.peak_bytes
+        known |= {"baseline_rss_bytes": memory.baseline_bytes, "loaded_rss_bytes": memory.loaded_bytes}
+    if ratio:
+        known["ratio"] = ratio.name
+        if ratio.interval:
+            known["ratio_estimate"] = ratio.interval.estimate
+            known |= {"ratio_low": ratio.interval.low, "ratio_high": ratio.interval.high}
+    if noise:
+        known |= {"noisy": noise.noisy, "noise_reasons": "; ".join(noise.reasons)}
+    return known

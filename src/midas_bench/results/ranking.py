@@ -1,0 +1,199 @@
+"""Which set-up is fastest, has the best throughput, needs the least memory; and what the others cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from midas_bench.results.intervals import Interval, bootstrap_interval, bootstrap_medians
+from midas_bench.results.runs import Record
+
+FAST, ARTICLE = "fast", "article"
+
+
+@dataclass(frozen=True, order=True)
+class Setup:
+    """What could be deployed: a backend with a batch size and a number of threads, in one of the two recipes."""
+
+    backend: str
+    batch_size: int
+    threads: int | None = None
+    recipe: str = FAST
+
+    @property
+    def name(self) -> str:
+        """The backend, or the article's recipe, as tables and charts call it."""
+        return "article's recipe" if self.recipe == ARTICLE else self.backend
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A set-up that did not win.
+
+    Attributes:
+        setup: which.
+        figure: its own figure, in the answer's unit.
+        price: how many times as much time or memory it takes as the winner, with an interval where there is one.
+    """
+
+    setup: Setup
+    figure: Interval
+    price: Interval
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question answered.
+
+    Attributes:
+        question: latency, throughput or memory.
+        winner: the best set-up.
+        figure: its figure: seconds a photo, images a second, or bytes. Low equals high where no interval is known.
+        alternatives: the others, best first; for each backend and recipe its best set-up.
+        tied: those of them that the rounds of this run cannot tell from the winner.
+        scenes: the scenes that the figure is a mean over.
+        cells: ids of the cells that the winner's figure rests on.
+        rounds: the fewest rounds that one of those cells had.
+    """
+
+    question: str
+    winner: Setup
+    figure: Interval
+    alternatives: tuple[Alternative, ...]
+    tied: tuple[Setup, ...]
+    scenes: tuple[str, ...]
+    cells: tuple[str, ...]
+    rounds: int
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    setup: Setup
+    records: tuple[Record, ...]
+    estimate: float
+    draws: np.ndarray | None  # bootstrap draws of the estimate; None where no interval can be given
+
+
+def fastest(records: Sequence[Record]) -> Answer | None:
+    """Find the set-up with the least time for one photo: the mean over scenes of the medians, in seconds."""
+    return _timed("latency", [r for r in records if r.is_pipeline and r.batch_size == 1], lambda seconds, _: seconds)
+
+
+def best_throughput(records: Sequence[Record]) -> Answer | None:
+    """Find the set-up with the most images a second: the batch size over the mean over scenes of the medians."""
+    return _timed(
+        "throughput", [r for r in records if r.is_pipeline and r.batch_size], lambda seconds, size: size / seconds
+    )
+
+
+def _timed(question: str, cells: Sequence[Record], figure: Callable[[float, int], float]) -> Answer | None:
+    found = _setups(cells)
+    if not found:
+        return None
+    scenes = set.intersection(*({str(r.scene) for r in group} for group in found.values()))
+    if not scenes:  # nothing was measured on the same photos: keep the scene that most set-ups have
+        every = [str(r.scene) for r in cells]
+        scenes = {max(dict.fromkeys(every), key=every.count)}
+    candidates = []
+    for seed, (setup, group) in enumerate(sorted(found.items(), key=lambda item: str(item[0]))):
+        common = tuple(r for r in group if str(r.scene) in scenes)
+        if common:
+            candidates.append(_candidate(setup, common, seed))
+    # seconds a photo decide both questions: the price is always in time
+    ranked = sorted(candidates, key=lambda c: c.estimate / c.setup.batch_size)
+    winner, *others = _best_of_each(ranked)
+    alternatives = tuple(
+        Alternative(c.setup, _figure(c, figure), _price(c, winner, c.setup.batch_size, winner.setup.batch_size))
+        for c in others
+    )
+    return Answer(
+        question=question,
+        winner=winner.setup,
+        figure=_figure(winner, figure),
+        alternatives=alternatives,
+        tied=tuple(a.setup for a in alternatives if a.price.low <= 1),
+        scenes=tuple(sorted(s for s in scenes if s != "None")),
+        cells=tuple(r.fullname for r in winner.records),
+        rounds=min(r.times.rounds for r in winner.records),
+    )
+
+
+def _setups(cells: Iterable[Record]) -> dict[Setup, list[Record]]:
+    found: dict[Setup, list[Record]] = {}
+    for r in cells:
+        setup = Setup(str(r.backend), r.batch_size or 1, r.threads, r.recipe or FAST)
+        found.setdefault(setup, []).append(r)
+    return found
+
+
+def _candidate(setup: Setup, cells: tuple[Record, ...], seed: int) -> _Candidate:
+    estimate = float(np.mean([r.times.median_s for r in cells]))
+    draws = None
+    if all(r.times.interval is not None and len(r.times.rounds_s) for r in cells):
+        generator = np.random.default_rng(seed)
+        draws = np.mean([bootstrap_medians(r.times.rounds_s, generator) for r in cells], axis=0)
+    return _Candidate(setup, cells, estimate, draws)
+
+
+def _best_of_each(ranked: Sequence[_Candidate]) -> list[_Candidate]:
+    best: dict[tuple[str, str], _Candidate] = {}
+    for candidate in ranked:
+        best.setdefault((candidate.setup.backend, candidate.setup.recipe), candidate)
+    return list(best.values())
+
+
+def _figure(candidate: _Candidate, figure: Callable[[float, int], float]) -> Interval:
+    size, estimate = candidate.setup.batch_size, candidate.estimate
+    if candidate.draws is None:
+        return _bare(figure(estimate, size))
+    seconds = bootstrap_interval(estimate, candidate.draws)
+    low, high = sorted((figure(seconds.low, size), figure(seconds.high, size)))
+    return Interval(figure(estimate, size), low, high, seconds.confidence)
+
+
+def _price(candidate: _Candidate, winner: _Candidate, size: int, winners_size: int) -> Interval:
+    scale = winners_size / size
+    estimate = candidate.estimate / winner.estimate * scale
+    if candidate.draws is None or winner.draws is None:
+        return _bare(estimate)
+    return bootstrap_interval(estimate, candidate.draws / winner.draws * scale)
+
+
+def _bare(value: float) -> Interval:
+    return Interval(value, value, value, confidence=0.0)
+
+
+def least_memory(records: Sequence[Record]) -> Answer | None:
+    """Find the set-up with the lowest peak, in bytes: the mean over its processes, their range as low and high."""
+    cells = [r for r in records if r.memory is not None and r.backend]
+    ranked = sorted(
+        ((_peaks(group), setup, group) for setup, group in _setups(cells).items()), key=lambda c: c[0].estimate
+    )
+    if not ranked:
+        return None
+    best: dict[tuple[str, str], tuple[Interval, Setup, list[Record]]] = {}
+    for candidate in ranked:
+        best.setdefault((candidate[1].backend, candidate[1].recipe), candidate)
+    (figure, winner, group), *others = best.values()
+    # a batch of four is compared with a batch of four, where the winner has one
+    same = {s.batch_size: peaks for peaks, s, _ in ranked if (s.backend, s.recipe) == (winner.backend, winner.recipe)}
+    alternatives = tuple(
+        Alternative(s, peaks, _bare(peaks.estimate / same.get(s.batch_size, figure).estimate)) for peaks, s, _ in others
+    )
+    return Answer(
+        question="memory",
+        winner=winner,
+        figure=figure,
+        alternatives=alternatives,
+        tied=(),
+        scenes=tuple(sorted({r.scene for r in group if r.scene})),
+        cells=tuple(r.fullname for r in group),
+        rounds=len(group),
+    )
+
+
+def _peaks(group: Sequence[Record]) -> Interval:
+    peaks = [float(r.memory.peak_bytes) for r in group if r.memory]
+    return Interval(float(np.mean(peaks)), min(peaks), max(peaks), 0.0)

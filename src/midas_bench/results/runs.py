@@ -1,0 +1,218 @@
+"""What a run found out: one frozen record a cell, and what they share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midas_bench.results.intervals import Interval
+
+PIPELINES = ("test_pipeline", "test_article")
+"""The benchmarks that answers, claims and the article's table rest on."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """The timed rounds of a cell, seconds a call.
+
+    Attributes:
+        rounds: how many there were.
+        median_s: of all rounds; the figure that reports quote.
+        mean_s: of all rounds.
+        min_s: of all rounds.
+        max_s: of all rounds.
+        stddev_s: of all rounds.
+        interval: of the median, or None where the rounds are too few or were not kept.
+        rounds_s: float64 (rounds,), in the order they were timed; empty where the file does not hold them.
+    """
+
+    rounds: int
+    median_s: float
+    mean_s: float
+    min_s: float
+    max_s: float
+    stddev_s: float
+    interval: Interval | None = None
+    rounds_s: NDArray[np.float64] = field(default_factory=lambda: np.empty(0), compare=False, repr=False)
+
+    @property
+    def median(self) -> Interval:
+        """The median in seconds with its interval, which is nothing but the median where none is known."""
+        return self.interval or Interval(self.median_s, self.median_s, self.median_s, confidence=0.0)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Whether the machine was disturbed during a cell, and how that showed."""
+
+    noisy: bool
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Resident memory of a fresh process that ran one cell, in bytes; `t_s` and `rss_bytes` are its samples."""
+
+    peak_bytes: int
+    baseline_bytes: int | None = None
+    loaded_bytes: int | None = None
+    t_s: tuple[float, ...] = ()
+    rss_bytes: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Startup:
+    """Seconds that fresh processes took for each phase, one value a process, and what making the graph took (mean)."""
+
+    cache: str
+    phases_s: Mapping[str, tuple[float, ...]]
+    build_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio of two times from interleaved blocks; `log_ratios` are natural logarithms, one a block."""
+
+    name: str
+    interval: Interval | None
+    log_ratios: tuple[float, ...] = ()
+    baseline_scene: str | None = None
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo that a cell worked on."""
+
+    file: str
+    width: int | None = None
+    height: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One cell of one run. What its kind does not know, or its file does not say, is None or empty.
+
+    Attributes:
+        fullname: the benchmark's id, unique within a run.
+        name: the id without its file.
+        group: the table of the terminal summary that it stood in.
+        kind: latency, stage, memory, startup, ratio or scene; `plain` where the file does not say.
+    """
+
+    fullname: str
+    name: str
+    group: str | None = None
+    kind: str
+    times: Times
+    scene: str | None = None
+    backend: str | None = None
+    recipe: str | None = None
+    stage: str | None = None
+    batch_size: int | None = None
+    threads: int | None = None
+    photos: tuple[Photo, ...] = ()
+    photos_repeated: bool = False
+    weights_source: str | None = None
+    weights_sha256: str | None = None
+    load_s: float | None = None
+    first_inference_s: float | None = None
+    max_relative_error: float | None = None
+    noise: Noise | None = None
+    memory: Memory | None = None
+    startup: Startup | None = None
+    ratio: Ratio | None = None
+    depth_maps: tuple[str, ...] = ()
+
+    @property
+    def benchmark(self) -> str:
+        """The test function's name."""
+        return self.name.split("[", 1)[0]
+
+    @property
+    def is_pipeline(self) -> bool:
+        """Whether it is of the main matrix: the whole way from a scene's photos to heat maps.
+
+        Thread scaling and the largest photo are questions of their own, and would distort the means over scenes.
+        """
+        return self.kind == "latency" and self.benchmark in PIPELINES and self.backend is not None
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Photos a second at the median, where the batch size is known."""
+        known = self.kind == "latency" and self.batch_size and self.times.median_s
+        return self.batch_size / self.times.median_s if known and self.batch_size else None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a run took place; two runs may be compared when their `kind` is the same.
+
+    Attributes:
+        kind: the fingerprint, or a description where the file has none.
+        facts: names and values, for showing.
+    """
+
+    kind: str
+    facts: Mapping[str, str]
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A cell that was not measured, and why."""
+
+    cell: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One file.
+
+    Attributes:
+        path: of the file.
+        records: its cells, in the order they ran.
+        status: complete, partial, or unknown where the file does not say.
+        planned: ids of the cells that were asked for.
+        failed: those that failed, and why.
+        skipped: those that were left out.
+        when: ISO 8601, as the file says.
+        commit: of the measured code.
+        branch: of the measured code.
+        machine: where it ran.
+        conditions: load and the like at the time, for showing.
+        lacking: in words, what the file could have told and does not.
+    """
+
+    path: Path
+    records: tuple[Record, ...]
+    status: str
+    planned: tuple[str, ...]
+    failed: tuple[Skip, ...]
+    skipped: tuple[Skip, ...]
+    when: str
+    commit: str | None
+    branch: str | None
+    machine: Machine
+    conditions: Mapping[str, str]
+    lacking: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The file's name without its suffix."""
+        return self.path.stem
+
+    @property
+    def unmeasured(self) -> tuple[str, ...]:
+        """Ids of planned cells that are neither finished, failed nor skipped."""
+        known = {r.fullname for r in self.records} | {skip.cell for skip in (*self.failed, *self.skipped)}
+        return tuple(cell for cell in self.planned if cell not in known)
+
+    def of_kind(self, *kinds: str) -> tuple[Record, ...]:
+        """Return the cells of some kinds."""
+        return tuple(record for record in self.records if record.kind in kinds)

@@ -1,0 +1,93 @@
+"""The one formatter: SI values -> what people read."""
+
+from __future__ import annotations
+
+import math
+
+from midas_bench.results.intervals import Interval
+
+MIB = 1024 * 1024
+NOTHING = "\N{EN DASH}"
+TIMES = "\N{MULTIPLICATION SIGN}"
+UNITS_OF_TIME = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+
+
+def digits(value: float, significant: int = 3) -> str:
+    """Return a value with some significant digits, never in powers of ten between 0.0001 and a million."""
+    rounded = float(f"{value:.{significant}g}")
+    if rounded == 0:
+        return "0"
+    if not 1e-4 <= abs(rounded) < 1e6:
+        return f"{value:.{significant}g}"
+    return f"{rounded:.{max(0, significant - 1 - math.floor(math.log10(abs(rounded))))}f}"
+
+
+def time_unit(value_s: float) -> tuple[float, str]:
+    """Return the unit that suits a time in seconds: its size in seconds, and its name."""
+    return next(((size, name) for size, name in UNITS_OF_TIME if value_s >= size), UNITS_OF_TIME[-1 if value_s else 0])
+
+
+def seconds(value_s: float | None) -> str:
+    """Return such as `60.8 ms`."""
+    if value_s is None:
+        return NOTHING
+    size, name = time_unit(value_s)
+    return f"{digits(value_s / size)} {name}"
+
+
+def mib(value_bytes: float | None) -> str:
+    """Return such as `312 MiB`."""
+    return NOTHING if value_bytes is None else f"{digits(value_bytes / MIB)} MiB"
+
+
+def rate(value: float | None) -> str:
+    """Return images a second, such as `19.3 images/s`."""
+    return NOTHING if value is None else f"{digits(value)} images/s"
+
+
+def times(value: float | None) -> str:
+    """Return a ratio such as `1.39x`."""
+    return NOTHING if value is None else f"{digits(value)}{TIMES}"
+
+
+def percent(value: float | None) -> str:
+    """Return a share such as `14.2 %`."""
+    return NOTHING if value is None else f"{digits(100 * value)} %"
+
+
+def span(interval: Interval | None, size: float = 1.0) -> str:
+    """Return an interval's ends in a unit of some size, such as `59.1 to 62.6`; a dash where it has none."""
+    if interval is None or interval.low == interval.high:
+        return NOTHING
+    return f"{digits(interval.low / size)} to {digits(interval.high / size)}"
+
+
+def with_span(text: str, interval: Interval, size: float = 1.0) -> str:
+    """Return a figure and, where there is one, its interval in brackets."""
+    ends = span(interval, size)
+    return text if ends == NOTHING else f"{text} ({ends})"
+
+
+def seconds_span(interval: Interval) -> str:
+    """Return such as `60.8 ms (59.1 to 62.6)`."""
+    return with_span(seconds(interval.estimate), interval, time_unit(interval.estimate)[0])
+
+
+def mib_span(interval: Interval) -> str:
+    """Return such as `312 MiB (310 to 314)`."""
+    return with_span(mib(interval.estimate), interval, MIB)
+
+
+def rate_span(interval: Interval) -> str:
+    """Return such as `19.3 images/s (19.1 to 19.4)`."""
+    return with_span(rate(interval.estimate), interval)
+
+
+def times_span(interval: Interval) -> str:
+    """Return such as `1.39x (1.35 to 1.45)`."""
+    return with_span(times(interval.estimate), interval)
+
+
+def percent_span(interval: Interval) -> str:
+    """Return such as `14.2 % (13.8 to 14.6)`."""
+    return with_span(percent(interval.estimate), interval, 0.01)

@@ -1,0 +1,126 @@
+"""The page in a real browser; screenshots go to --basetemp for people to look at."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from midas_bench.report.choose import choose
+from midas_bench.report.pictures import album
+from midas_bench.report.write import write
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync",
+)  # fmt: skip
+PROJECT = Path(__file__).parents[2]
+SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not CHROMIUM.exists() or importlib.util.find_spec("playwright") is None,
+        reason="needs playwright and Debian's chromium",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def page_file(synthetic, tmp_path_factory):
+    """Write a report with everything in it: a history, a comparison, a hostile label, pictures."""
+    folder = tmp_path_factory.mktemp("report")
+    runs = [synthetic.run(folder / f"runs/000{i}_run.json", i, 1 + 0.1 * i) for i in (1, 2)]
+    photos = album(PROJECT / "fixtures/images/manifest.toml")
+    return write(choose(runs, ["old", "<img src=x onerror=alert(1)>" + "long" * 30], photos), folder / "out")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGUMENTS))
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(params=[(size, scheme) for size in SIZES for scheme in ("light", "dark")], ids="-".join)
+def opened(request, browser, page_file):
+    size, scheme = request.param
+    width, height = SIZES[size]
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    page = context.new_page()
+    page.said, page.requested = [], []
+    page.on("console", lambda message: page.said.append(message.text))
+    page.on("pageerror", lambda error: page.said.append(str(error)))
+    page.on("request", lambda asked: page.requested.append(asked.url))
+    page.goto(page_file.as_uri())
+    yield page
+    context.close()
+
+
+def test_nothing_is_requested_and_nothing_complains(opened, page_file):
+    assert [url for url in opened.requested if not url.startswith("data:")] == [page_file.as_uri()]
+    assert opened.said == []
+
+
+def test_nothing_overflows(opened, page_file, request):
+    assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    outside = opened.evaluate(
+        """Array.from(document.querySelectorAll("h1, h2, h3, p, nav, figure, .card, .scroll, img"))
+        .filter(e => { const r = e.getBoundingClientRect(); return r.width > 0 && r.right > innerWidth + 1; })
+        .map(e => e.outerHTML.slice(0, 120))"""
+    )
+    assert outside == []
+    name = request.node.callspec.id
+    opened.screenshot(path=page_file.parent / f"{name}.png", full_page=True)
+
+
+def test_a_click_on_a_heading_sorts(opened):
+    table = 'table[data-table="cells"]'
+    button = opened.locator(f"{table} th button", has_text="median")
+    keys = f"Array.from(document.querySelectorAll('{table} tbody tr')).map(r => Number(r.cells[1].dataset.key))"
+    button.click()
+    rising = opened.evaluate(keys)
+    assert rising == sorted(rising)
+    assert opened.locator(f'{table} th[aria-sort="ascending"]').count() == 1
+    button.press("Enter")
+    falling = opened.evaluate(keys)
+    assert falling == sorted(falling, reverse=True)
+    opened.locator(f"{table} th button", has_text="cell").click()
+    names = opened.evaluate(
+        f"Array.from(document.querySelectorAll('{table} tbody tr')).map(r => r.cells[0].textContent)"
+    )
+    assert len(names) == len(falling)
+    assert names[0].startswith("test_article")
+
+
+def test_text_and_charts_follow_the_colour_scheme(opened):
+    scheme = opened.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    background = opened.evaluate("getComputedStyle(document.body).backgroundColor")
+    label = opened.evaluate("getComputedStyle(document.querySelector('.chart text')).fill")
+    lightness = [sum(map(int, colour[4:-1].split(","))) for colour in (background, label)]
+    assert (lightness[0] < 200 < 400 < lightness[1]) if scheme else (lightness[1] < 400 < 700 < lightness[0])
+
+
+def test_it_can_be_read_without_javascript(browser, page_file):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(page_file.as_uri())
+    assert page.locator("h2").count() >= 7
+    assert page.locator("th button").count() == 0
+    assert page.locator("table").first.is_visible()
+    context.close()
+
+
+def test_it_prints(browser, page_file):
+    page = browser.new_page()
+    page.goto(page_file.as_uri())
+    page.emulate_media(media="print", color_scheme="dark")
+    assert not page.locator("nav").is_visible()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.pdf(path=page_file.parent / "report.pdf", format="A4")
+    page.close()

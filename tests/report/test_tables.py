@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from midas_bench.report import tables
+from midas_bench.report.claims import findings
+from midas_bench.report.model import Table
+from midas_bench.results import units
+from midas_bench.results.answers import answers
+from midas_bench.results.compare import Side, compare
+from midas_bench.results.files import read
+from midas_bench.results.frame import frame
+
+X = units.TIMES
+NOTHING = units.NOTHING
+
+
+def texts(table: Table | None) -> list[list[str]]:
+    assert table is not None
+    return [[cell.text for cell in row] for row in table.rows]
+
+
+def row(table: Table | None, start: str) -> list[str]:
+    return next(fields for fields in texts(table) if fields[0].startswith(start))
+
+
+def test_every_timed_cell(small):
+    table = tables.cells_table(frame([small]))
+    # the 2nd and 9th of ten ordered rounds; the deviation of 1..10 is the root of 82.5 / 9
+    assert row(table, "test_article") == [
+        "test_article[street]", "106 ms", "102 to 109 ms", "106 ms", "101 ms", "3.03 ms", "10", "9.48", "quiet",
+    ]  # fmt: skip
+    assert row(table, "test_pipeline[onnx-b1") == [
+        "test_pipeline[onnx-b1-street]", "45.5 ms", "42.0 to 49.0 ms", "45.5 ms", "41.0 ms", "3.03 ms", "10", "22.0",
+        "noisy",
+    ]  # fmt: skip
+    assert row(table, "test_pipeline[onnx-b4")[-2] == "27.5"
+    assert row(table, "test_decode") == [
+        "test_decode[street-article]", "4.50 ms", "4.00 to 5.00 ms", "4.50 ms", "4.00 ms", "548 µs", "6", NOTHING,
+        "quiet",
+    ]  # fmt: skip
+    assert len(table.rows) == 5
+
+
+def test_the_articles_table(small):
+    best = answers(small.records)[0]
+    assert texts(tables.article_table(frame([small]), best)) == [
+        ["the article", "all four", "1.05 to 1.23 s", "0.9 to 1.1 GB", "0.8 images/s", "its own machine"],
+        # 900 MiB are 0.9437 GB; means, as in the article
+        ["article's recipe", "street", "106 ms", "0.944 GB", "9.48 images/s", "10 rounds, standard deviation 3.03 ms"],
+        ["onnx", "street", "45.5 ms", "0.315 GB", "22.0 images/s",
+         "10 rounds, standard deviation 3.03 ms, machine disturbed"],
+    ]  # fmt: skip
+
+
+def test_the_price_of_the_alternatives(small):
+    table = texts(tables.alternatives(answers(small.records)))
+    assert [(fields[0], fields[1]) for fields in table] == [
+        ("fastest for one photo", "onnx (2 threads)"),
+        ("fastest for one photo", "eager (2 threads)"),
+        ("fastest for one photo", "article's recipe (2 threads)"),
+        ("best throughput", "onnx (batch 4, 2 threads)"),
+        ("best throughput", "eager (batch 1, 2 threads)"),
+        ("best throughput", "article's recipe (batch 1, 2 threads)"),
+        ("least memory", "onnx (batch 1)"),
+        ("least memory", "article's recipe (batch 1)"),
+    ]
+    assert table[0][3] == f"1{X}"
+    assert table[1][2].startswith("95.5 ms (")
+    assert table[1][3].startswith(f"2.10{X} (")
+    assert table[4][3].startswith(f"2.63{X} (")
+    assert table[7][2:] == ["900 MiB", f"3.00{X}"]
+
+
+def test_claims_are_judged_by_their_intervals(small):
+    found = {finding.id: (finding.measured, finding.verdict) for finding in findings(small.records)}
+    assert found["one-photo"] == ("street 106 ms (102 to 109)", "does not hold")
+    assert found["memory"] == ("0.944 GB", "holds")
+    # exp of -0.7 -+ 0.1 / sqrt(3) * 4.30265 = 0.387, 0.497, 0.637; less from one
+    assert found["onnx"] == ("50.3 % (36.3 to 61.3)", "does not hold")
+    assert found["combined"] == ("onnx 50.3 % (36.3 to 61.3)", "holds")
+    # exp of 0 -+ 0.248, the other way up
+    assert found["batches"] == (f"onnx 1.00{X} (0.780 to 1.28)", "cannot tell")
+    assert found["preprocessing"] == ("6.00 % (5.00 to 7.00)", "does not hold")
+    assert found["scene"] == (f"pet/street 1.00{X} (0.995 to 1.01)", "does not hold")
+    assert found["parameters"] == ("stored 21.3 million; used 16.6 million", "does not hold")
+    assert found["torchscript"] == (NOTHING, "cannot tell")
+    assert found["throughput"][1] == "does not hold"
+    assert found["real-time"][1] == "does not hold"  # onnx makes 22 a second
+    why = {finding.id: finding.why for finding in findings(small.records)}
+    assert why["torchscript"] == "The run holds no block ratio 'jit/eager'."
+    assert why["batches"].startswith("The interval reaches over the limit.")
+
+
+def test_a_claim_is_not_judged_without_an_interval(small):
+    few = [replace(r, times=replace(r.times, interval=None, rounds_s=r.times.rounds_s[:0])) for r in small.records]
+    found = {finding.id: finding for finding in findings(few)}
+    assert found["one-photo"].verdict == "cannot tell"
+    assert found["one-photo"].measured == "street 106 ms"
+    assert found["one-photo"].why.startswith("Too few rounds for an interval.")
+
+
+def test_claims_without_any_cell_say_why(foreign):
+    assert {finding.verdict for finding in findings(read(foreign).records) if finding.id != "parameters"} == {
+        "cannot tell"
+    }
+
+
+def test_memory_of_each_process(small):
+    assert texts(tables.memory(frame([small]))) == [
+        ["test_memory[onnx-b1-street]", "onnx", "fast", "1", "street", "100 MiB", "200 MiB", "300 MiB"],
+        ["test_memory[eager-b1-street]", "eager", "article", "1", "street", "400 MiB", "600 MiB", "900 MiB"],
+    ]
+
+
+def test_start_up_by_phase(small):
+    assert texts(tables.startup(small.records)) == [
+        ["onnx", "warm", "3", "400 ms", "200 ms", "100 ms", "50.0 ms", NOTHING]
+    ]
+
+
+def test_ratios_from_blocks(small):
+    assert texts(tables.ratios(small.records)) == [
+        ["onnx/eager", f"0.497{X}", "0.387 to 0.637", "3", NOTHING],
+        ["b4/b1 per photo onnx", f"1.00{X}", "0.780 to 1.28", "3", NOTHING],
+        ["article preprocess share", f"0.0600{X}", "0.0500 to 0.0700", "0", NOTHING],
+        ["inference: pet/street", f"1.00{X}", "0.995 to 1.01", "0", NOTHING],
+    ]
+
+
+def test_noisy_cells_and_what_was_not_measured(small, changed):
+    assert texts(tables.noisy(small.records)) == [
+        ["test_pipeline[onnx-b1-street]", "sentinel 1.31 times its usual time"]
+    ]
+    assert tables.unmeasured(small) is None
+
+    def change(content):
+        content["midas_bench"] |= {
+            "failed": [{"cell": "f", "reason": "out of memory"}],
+            "skipped": [{"cell": "s", "reason": "no AVX2"}],
+        }
+        content["midas_bench"]["planned"].append("n")
+
+    assert texts(tables.unmeasured(read(changed(change)))) == [
+        ["f", "failed: out of memory"], ["s", "skipped: no AVX2"], ["n", "not reached"],
+    ]  # fmt: skip
+
+
+def test_the_machine(small):
+    facts = dict(texts(tables.facts(small.machine)))
+    assert facts["fingerprint"] == "abc123"
+    assert facts["physical_cores"] == "2"
+    assert texts(tables.versions(small.machine)) == [["torch", "2.13.0"]]
+
+
+def test_a_comparison(small):
+    compared = compare(Side("old", (small,)), Side("new", (small,)))
+    fields = row(tables.comparison(compared, 1), "test_memory[eager")
+    assert fields == ["test_memory[eager-b1-street]", "peak memory", "900 MiB", "900 MiB", f"1.00{X}", NOTHING,
+                      "no verdict", ""]  # fmt: skip
+    timed = row(tables.comparison(compared, 1), "test_article")
+    assert timed[:5] == ["test_article[street]", "median time", "106 ms", "106 ms", f"1.00{X}"]
+    low, high = map(float, timed[5].split(" to "))
+    assert low < 1 < high
+    assert tables.one_sided(compared, 1) is None
+    assert tables.machines_differ(compared, 1) is None
+
+
+@pytest.mark.slow
+def test_the_parameters_are_as_many_as_the_claim_says(seeded_network):
+    import tomllib
+    from importlib.resources import files
+
+    rows = tomllib.loads(files("midas_bench.report").joinpath("claims.toml").read_text())["claim"]
+    claim = next(row for row in rows if row["id"] == "parameters")
+    named = dict(seeded_network.named_parameters())
+    unused = sum(value.numel() for name, value in named.items() if "refinenet4.resConfUnit1" in name)
+    stored = sum(value.numel() for value in named.values())
+    assert (claim["stored"], claim["used"]) == (stored, stored - unused)

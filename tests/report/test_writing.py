@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import csv
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from markdown_it import MarkdownIt
+from PIL import Image
+
+from midas_bench.errors import UserError
+from midas_bench.report.choose import choose
+from midas_bench.report.pictures import Album, album
+from midas_bench.report.write import write
+
+HOSTILE = '<script>alert("1")</script> | `x` *b* [a](http://evil.example) $\\frac{ @all ${7*7}{{7*7}} \u202e\x00'
+PROJECT = Path(__file__).parents[2]
+
+
+def report(folder, *places, labels=(), photos=Album()):  # noqa: B008 - frozen
+    write(choose([Path(p) for p in places], list(labels), photos), folder)
+    return (folder / "report.html").read_text(), (folder / "report.md").read_text()
+
+
+class Elements(HTMLParser):
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+@pytest.fixture
+def full(synthetic, tmp_path):
+    return synthetic.run(tmp_path / "runs/0001_run.json")
+
+
+def test_a_full_run_gives_page_markdown_tables_and_charts(full, tmp_path):
+    folder = tmp_path / "out"
+    page, text = report(folder, full, photos=album(PROJECT / "fixtures/images/manifest.toml"))
+    assert len(page) < 3 * 1024 * 1024
+    assert len(text) < 65_536  # the longest comment that GitHub takes
+    charts = {path.stem for path in (folder / "charts").glob("*.svg")}
+    assert charts == {"latency", "rounds", "speedup", "throughput", "stages", "memory", "memory-over-time", "startup",
+                      "threads", "scenes"}  # fmt: skip
+    for name in charts:
+        root = ET.parse(folder / f"charts/{name}.svg").getroot()
+        assert root.tag.endswith("svg")
+        with Image.open(folder / f"charts/{name}.png") as image:
+            image.verify()
+    tables = {path.stem for path in folder.glob("*.csv")}
+    assert tables == {"cells", "rounds", "claims", "blocks", "memory_over_time", "startup"}
+    assert not list(folder.rglob("*.tmp"))
+
+
+def test_the_page_fetches_nothing_and_names_every_picture(full, tmp_path):
+    page, _ = report(tmp_path / "out", full)
+    elements = Elements(page)
+    assert not re.findall(r'(?:src|href)="(?!#|data:)[^"]*"', page)
+    assert "url(" not in page.replace("url(#", "")
+    assert all(image["alt"] for image in elements.all("img"))
+    charts = [division for division in elements.all("div") if division.get("role") == "img"]
+    assert len(charts) == 10
+    assert all(len(division["aria-label"]) > 30 for division in charts)
+    ids = [attributes["id"] for _, attributes in elements.found if attributes.get("id")]
+    assert len(ids) == len(set(ids))
+    anchors = {a["href"].removeprefix("#") for a in elements.all("a")}
+    assert anchors <= set(ids)
+    [policy] = [meta["content"] for meta in elements.all("meta") if "http-equiv" in meta]
+    assert policy.startswith("default-src 'none'")
+
+
+def test_csv_is_tidy_and_in_si_units(small, changed, tmp_path):
+    report(tmp_path / "out", changed())
+    with (tmp_path / "out/cells.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    row = next(row for row in rows if row["name"] == "test_pipeline[onnx-b4-street]")
+    assert (float(row["median_s"]), float(row["median_low_s"]), row["batch_size"]) == (0.1455, 0.142, "4")
+    with (tmp_path / "out/rounds.csv").open() as file:
+        rounds = [float(row["time_s"]) for row in csv.DictReader(file) if row["fullname"] == small.records[0].fullname]
+    assert rounds == list(small.records[0].times.rounds_s)
+    with (tmp_path / "out/memory_over_time.csv").open() as file:
+        assert [int(row["rss_bytes"]) for row in csv.DictReader(file)] == [100 * 2**20, 900 * 2**20]
+
+
+def github():
+    return MarkdownIt("commonmark").enable("table").enable("strikethrough")
+
+
+def test_markdown_renders_as_tables(full, tmp_path):
+    _, text = report(tmp_path / "out", full)
+    tokens = github().parse(text)
+    tables = sum(token.type == "table_open" for token in tokens)
+    assert tables == len(re.findall(r"^\| ---", text, re.MULTILINE)) > 5
+    heads = [t for t in tokens if t.type == "heading_open"]
+    assert heads[0].tag == "h1"
+    depth = 0
+    columns = row = 0
+    for token in tokens:
+        depth += {"table_open": 1, "table_close": -1}.get(token.type, 0)
+        if token.type == "thead_open":
+            columns = 0
+        elif token.type == "th_open":
+            columns += 1
+        elif token.type == "tr_open":
+            row = 0
+        elif token.type == "td_open":
+            row += 1
+        elif token.type == "tr_close" and row:
+            assert row == columns
+    assert depth == 0
+    images = re.findall(r"!\[.*?\]\((charts/[\w-]+\.svg)\)", text)
+    assert len(images) == 10
+    assert all((tmp_path / "out" / image).is_file() for image in images)
+
+
+def poison(content):
+    content["commit_info"] = {"id": HOSTILE, "branch": HOSTILE}
+    machine = content["machine_info"]
+    machine["cpu"]["brand_raw"] = HOSTILE
+    machine["midas_bench"] |= {"cpu_model": HOSTILE, HOSTILE: HOSTILE, "versions": {HOSTILE: HOSTILE}}
+    content["midas_bench"] |= {
+        "status": "partial", "planned": [HOSTILE], "failed": [{"cell": HOSTILE, "reason": HOSTILE}],
+        "skipped": [{"cell": HOSTILE, "reason": HOSTILE}],
+        "conditions": {HOSTILE: HOSTILE},
+    }  # fmt: skip
+    for i, benchmark in enumerate(content["benchmarks"]):
+        benchmark["fullname"] = f"{i}{HOSTILE}"
+        benchmark["name"] = f"={i}{HOSTILE}"
+        info = benchmark["extra_info"]
+        info["noise"] = {"noisy": True, "reasons": [HOSTILE]}
+        for name in ("scene", "backend", "ratio", "baseline_scene", "cache", "stage"):
+            if name in info:
+                info[name] = HOSTILE + name
+        if "photos" in info:
+            info["photos"] = [{"file": HOSTILE, "sha256": HOSTILE}]
+            info["depth_maps"] = ["../../secret.png", HOSTILE]
+
+
+def test_hostile_names_stay_text(changed, tmp_path):
+    bad = changed(poison, "bad.json")
+    folder = tmp_path / "out"
+    page, text = report(folder, changed(name="good.json"), bad, labels=(HOSTILE + "#", "other" + HOSTILE))
+    elements = Elements(page)
+    assert len(elements.all("script")) == 1
+    assert page.count("<script>") == 1
+    assert not any(name.startswith("on") for _, attributes in elements.found for name in attributes)
+    assert "49" not in re.sub(r"[\d.]+\d", "", page)  # no template ran
+    for svg in (folder / "charts").glob("*.svg"):
+        tags = {element.tag.rsplit("}")[-1] for element in ET.parse(svg).getroot().iter()}
+        assert not tags & {"script", "a", "foreignObject", "image"}
+    tokens = github().parse(text)
+    inline = [child for token in tokens if token.type == "inline" for child in token.children]
+    assert not [t for t in inline if t.type == "link_open"]
+    html = {t.content.strip() for t in [*tokens, *inline] if t.type.startswith("html")}
+    assert all(
+        re.fullmatch(r"<!-- -->|</?details>|<details>\n<summary>[^<]*(<!-- -->[^<]*)*</summary>", h) for h in html
+    )
+    assert "@all" not in re.sub(r"`[^\n]*`", "", text)
+    with (folder / "cells.csv").open() as file:
+        assert all(row["name"].startswith("'=") for row in csv.DictReader(file))
+
+
+def test_a_partial_run_says_so_first(changed, tmp_path):
+    def change(content):
+        content["midas_bench"]["status"] = "partial"
+        content["midas_bench"]["planned"].append("x::never")
+
+    page, text = report(tmp_path / "out", changed(change))
+    assert "This run is partial: 12 cells measured, 1 missing." in page
+    assert "This run is partial" in text
+    assert "not reached" in text
+
+
+def test_a_noisy_run_says_what_that_means(changed, tmp_path):
+    page, text = report(tmp_path / "out", changed())
+    assert "during 1 of 12 cells, 1 of them behind these answers" in page
+    assert "sentinel 1.31 times its usual time" in text
+
+
+def test_seeded_weights_are_said_above_the_pictures(full, tmp_path):
+    page, text = report(tmp_path / "out", full)
+    pictures = page[page.index('id="pictures"') :]
+    assert pictures.index("They do not show depth") < pictures.index("<img")
+    assert "Seeded (random) weights" in text
+
+
+def test_official_weights_bring_no_warning(changed, tmp_path):
+    page, _ = report(tmp_path / "out", changed())
+    assert "Seeded" not in page
+
+
+@pytest.mark.parametrize("index", range(12))
+def test_a_single_cell_of_any_kind_gives_a_report(changed, tmp_path, index):
+    def only(content):
+        content["benchmarks"] = [content["benchmarks"][index]]
+
+    page, text = report(tmp_path / "out", changed(only))
+    assert "<h2" in page
+    assert "## The answer" in text
+
+
+def test_a_foreign_file_is_shown_and_what_is_missing_is_said(foreign, tmp_path):
+    page, text = report(tmp_path / "out", foreign)
+    assert "not written by this suite" in page
+    assert "2.00 µs" in text
+    assert "test_render" in page
+    assert "The article" not in text
+    assert (tmp_path / "out/charts/benchmarks.svg").is_file()
+
+
+def test_a_comparison_without_a_verdict_and_loud_about_machines(changed, tmp_path):
+    def other(content):
+        content["machine_info"]["midas_bench"]["fingerprint"] = "other"
+        content["benchmarks"].pop(0)
+
+    old, new = changed(name="old.json"), changed(other, "new.json")
+    page, text = report(tmp_path / "out", old, new)
+    assert "DIFFERENT MACHINES: old and new" in page
+    assert "within these runs" in text
+    assert "only in old" in text
+    assert (tmp_path / "out/charts/comparison-1.svg").is_file()
+
+
+def test_charts_and_tables_of_an_earlier_report_are_removed_and_nothing_else(full, changed, tmp_path):
+    folder = tmp_path / "out"
+    report(folder, full)
+    (folder / "mine.csv").write_text("keep")
+    (folder / "charts/mine.png").write_bytes(b"keep")
+    report(folder, changed())
+    assert not (folder / "charts/threads.svg").exists()
+    assert not (folder / "charts/threads.png").exists()
+    assert (folder / "mine.csv").exists()
+    assert (folder / "charts/mine.png").exists()
+
+
+def test_a_place_that_cannot_be_written_is_an_error_of_one_line(changed, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(UserError, match="is a file and not a folder"):
+        report(tmp_path / "out", changed())
+
+
+def test_the_same_run_gives_the_same_files(changed, tmp_path):
+    path = changed()
+    first, second = report(tmp_path / "a", path), report(tmp_path / "b", path)
+    assert first == second
+
+
+def test_a_run_without_its_pictures_has_no_pictures(full, tmp_path):
+    for picture in full.with_suffix("").iterdir():
+        picture.write_bytes(b"no picture")
+    page, _ = report(tmp_path / "out", full)
+    assert 'id="pictures"' not in page
+
+
+def test_true_depth_stands_beside_the_estimate(synthetic, tmp_path):
+    path = synthetic.run(tmp_path / "run.json")
+    content = json.loads(path.read_text())
+    sha256 = content["benchmarks"][0]["extra_info"]["photos"][0]["sha256"]
+    Image.new("I;16", (32, 20), 900).save(tmp_path / "depth.png")
+    page, _ = report(tmp_path / "out", path, photos=Album(depth={sha256: tmp_path / "depth.png"}))
+    assert page.count("True inverse depth of the street photo") == 1

@@ -12,6 +12,8 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -27,6 +29,10 @@ from midas_bench.processes import ProcessDiedError, last_words
 WARM_UP_CALLS = 3
 SETTLE_S = 0.1
 """An ONNX Runtime session with several threads leaves them spinning; by then they sleep. On one core there are none."""
+
+OPEN_TIMEOUT_S = 600.0
+"""Loading may have to make a graph first."""
+CALL_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -61,12 +67,15 @@ class Worker:
 
     def __init__(self, arm: Arm, core: int | None) -> None:
         self._arm = arm
+        self._overdue = False
+        # a file, because nobody reads a pipe while calls are made, and a full one would stop the worker
+        self._stderr = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
             # -P: the folder of the script must not come before the libraries
             [sys.executable, "-P", str(Path(__file__).with_name("worker.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._stderr,
             text=True,
             encoding="utf-8",
             env={**os.environ, **(arm.environment or {})},
@@ -79,26 +88,43 @@ class Worker:
         Raises:
             ProcessDiedError: it could not.
         """
-        self._ask({"open": self._arm.pipelines, "core": self._core})
+        self._ask({"open": self._arm.pipelines, "core": self._core}, OPEN_TIMEOUT_S)
 
     def call(self, probe: Probe) -> float:
-        """Make one call and return its seconds."""
-        return float(self._ask({"pipeline": probe.pipeline, "call": probe.call})["seconds"])
+        """Make one call and return its seconds.
 
-    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        Raises:
+            ProcessDiedError: the worker ended, or did not answer in time and was killed.
+        """
+        return float(self._ask({"pipeline": probe.pipeline, "call": probe.call}, CALL_TIMEOUT_S)["seconds"])
+
+    def _ask(self, request: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        assert self._process.stderr is not None
+        late = threading.Timer(timeout_s, self._give_up)  # a read from a pipe has no time-out of its own
+        late.start()
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = ""
+        finally:
+            late.cancel()
         if not line:
-            raise ProcessDiedError(f"arm {self._arm.name}: {last_words(self._process.stderr.read())}")
+            how = f"no answer within {timeout_s:g} s" if self._overdue else self._last_words()
+            raise ProcessDiedError(f"arm {self._arm.name}: {how}")
         reply: dict[str, Any] = json.loads(line)
         return reply
+
+    def _give_up(self) -> None:
+        self._overdue = True
+        self._process.kill()
+
+    def _last_words(self) -> str:
+        self._process.wait()
+        self._stderr.seek(0)
+        return last_words(self._stderr.read())
 
     def __enter__(self) -> Self:
         return self
@@ -106,6 +132,7 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
+        self._stderr.close()
 
 
 def blocks(

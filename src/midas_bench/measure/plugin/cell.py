@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -180,15 +180,19 @@ class Cell:
 
 
 @pytest.fixture
-def cell(benchmark: BenchmarkFixture, run: Run, request: pytest.FixtureRequest) -> Cell:
+def cell(benchmark: BenchmarkFixture, run: Run, request: pytest.FixtureRequest) -> Iterator[Cell]:
     """Give the cell under measurement, with what its benchmark's fixtures say of it."""
     ledger = request.config.stash.get(LEDGER, None)
     folder = ledger.journal.pictures if ledger else None
     cell = Cell(request.node.nodeid, benchmark, run, request.config.stash[WATCH], folder)
-    for name in ("opened", "article"):
-        if name in request.fixturenames:
-            cell.describe_backend(request.getfixturevalue(name))
-    for name in ("batch", "one_photo", "largest_photo"):
-        if name in request.fixturenames:
-            cell.describe_batch(request.getfixturevalue(name))
-    return cell
+    try:
+        for name in ("opened", "article"):
+            if name in request.fixturenames:
+                cell.describe_backend(request.getfixturevalue(name))
+        for name in ("batch", "one_photo", "largest_photo"):
+            if name in request.fixturenames:
+                cell.describe_batch(request.getfixturevalue(name))
+        yield cell
+    finally:
+        # else pytest-benchmark warns of a cell that failed, or was interrupted, before it could be timed
+        benchmark.skipped = True

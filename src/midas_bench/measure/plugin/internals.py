@@ -32,6 +32,13 @@ def saves(config: pytest.Config) -> bool:
     return bool(session.save or session.autosave or session.json)
 
 
+def save_something_only(config: pytest.Config) -> None:
+    """Ask for no file where there is nothing to save: pytest-benchmark would warn, and warnings are errors here."""
+    session = session_of(config)
+    if not session.benchmarks:
+        session.save = session.autosave = session.json = None
+
+
 def storage_folder(config: pytest.Config) -> Path:
     """Return where --benchmark-storage keeps this kind of machine's files."""
     storage = session_of(config).storage
@@ -64,10 +71,9 @@ def _metadata(row: Mapping[str, Any]) -> Metadata:
         cprofile_stats=None,
         has_error=False,
     )
-    iterations = row["stats"]["iterations"]
-    metadata = Metadata(fixture, iterations, row["options"])  # type: ignore[no-untyped-call]
+    metadata = Metadata(fixture, row["stats"]["iterations"], row["options"])  # type: ignore[no-untyped-call]
     for seconds in row["stats"]["data"]:
-        metadata.update(seconds * iterations)  # type: ignore[no-untyped-call]
+        metadata.stats.update(seconds)  # type: ignore[no-untyped-call]  # a call each already, so exact
     return metadata
 
 

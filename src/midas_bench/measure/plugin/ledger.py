@@ -88,22 +88,36 @@ def abandoned(folder: Path) -> Path | None:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Return the rows of a journal; a torn last line is passed over.
+    """Return the rows of a journal; a torn last line is passed over, and with it all of a journal that has no other.
 
     Raises:
         UserError: it is not a journal of this schema, or torn elsewhere than at its end.
     """
-    rows = []
-    lines = path.read_bytes().split(b"\n")
+    rows: list[Row] = []
+    *lines, _torn = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, start=1):
         try:
             rows.append(json.loads(line))
         except ValueError:
-            if any(lines[number:]):
-                raise UserError(path, f"is damaged in line {number}", "remove it and run again") from None
-    if not rows or rows[0].get("journal") != SCHEMA:
+            raise UserError(path, f"is damaged in line {number}", "remove it and run again") from None
+    if rows and rows[0].get("journal") != SCHEMA:
         raise UserError(path, "is not a journal that this version can read", "remove it and run again")
     return rows
+
+
+def mend(path: Path) -> None:
+    """Cut off a torn last line: it must not swallow the next row, nor stand in the middle at the next `--resume`."""
+    os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+
+
+def finished_in(rows: Sequence[Row]) -> dict[str, Row]:
+    """Return the cells that rows say were finished, without those that failed afterwards."""
+    finished = {}
+    for row in rows:
+        if "cell" in row:
+            finished[row["cell"]["fullname"]] = row["cell"]
+        finished.pop(row.get("failed", ""), None)
+    return finished
 
 
 class Ledger:
@@ -137,7 +151,7 @@ class Ledger:
         """Write what pytest reports of a cell to the journal."""
         name = report.nodeid
         if report.failed:
-            self.failed[name] = _one_line(report.longreprtext)
+            self.failed.setdefault(name, _reason(report))  # what failed first, not what its teardown said of it
             self.finished.pop(name, None)
             self.journal.append({"failed": name, "reason": self.failed[name]})
         elif report.skipped:
@@ -149,7 +163,10 @@ class Ledger:
             self.journal.append({"cell": row})
 
 
-def _one_line(text: str) -> str:
+def _reason(report: pytest.TestReport) -> str:
+    """Return the exception in one line; the last line of a traceback would name a file and no more."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = report.longreprtext if crash is None else crash.message.partition("\n")[0]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "failed"
 
@@ -179,11 +196,14 @@ def _open(config: pytest.Config, planned: Sequence[str]) -> Ledger:
     settings = config.stash[SETTINGS]
     found = abandoned(folder) if settings.resume else None
     now = identity(config, planned)
-    if found is None:
-        ledger = Ledger(planned, new_journal(folder))
+    rows = read_rows(found) if found else []
+    if found is None or not rows:
+        ledger = Ledger(planned, Journal(found) if found else new_journal(folder))
+        if found:
+            mend(found)
         ledger.journal.append({"journal": SCHEMA, "identity": now})
         return ledger
-    head, *rows = read_rows(found)
+    head, *rows = rows
     changed = differences(head["identity"], now)
     if changed and settings.resume != "force":
         raise UserError(
@@ -192,10 +212,8 @@ def _open(config: pytest.Config, planned: Sequence[str]) -> Ledger:
             "run without --resume to start again, or with --resume=force to mix them",
         )
     ledger = Ledger(planned, Journal(found))
-    ledger.finished = {row["cell"]["fullname"]: row["cell"] for row in rows if "cell" in row}
-    ledger.finished = {name: row for name, row in ledger.finished.items() if name in set(planned)}
-    with found.open("ab") as file:  # a torn last line must not swallow the next row
-        file.write(b"\n")
+    mend(found)
+    ledger.finished = {name: row for name, row in finished_in(rows).items() if name in set(planned)}
     return ledger
 
 
@@ -247,18 +265,24 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     config = session.config
     ledger = config.stash.get(LEDGER, None)
     if ledger is None:
+        internals.save_something_only(config)
         return (yield)
     measured_now = {bench.fullname for bench in internals.session_of(config).benchmarks}
     internals.keep_only(config, ledger.finished.keys())
     internals.give_back(config, [row for name, row in ledger.finished.items() if name not in measured_now])
     internals.order(config, ledger.planned)
+    internals.save_something_only(config)
     folder = internals.storage_folder(config)
-    before = set(folder.glob("*.json"))
+    saved: set[Path] = set()
     try:
         with FileLock(folder / ".saving.lock"):  # two runs that end at once would take the same number
-            result = yield
+            before = set(folder.glob("*.json"))
+            try:
+                result = yield
+            finally:
+                saved = set(folder.glob("*.json")) - before  # by this run: others wait
     except OSError as error:
-        for torn in set(folder.glob("*.json")) - before:
+        for torn in saved:
             torn.unlink(missing_ok=True)
         ledger.journal.release()
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
@@ -266,7 +290,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
         if reporter is not None:
             reporter.write_line(f"ERROR: {cannot_write(folder, error)}; then go on with --resume", red=True)
         return None
-    _keep_pictures(ledger, set(folder.glob("*.json")) - before, internals.session_of(config).json)
+    _keep_pictures(ledger, saved, internals.session_of(config).json)
     if ledger.complete:
         ledger.journal.remove()
     else:

@@ -81,10 +81,9 @@ def duration(seconds: float) -> str:
 SCHEDULE = pytest.StashKey[Schedule]()
 
 
-@pytest.hookimpl(trylast=True)  # after the run's weights and references are there
-def pytest_collection_finish(session: pytest.Session) -> None:
-    config = session.config
-    cells = [item for item in session.items if is_cell(item)]
+@pytest.hookimpl(trylast=True)  # after the ledger, which leaves out what is finished
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    cells = [item for item in items if is_cell(item)]
     if config.option.collectonly or config.option.benchmark_disable or config.option.benchmark_skip or not cells:
         return
     schedule = Schedule(_expectations(config, cells))

@@ -156,10 +156,10 @@ def _read(config: pytest.Config) -> Settings:
     )
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
+@pytest.hookimpl(trylast=True)  # the cells that -k and -m leave; pytest_collection_finish is called after errors too
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Find weights, graphs and references before the first cell, and say what the run works with."""
-    config = session.config
-    cells = [item for item in session.items if is_cell(item)]
+    cells = [item for item in items if is_cell(item)]
     if config.option.collectonly or not cells:
         return
     run = config.stash[RUN]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from midas_bench.measure.plugin import internals
 from midas_bench.measure.plugin.ledger import LEDGER
 from midas_bench.measure.plugin.noise import WATCH
+from midas_bench.results.answers import three_lines
+from midas_bench.results.files import run_from
 
 SHOWN = 10
 
@@ -30,6 +33,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         write("`midas-bench doctor` says what disturbs; --noise rerun measures such cells again", yellow=True)
     elif config.stash[WATCH].noise:
         write("quiet: no cell was disturbed")
+    if ledger.finished:
+        records = run_from({"benchmarks": list(ledger.finished.values())}, ledger.journal.path).records
+        for line in three_lines(records):
+            write(line, bold=True)
+    if ledger.complete and internals.saves(config):
+        write("tables, charts and one page: midas-bench report --open")
     if not ledger.complete:
         missing = len([name for name in ledger.planned if name not in ledger.finished and name not in ledger.skipped])
         write(f"partial: {missing} of {len(ledger.planned)} cells are missing; add --resume to go on", red=True)

@@ -1,0 +1,192 @@
+"""The benchmarks as their user runs them: pytest in a process of its own, on a copy of the project's bench/."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+CLEAN = ("-p", "no:cacheprovider")
+
+
+@pytest.fixture
+def tree(tmp_path, project):
+    """Copy what the README's command works with."""
+    for name in ("bench", "fixtures/images"):
+        shutil.copytree(project / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("conftest.py", "pytest.ini"):
+        shutil.copy(project / name, tmp_path / name)
+    return tmp_path
+
+
+@pytest.fixture
+def bench(tree):
+    """Run pytest in the copy, on `bench/test_pipeline.py` unless paths are given."""
+
+    def run(*flags, paths=("bench/test_pipeline.py",)):
+        command = [sys.executable, "-m", "pytest", *paths, *CLEAN, "--weights=seeded", *map(str, flags)]
+        return subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def collected(project):
+    """List the ids of all cells of a default run."""
+    command = [sys.executable, "-m", "pytest", "bench", *CLEAN, "--collect-only", "-q"]
+    ran = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
+    return [line for line in ran.stdout.splitlines() if "::" in line]
+
+
+def test_the_matrix_has_48_cells_whose_ids_read_as_sentences(collected):
+    ids = [name.removeprefix("bench/test_pipeline.py::") for name in collected if "test_pipeline.py" in name]
+    assert "test_pipeline[onnx-b4-street]" in ids
+    assert sorted(ids) == sorted(
+        f"test_pipeline[{backend}-b{size}-{scene}]"
+        for backend in ("eager", "jit", "onnx")
+        for size in (1, 2, 3, 4)
+        for scene in ("street", "indoor", "pet", "portrait")
+    )
+    assert len(ids) == 48
+
+
+def test_cells_of_one_backend_stand_together(collected):
+    backends = [re.search(r"\[(\w+)", name)[1] for name in collected if "test_pipeline.py" in name]
+    assert sum(one != other for one, other in pairwise(backends)) == 2
+
+
+def test_every_benchmark_is_collected_and_says_its_question(collected, project):
+    files = set(project.glob("bench/test_*.py"))
+    assert {project / name.partition("::")[0] for name in collected} == files
+    assert all(path.read_text(encoding="utf-8").startswith('"""') for path in files)
+
+
+def own_photos(tree, scene, *files):
+    folder = tree / "Meine Fotos, été"
+    (folder / scene).mkdir(parents=True)
+    for name, data in files:
+        (folder / scene / name).write_bytes(data)
+    return folder
+
+
+@pytest.mark.usefixtures("graphs")
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--backend=tpu"], "backend 'tpu': is unknown; choose from eager, jit, onnx"),
+        (["--threads=0"], "--threads 0: this process may use 1 to"),
+        (["--threads=999"], "--threads 999: this process may use 1 to"),
+        (["--weights=nosuchfile"], "nosuchfile: no such weights file; give auto, official, seeded or the path"),
+        (["--weights=official"], "the official weights cannot be fetched"),
+        (["--photos=nowhere"], "nowhere: no such folder; make one folder a scene in it"),
+    ],
+)
+def test_a_bad_flag_is_a_usage_error_in_one_line(bench, flags, message):
+    one_error(bench(*flags), message)
+
+
+@pytest.mark.usefixtures("graphs")
+def test_a_photo_that_is_not_what_the_manifest_says_is_a_usage_error(bench, tree):
+    photo = tree / "fixtures/images/china.jpg"
+    photo.write_bytes(photo.read_bytes() + b"\0")
+    one_error(bench(), "china.jpg: has SHA-256")
+
+
+@pytest.mark.usefixtures("graphs")
+def test_a_folder_of_an_unknown_scene_is_a_usage_error(bench, tree):
+    one_error(bench("--photos", own_photos(tree, "beach")), "unknown scene 'beach'")
+
+
+def test_a_cache_that_cannot_be_written_is_a_usage_error(bench, tree, monkeypatch):
+    (tree / "file").write_text("")
+    monkeypatch.setenv("MIDAS_BENCH_CACHE", str(tree / "file/cache"))
+    one_error(bench("-k", "onnx and b1 and street"), "set MIDAS_BENCH_CACHE for the cache")
+
+
+def test_photos_are_looked_at_before_graphs_are(bench, tree, monkeypatch):
+    (tree / "file").write_text("")
+    monkeypatch.setenv("MIDAS_BENCH_CACHE", str(tree / "file/cache"))
+    one_error(bench("--photos=nowhere"), "nowhere: no such folder")
+
+
+def one_error(ran, message):
+    assert ran.returncode == pytest.ExitCode.USAGE_ERROR
+    errors = [line for line in (ran.stdout + ran.stderr).splitlines() if line.startswith("ERROR")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert "Traceback" not in ran.stdout + ran.stderr
+
+
+@pytest.mark.usefixtures("graphs")
+def test_a_cell_is_timed_and_described(bench, tree):
+    quick = ("--benchmark-min-rounds=2", "--benchmark-max-time=0.01", "--benchmark-json=out.json")
+    ran = bench("-k", "onnx and street and b2", *quick)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "timing only" in ran.stdout
+    table = re.search(r"-+ benchmark .*?-+\n(.*?)\n\n", ran.stdout, re.DOTALL)[0].splitlines()
+    assert max(map(len, table)) <= 120
+    [one] = json.loads((tree / "out.json").read_text())["benchmarks"]
+    assert len(one["stats"]["data"]) >= 2
+    described(one["extra_info"], "onnx")
+
+
+def described(info, backend):
+    assert (info["kind"], info["scene"], info["backend"], info["batch_size"]) == ("latency", "street", backend, 2)
+    assert info["input_shape"] == [2, 3, 256, 256]
+    assert info["threads"] >= 1
+    assert info["images_per_second"] == pytest.approx(2 / info["latency_s"]["p50"])
+    assert info["latency_s"].keys() == {"p50", "p90", "p95", "p99"}
+    assert info["load_s"] > 0
+    assert info["first_inference_s"] > 0
+    assert info["weights"]["source"] == "seeded"
+    assert re.fullmatch("[0-9a-f]{64}", info["weights"]["sha256"])
+    assert 0 <= info["max_relative_error"] <= 1e-3
+    assert len(info["photos"]) == 2
+    for photo in info["photos"]:
+        assert photo.keys() >= {"file", "width", "height", "bytes", "sha256"}
+    assert info["photos_repeated"] == (info["photos"][0] == info["photos"][1])
+
+
+@pytest.mark.usefixtures("graphs")
+def test_without_timing_the_cells_run_as_tests_on_ones_own_photos(bench, tree, encode):
+    pixels = np.random.default_rng(4).integers(0, 256, (30, 50, 3), dtype=np.uint8)
+    folder = own_photos(tree, "pet", ("Füße von oben.jpg", encode(pixels, "JPEG")), ("b.png", encode(pixels, "PNG")))
+    ran = bench("--photos", folder, "--benchmark-disable", "-k", "onnx")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert re.search("4 passed", ran.stdout)
+
+
+GARBAGE = """
+import numpy as np
+from midas_bench.depth.backends import registry
+
+class Garbage:
+    def __init__(self, threads):
+        self.threads = threads
+    def __call__(self, batch):
+        return np.random.default_rng(1).random((len(batch), 256, 256), np.float32)
+    def close(self):
+        pass
+
+def load(build):
+    return Garbage(build.threads)
+
+registry.REGISTRY["garbage"] = registry.Row("garbage", "garbage_backend", "fp32", "numpy")
+"""
+
+
+@pytest.mark.usefixtures("graphs")
+def test_a_backend_that_computes_something_else_fails_and_is_not_saved(bench, tree, monkeypatch):
+    (tree / "garbage_backend.py").write_text(GARBAGE)
+    monkeypatch.setenv("PYTHONPATH", str(tree))
+    quick = ("--benchmark-min-rounds=2", "--benchmark-max-time=0.01", "--benchmark-json=out.json")
+    ran = bench("-p", "garbage_backend", "--backend=garbage,onnx", "-k", "street and b1", *quick)
+    assert ran.returncode == pytest.ExitCode.TESTS_FAILED
+    assert re.search("garbage differs from eager by .* of the depth range.*; nothing was timed", ran.stdout)
+    saved = json.loads(Path(tree / "out.json").read_text())["benchmarks"]
+    assert [one["params"]["backend"] for one in saved] == ["onnx"]

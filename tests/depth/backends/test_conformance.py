@@ -1,0 +1,148 @@
+"""What every backend of the registry keeps to."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from midas_bench.cpu import allowed_cores
+from midas_bench.depth import photo
+from midas_bench.depth.backends import registry
+from midas_bench.depth.preprocess import preprocess
+from midas_bench.depth.weights import seeded
+
+THREADS = allowed_cores()
+
+
+@pytest.fixture(scope="session")
+def batch(photos):
+    """Give 8 inputs of the network, no two alike."""
+    four = preprocess([photo.decode(taken.data) for taken in photos.values()])
+    both = np.concatenate([four, four[..., ::-1]])
+    both.flags.writeable = False
+    return both
+
+
+@pytest.fixture(scope="session")
+def eager_depth(batch, seeded_network):
+    """Compute the depth of each input by itself, without a backend."""
+    import torch
+
+    with torch.inference_mode():
+        return np.concatenate([seeded_network(torch.tensor(batch[n : n + 1])).numpy() for n in range(len(batch))])
+
+
+@pytest.fixture(scope="module", params=registry.REGISTRY)
+def row(request):
+    row = registry.REGISTRY[request.param]
+    reason = registry.missing(row)
+    if reason:
+        pytest.skip(f"backend {row.name} {reason}")
+    return row
+
+
+@pytest.fixture(scope="module")
+def backend(row, graphs):
+    opened = registry.load(row.name, seeded(), THREADS, graphs)
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 8])
+def test_it_agrees_with_eager_at_every_batch_size(backend, row, batch, eager_depth, count):
+    depth = backend(batch[:count])
+    assert depth.shape == (count, 256, 256)
+    assert depth.dtype == np.float32
+    assert depth.min() >= 0
+    for ours, expected in zip(depth, eager_depth, strict=False):
+        error = np.abs(ours - expected).max() / np.ptp(expected)
+        assert error <= (registry.MAX_RELATIVE_ERROR if row.exact else 0.5)
+
+
+def test_what_it_computes_depends_on_its_input(backend, batch):
+    depth = backend(batch[:2])
+    assert np.abs(depth[0] - depth[1]).max() > 0.05 * np.ptp(depth)
+
+
+def test_the_same_input_gives_the_same_depth(backend, batch):
+    first, second = backend(batch[:2]), backend(batch[:2])
+    np.testing.assert_allclose(first, second, atol=1e-6 * np.ptp(first))
+
+
+def test_a_result_outlives_the_next_call(backend, batch):
+    first = backend(batch[:1])
+    before = first.copy()
+    second = backend(batch[1:2])
+    np.testing.assert_array_equal(first, before)
+    assert not np.shares_memory(first, second)
+
+
+def test_a_read_only_and_a_scattered_batch_are_read_and_left_alone(backend, batch, eager_depth):
+    scattered = np.asfortranarray(batch[:2])
+    before = scattered.copy()
+    assert not batch.flags.writeable
+    assert not scattered.flags.c_contiguous
+    np.testing.assert_allclose(backend(scattered), backend(batch[:2]), atol=1e-6 * np.ptp(eager_depth))
+    np.testing.assert_array_equal(scattered, before)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((3, 256, 256), np.float32),
+        np.zeros((1, 3, 128, 128), np.float32),
+        np.zeros((1, 256, 256, 3), np.float32),
+        np.zeros((0, 3, 256, 256), np.float32),
+        np.zeros((1, 3, 256, 256), np.float64),
+    ],
+    ids=lambda wrong: f"{wrong.dtype}{wrong.shape}",
+)
+def test_a_batch_of_another_shape_or_type_is_refused(backend, wrong):
+    with pytest.raises(ValueError, match="expected float32"):
+        backend(wrong)
+
+
+def test_two_threads_get_what_one_gets(backend, batch, eager_depth):
+    parts = [batch[n : n + 1] for n in (0, 1, 2, 3)]
+    alone = [backend(part) for part in parts]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(backend, parts))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5 * np.ptp(eager_depth))
+
+
+@pytest.mark.parametrize("threads", sorted({1, THREADS}))
+def test_it_takes_the_threads_it_is_given(row, graphs, batch, threads):
+    opened = registry.load(row.name, seeded(), threads, graphs)
+    try:
+        opened(batch[:1])
+        assert opened.threads == threads
+    finally:
+        opened.close()
+
+
+def test_a_closed_backend_says_so_and_another_can_be_opened(row, graphs, batch):
+    first = registry.load(row.name, seeded(), THREADS, graphs)
+    first.close()
+    first.close()
+    with pytest.raises(ValueError, match="closed"):
+        first(batch[:1])
+    second = registry.load(row.name, seeded(), THREADS, graphs)
+    try:
+        assert second(batch[:1]).shape == (1, 256, 256)
+    finally:
+        second.close()
+
+
+# making one more graph takes long
+NAMES = [pytest.param(row.name, marks=[pytest.mark.slow] if row.artifact else []) for row in registry.REGISTRY.values()]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_computes_with_the_weights_it_is_given(name, checkpoint_weights, cache_dir, batch, eager_depth):
+    opened = registry.load(name, checkpoint_weights, THREADS, cache_dir)
+    try:
+        depth = opened(batch[:1])
+    finally:
+        opened.close()
+    assert np.abs(depth[0] - eager_depth[0]).max() > 0.01 * np.ptp(eager_depth[0])

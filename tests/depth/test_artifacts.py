@@ -1,0 +1,227 @@
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from midas_bench.depth import artifacts
+from midas_bench.depth.artifacts import artifact, is_cached, key
+from midas_bench.depth.weights import Weights, seeded
+from midas_bench.errors import UserError
+from midas_bench.files import sha256_of
+from midas_bench.processes import ProcessDiedError
+
+OTHER = Weights("file", "f" * 64, "other.pt")
+BYTES = b"a graph" * 1000
+
+
+@pytest.fixture
+def builds(monkeypatch):
+    """Replace the exporter, and list what it was asked to make."""
+    asked = []
+
+    def build(kind, weights, path):
+        asked.append(kind)
+        path.write_bytes(kind.encode() + weights.sha256.encode() + BYTES)
+
+    monkeypatch.setattr(artifacts, "_run_graph", build)
+    return asked
+
+
+def test_an_artifact_is_made_once_and_found_again(tmp_path, builds):
+    assert not is_cached("onnx", seeded(), tmp_path)
+    made = artifact("onnx", seeded(), tmp_path)
+    found = artifact("onnx", seeded(), tmp_path)
+    assert builds == ["onnx"]
+    assert (made.built_now, found.built_now) == (True, False)
+    assert made.path == found.path
+    assert made.build_s == found.build_s
+    assert made.sha256 == found.sha256 == sha256_of(found.path)
+    assert is_cached("onnx", seeded(), tmp_path)
+
+
+def test_each_kind_and_each_weights_have_their_own(tmp_path, builds):
+    made = [artifact(kind, weights, tmp_path) for kind in ("jit", "onnx") for weights in (seeded(), OTHER)]
+    assert len({one.path for one in made}) == len({one.sha256 for one in made}) == 4
+    assert builds == ["jit", "jit", "onnx", "onnx"]
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda path: path.write_bytes(b"X" + path.read_bytes()[1:]),
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.unlink(),
+        lambda path: path.with_suffix(".json").unlink(),
+        lambda path: path.with_suffix(".json").write_text(""),
+        lambda path: path.with_suffix(".json").write_text("[]"),
+        lambda path: path.with_suffix(".json").write_text('{"sha256": null}'),
+    ],
+)
+@pytest.mark.usefixtures("builds")
+def test_a_damaged_artifact_is_made_again(tmp_path, harm):
+    first = artifact("jit", seeded(), tmp_path)
+    harm(first.path)
+    again = artifact("jit", seeded(), tmp_path)
+    assert again.built_now
+    assert again.sha256 == first.sha256 == sha256_of(first.path)
+    assert not artifact("jit", seeded(), tmp_path).built_now
+
+
+@pytest.fixture
+def sources(tmp_path, monkeypatch):
+    """Let keys be made from a copy of the package's sources."""
+    folder = shutil.copytree(Path(artifacts.__file__).parent, tmp_path / "sources")
+    monkeypatch.setattr(artifacts, "__file__", str(folder / "artifacts.py"))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["graph.py", "network.py"])
+def test_an_edit_of_the_graphs_sources_makes_another_key(sources, name):
+    before = key("onnx", seeded())
+    with (sources / name).open("a") as file:
+        file.write("# edited\n")
+    assert key("onnx", seeded()) != before
+
+
+def test_an_edit_elsewhere_keeps_the_key(sources):
+    before = key("onnx", seeded())
+    with (sources / "heatmap.py").open("a") as file:
+        file.write("# edited\n")
+    assert key("onnx", seeded()) == before
+
+
+@pytest.mark.parametrize("library", artifacts.GRAPH_LIBRARIES)
+def test_another_version_of_a_library_makes_another_key(monkeypatch, library):
+    before = key("onnx", seeded())
+    versions = artifacts.library_versions(artifacts.GRAPH_LIBRARIES)
+    monkeypatch.setattr(artifacts, "library_versions", lambda _: versions | {library: "99.0"})
+    assert key("onnx", seeded()) != before
+
+
+def test_versions_of_what_is_not_installed_are_left_out():
+    assert list(artifacts.library_versions(("torch", "no-such-library"))) == ["torch"]
+
+
+def test_a_cache_that_cannot_be_written_is_the_users_error(tmp_path, builds):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot be written .*set MIDAS_BENCH_CACHE"):
+        artifact("onnx", seeded(), tmp_path / "file" / "cache")
+    assert builds == []
+
+
+@pytest.mark.usefixtures("builds")
+def test_a_cache_that_cannot_be_written_is_read_all_the_same(tmp_path, monkeypatch):
+    made = artifact("onnx", seeded(), tmp_path)
+
+    def refuse(*_, **__):
+        raise AssertionError("it was locked, which writes")
+
+    monkeypatch.setattr(artifacts, "locked", refuse)
+    assert artifact("onnx", seeded(), tmp_path).path == made.path
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, files_in, monkeypatch):
+    def dies(*_):
+        raise ProcessDiedError("exit code 1: RuntimeError: write failed")
+
+    monkeypatch.setattr(artifacts, "ask", dies)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 100, 0))
+    with pytest.raises(UserError, match="artifacts: has no space left for the graph; free some space or move"):
+        artifact("onnx", seeded(), tmp_path)
+    assert files_in(tmp_path) == []
+
+
+def test_an_export_that_fails_says_what_was_said_last_and_leaves_nothing(tmp_path, files_in, monkeypatch):
+    def dies(*_):
+        raise ProcessDiedError("exit code 1: RuntimeError: no such operator")
+
+    monkeypatch.setattr(artifacts, "ask", dies)
+    with pytest.raises(UserError, match=r"the onnx graph: could not be made \(exit code 1: RuntimeError: no such op"):
+        artifact("onnx", seeded(), tmp_path)
+    assert files_in(tmp_path) == []
+
+
+BUILD_SLOWLY = """
+import sys, time
+from pathlib import Path
+from midas_bench.depth import artifacts
+from midas_bench.depth.weights import seeded
+
+cache, stop_half_way = Path(sys.argv[1]), sys.argv[2] == "stop"
+
+def build(kind, weights, path):
+    with (cache / "builds.log").open("a") as log:
+        log.write("one\\n")
+    with path.open("wb") as file:
+        for part in range(10):
+            file.write(bytes([part]) * 100_000)
+            file.flush()
+            time.sleep(0.05)
+            if stop_half_way and part == 5:
+                print("half way", flush=True)
+                time.sleep(600)
+
+artifacts._run_graph = build
+print(artifacts.artifact("onnx", seeded(), cache).sha256)
+"""
+
+
+def start(cache, how):
+    return subprocess.Popen([sys.executable, "-c", BUILD_SLOWLY, str(cache), how], stdout=subprocess.PIPE, text=True)
+
+
+def test_two_processes_that_start_at_once_share_one_sound_artifact(tmp_path):
+    with start(tmp_path, "go") as first, start(tmp_path, "go") as second:
+        hashes = {first.communicate()[0].strip(), second.communicate()[0].strip()}
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert (tmp_path / "builds.log").read_text() == "one\n"
+    found = artifact("onnx", seeded(), tmp_path)
+    assert not found.built_now
+    assert hashes == {found.sha256}
+    assert found.path.stat().st_size == 1_000_000
+
+
+@pytest.mark.usefixtures("builds")
+def test_nothing_of_a_build_that_was_killed_is_used_or_kept(tmp_path, files_in):
+    with start(tmp_path, "stop") as killed:
+        assert killed.stdout.readline() == "half way\n"
+        killed.send_signal(signal.SIGKILL)
+    left = files_in(tmp_path / "artifacts")
+    assert [Path(name).suffix for name in left] == [".tmp"]
+    assert not is_cached("onnx", seeded(), tmp_path)
+    made = artifact("onnx", seeded(), tmp_path)
+    assert made.built_now
+    assert files_in(tmp_path / "artifacts") == sorted([made.path.name, made.path.with_suffix(".json").name])
+    assert json.loads(made.path.with_suffix(".json").read_text())["sha256"] == sha256_of(made.path)
+
+
+DEPTH = [sys.executable, "-m", "midas_bench.cli.main", "depth", "--weights", "seeded"]
+
+
+@pytest.mark.slow
+def test_two_real_runs_on_an_empty_cache_end_with_one_sound_graph(tmp_path, project, monkeypatch, files_in):
+    monkeypatch.setenv("MIDAS_BENCH_CACHE", str(tmp_path / "cache"))
+    photo = str(project / "fixtures/images/chelsea.jpg")
+    commands = [[*DEPTH, photo, "-o", str(tmp_path / name)] for name in ("a.png", "b.png")]
+    with subprocess.Popen(commands[0]) as first, subprocess.Popen(commands[1]) as second:
+        pass
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert [Path(name).suffix for name in files_in(tmp_path / "cache")] == [".json", ".onnx"]
+
+
+@pytest.mark.slow
+def test_a_real_graph_that_is_damaged_is_made_again(tmp_path, graphs, project, monkeypatch):
+    cache = shutil.copytree(graphs, tmp_path / "cache")
+    [graph] = (cache / "artifacts").glob(f"midas_small-onnx-{key('onnx', seeded())}.onnx")
+    whole = graph.read_bytes()
+    graph.write_bytes(whole[: len(whole) // 2])
+    monkeypatch.setenv("MIDAS_BENCH_CACHE", str(cache))
+    photo = str(project / "fixtures/images/chelsea.jpg")
+    subprocess.run([*DEPTH, photo, "-o", str(tmp_path / "out.png")], check=True)
+    assert graph.stat().st_size == pytest.approx(len(whole), rel=0.01)

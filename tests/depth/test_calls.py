@@ -1,0 +1,52 @@
+import inspect
+
+import numpy as np
+import pytest
+
+from midas_bench.depth.calls import calls
+from midas_bench.depth.pipeline import STAGES
+from midas_bench.errors import UserError
+
+
+def test_the_signature_is_frozen():
+    parameters = inspect.signature(calls).parameters.values()
+    assert [(parameter.name, parameter.kind.name) for parameter in parameters] == [
+        ("photos", "POSITIONAL_OR_KEYWORD"),
+        ("config", "VAR_KEYWORD"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def by_name(graphs, photos):
+    data = [photos["pet"].data, photos["street"].data]
+    with calls(data, backend="onnx", weights="seeded", threads=1, cache_dir=str(graphs)) as named:
+        yield named
+
+
+def test_there_is_a_call_for_the_pipeline_and_each_stage(by_name):
+    assert tuple(by_name) == ("pipeline", *STAGES)
+
+
+def test_each_call_does_its_stage_on_all_photos(by_name, photos):
+    sizes = [(photos[scene].height, photos[scene].width, 3) for scene in ("pet", "street")]
+    assert [rgb.shape for rgb in by_name["decode"]()] == sizes
+    assert by_name["preprocess"]().shape == (2, 3, 256, 256)
+    assert by_name["inference"]().shape == (2, 256, 256)
+    assert [heatmap.shape for heatmap in by_name["heatmap"]()] == sizes
+
+
+def test_the_stages_together_are_the_pipeline(by_name):
+    for whole, last in zip(by_name["pipeline"](), by_name["heatmap"](), strict=True):
+        np.testing.assert_array_equal(whole, last)
+
+
+def test_the_calls_end_with_the_block(graphs, photos):
+    with calls([photos["pet"].data], backend="onnx", weights="seeded", cache_dir=str(graphs)) as named:
+        pass
+    with pytest.raises(ValueError, match="closed"):
+        named["inference"]()
+
+
+def test_a_bad_photo_is_found_at_the_door(graphs):
+    with pytest.raises(UserError, match="is empty"), calls([b""], weights="seeded", cache_dir=str(graphs)):
+        pass

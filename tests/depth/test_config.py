@@ -1,0 +1,88 @@
+from dataclasses import replace
+
+import pytest
+
+from midas_bench.cpu import allowed_cores, default_threads
+from midas_bench.depth import weights
+from midas_bench.depth.config import PipelineConfig, cache_folder, check_threads, resolve
+from midas_bench.errors import UserError
+
+SEEDED = PipelineConfig(weights="seeded")
+
+
+def test_resolving_leaves_nothing_open(cache_dir):
+    resolved = resolve(SEEDED)
+    assert resolved.threads == default_threads()
+    assert resolved.weights == weights.seeded()
+    assert resolved.cache_dir == str(cache_dir)
+    assert (resolved.backend, resolved.recipe) == ("onnx", "fast")
+
+
+def test_a_resolved_configuration_resolves_to_itself():
+    resolved = resolve(SEEDED)
+    assert resolve(resolved) == resolved
+
+
+def test_a_resolved_configuration_reaches_a_child_as_json():
+    resolved = resolve(replace(SEEDED, backend="jit", threads=1, recipe="article", calibration=("a é.jpg", "b.jpg")))
+    assert resolve(PipelineConfig.from_json(resolved.to_json()), environment={}) == resolved
+
+
+def test_an_unresolved_configuration_survives_json():
+    config = PipelineConfig(weights="~/my weights.pt", cache_dir="/cache")
+    assert PipelineConfig.from_json(config.to_json()) == config
+
+
+def test_an_unknown_field_in_json_is_an_error():
+    with pytest.raises(TypeError, match="colour"):
+        PipelineConfig.from_json('{"colour": "viridis"}')
+
+
+def test_auto_asks_the_network_once_and_never_again(monkeypatch):
+    asked = []
+
+    def nobody(url):
+        asked.append(url)
+        raise weights.UnreachableError("no network")
+
+    monkeypatch.setattr(weights, "_connect", nobody)
+    resolved = resolve(PipelineConfig(weights="auto"))
+    resolve(replace(resolved, backend="eager"))
+    resolve(PipelineConfig.from_json(resolved.to_json()))
+    assert len(asked) == 1
+    assert resolved.weights == weights.seeded()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"backend": "tpu"}, "backend 'tpu': is unknown; choose from eager, jit, onnx"),
+        ({"recipe": "slow"}, "recipe 'slow': is unknown; choose from fast, article"),
+        ({"threads": 0}, r"--threads 0: this process may use 1 to \d+ cores; choose a number among them"),
+        ({"threads": -1}, "--threads -1: this process may use"),
+        ({"threads": 9999}, "--threads 9999: this process may use"),
+        ({"weights": "nowhere.pt"}, r"nowhere\.pt: no such weights file; give auto, official, seeded or the path"),
+    ],
+)
+def test_a_value_that_cannot_be_had_is_the_users_error(fields, message):
+    with pytest.raises(UserError, match=message):
+        resolve(replace(SEEDED, **fields))
+
+
+def test_every_allowed_number_of_threads_is_taken():
+    assert [check_threads(n) for n in range(1, allowed_cores() + 1)] == list(range(1, allowed_cores() + 1))
+
+
+def test_the_cache_is_where_the_environment_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder({"MIDAS_BENCH_CACHE": "~/my cache"}) == tmp_path / "my cache"
+
+
+def test_without_the_variable_the_cache_is_the_users(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder({}).name == "midas-bench"
+    assert cache_folder({"MIDAS_BENCH_CACHE": ""}) == cache_folder({})
+
+
+def test_a_cache_named_in_the_configuration_wins(tmp_path):
+    assert resolve(replace(SEEDED, cache_dir=str(tmp_path))).cache_dir == str(tmp_path)

@@ -1,0 +1,237 @@
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
+
+from midas_bench.depth import article, photo
+from midas_bench.errors import UserError
+
+FORMATS = ("JPEG", "PNG", "WEBP")
+ORIENTATIONS = {  # how an upright picture stands in a file of that orientation
+    1: lambda upright: upright,
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.transpose(1, 0, 2),
+    6: lambda upright: np.rot90(upright, 1),
+    7: lambda upright: np.rot90(upright, 2).transpose(1, 0, 2),
+    8: lambda upright: np.rot90(upright, -1),
+}
+
+
+def with_pillow(data):
+    return np.asarray(article.decode(data))
+
+
+both_decoders = pytest.mark.parametrize("decode", [photo.decode, with_pillow], ids=["fast", "article"])
+
+
+@pytest.fixture(scope="module")
+def quarters():
+    """Draw a wide picture of a red, a green, a blue and a white quarter: no two of its turns are alike."""
+    picture = np.zeros((32, 64, 3), np.uint8)
+    picture[:16, :32] = (255, 0, 0)
+    picture[:16, 32:] = (0, 255, 0)
+    picture[16:, :32] = (0, 0, 255)
+    picture[16:, 32:] = 255
+    return picture
+
+
+def assert_like(decoded, expected, tolerance=3):
+    assert decoded.dtype == np.uint8
+    assert decoded.shape == expected.shape
+    assert np.abs(decoded.astype(int) - expected).max() <= tolerance
+
+
+@both_decoders
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_a_photo_is_turned_upright(quarters, encode, decode, format, orientation):
+    stored = ORIENTATIONS[orientation](quarters)
+    data = encode(stored, format, orientation=orientation)
+    assert_like(decode(data), quarters)
+    assert photo.inspect(data) == photo.PhotoInfo(format, 64, 32)
+
+
+@both_decoders
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_red_photo_is_red(encode, decode, format):
+    red = np.full((16, 16, 3), (255, 0, 0), np.uint8)
+    assert_like(decode(encode(red, format)), red)
+
+
+@both_decoders
+@pytest.mark.parametrize(
+    ("mode", "colour", "rgb"),
+    [
+        ("L", 77, (77, 77, 77)),
+        ("LA", (77, 10), (77, 77, 77)),
+        ("RGBA", (200, 100, 50, 10), (200, 100, 50)),
+        ("1", 1, (255, 255, 255)),
+    ],
+)
+def test_grey_and_transparent_photos_become_rgb(encode, decode, mode, colour, rgb):
+    data = encode(Image.new(mode, (9, 7), colour), "PNG")
+    assert_like(decode(data), np.full((7, 9, 3), rgb), tolerance=0)
+
+
+@both_decoders
+@pytest.mark.parametrize("transparency", [None, 0, b"\x10\x80"])
+def test_a_palette_becomes_rgb(encode, decode, transparency):
+    picture = Image.new("RGB", (9, 7), (200, 100, 50)).quantize(2)
+    how = {} if transparency is None else {"transparency": transparency}
+    assert_like(decode(encode(picture, "PNG", **how)), np.full((7, 9, 3), (200, 100, 50)), tolerance=0)
+
+
+@both_decoders
+def test_a_transparent_webp_becomes_rgb(encode, decode):
+    data = encode(Image.new("RGBA", (9, 7), (200, 100, 50, 10)), "WEBP")
+    assert_like(decode(data), np.full((7, 9, 3), (200, 100, 50)), tolerance=0)
+
+
+@both_decoders
+def test_a_grey_jpeg_becomes_rgb(encode, decode):
+    assert_like(decode(encode(Image.new("L", (9, 7), 77), "JPEG", subsampling=-1)), np.full((7, 9, 3), 77))
+
+
+@both_decoders
+def test_a_cmyk_jpeg_becomes_rgb(encode, decode):
+    data = encode(Image.new("RGB", (16, 16), (200, 100, 50)).convert("CMYK"), "JPEG", subsampling=-1)
+    assert_like(decode(data), np.full((16, 16, 3), (200, 100, 50)), tolerance=4)
+
+
+@both_decoders
+def test_16_bits_are_scaled_and_not_clipped(encode, decode):
+    grey = np.linspace(0, 65535, 256).astype(np.uint16).reshape(4, 64)
+    expected = np.repeat((grey >> 8).astype(np.uint8)[..., None], 3, axis=2)
+    assert_like(decode(encode(Image.fromarray(grey), "PNG")), expected, tolerance=1)
+
+
+@both_decoders
+@pytest.mark.parametrize("alpha", [[], [20000]])
+def test_16_bit_colours_keep_their_order(decode, alpha):
+    _, data = cv2.imencode(".png", np.full((4, 5, 3 + len(alpha)), [50 << 8, 100 << 8, 200 << 8, *alpha], np.uint16))
+    assert_like(decode(data.tobytes()), np.full((4, 5, 3), (200, 100, 50)), tolerance=1)
+
+
+@both_decoders
+def test_a_phones_photo_with_further_pictures_behind_it_is_decoded(quarters, encode, decode):
+    data = encode(Image.fromarray(quarters), "MPO", quality=95, save_all=True, append_images=[Image.new("RGB", (8, 8))])
+    assert photo.inspect(data) == photo.PhotoInfo("JPEG", 64, 32)
+    assert_like(decode(data), quarters, tolerance=200)  # MPO's subsampling smears the quarters' edges
+    assert_like(decode(data)[4:12, 4:24], quarters[4:12, 4:24])
+
+
+@both_decoders
+@pytest.mark.parametrize("exif", [b"garbage", b"MM\0*", b"II*\0\x08\0\0\0\xff\xff\x12\x01\x03\0\xff\xff\xff\xff"])
+def test_damaged_exif_does_a_photo_no_harm(quarters, encode, decode, exif):
+    assert_like(decode(encode(quarters, "JPEG", exif=b"Exif\0\0" + exif)), quarters)
+
+
+def test_the_pixels_are_ones_own_and_in_order(quarters, encode):
+    decoded = photo.decode(encode(quarters, "PNG"))
+    assert decoded.flags.c_contiguous
+    assert decoded.flags.writeable
+
+
+def test_inspecting_a_png_does_not_decode_it(quarters, encode, monkeypatch):
+    def decoded(*_):
+        raise AssertionError("it was decoded")
+
+    data = encode(quarters, "PNG", orientation=6)
+    monkeypatch.setattr(PngImageFile, "load", decoded)
+    assert photo.inspect(data).width == 32
+
+
+@pytest.fixture(scope="module")
+def pet(photos, encode):
+    picture = photo.decode(photos["pet"].data)
+    return {name: encode(picture, name) for name in FORMATS}
+
+
+def refused(decode, data, message):
+    with pytest.raises(UserError, match=message) as caught:
+        decode(data, "my photo.jpg")
+    assert str(caught.value).startswith("my photo.jpg: ")
+    assert "\n" not in str(caught.value)
+
+
+every_door = pytest.mark.parametrize("door", [photo.inspect, photo.decode, article.decode])
+
+
+@every_door
+def test_an_empty_photo_is_refused(door):
+    refused(door, b"", r"is empty \(0 bytes\); replace or remove it")
+
+
+@every_door
+@pytest.mark.parametrize("data", [b"GIF89a" + b"\0" * 50, b"hello", b"\xff\xd8\xff", b"RIFF\x04\0\0\0WEBP"])
+def test_what_is_no_photo_is_refused_with_its_first_bytes(door, data):
+    refused(door, data, rf"is not a JPEG, PNG or WebP \(first bytes {data[:4].hex(' ')}\); convert it or remove it")
+
+
+def test_a_real_gif_is_refused(encode):
+    refused(photo.inspect, encode(Image.new("P", (4, 4)), "GIF"), "is not a JPEG, PNG or WebP")
+
+
+@every_door
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("keep", [0.03, 0.3, 0.6, 0.9, 0.999, -20, -8, -2, -1])
+def test_a_truncated_photo_is_refused(pet, door, format, keep):
+    data = pet[format]
+    cut = int(len(data) * keep) if keep > 0 else len(data) + keep
+    refused(door, data[:cut], f"is a truncated {format} .*; copy it again or remove it|is not a JPEG, PNG or WebP")
+
+
+@every_door
+def test_a_truncated_photo_is_not_saved_by_its_thumbnail(photos, encode, door):
+    picture = Image.fromarray(photo.decode(photos["pet"].data))
+    thumbnail = encode(picture.resize((64, 64)), "JPEG")
+    data = encode(picture, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0" + thumbnail)
+    door(data)
+    refused(door, data[: len(data) // 2], "is a truncated JPEG")
+
+
+@every_door
+def test_a_truncated_progressive_photo_is_refused(photos, encode, door):
+    data = encode(Image.fromarray(photo.decode(photos["pet"].data)), "JPEG", progressive=True)
+    door(data)
+    refused(door, data[: len(data) // 2], "is a truncated JPEG")
+
+
+@every_door
+def test_a_damaged_png_is_refused_and_libpng_says_nothing(photos, encode, door, capfd):
+    data = bytearray(encode(Image.fromarray(photo.decode(photos["pet"].data)), "PNG"))
+    data[len(data) // 2] ^= 0xFF
+    refused(door, bytes(data), "is damaged and cannot be decoded; replace or remove it")
+    assert capfd.readouterr() == ("", "")
+
+
+def png_that_claims(width, height):
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(bytes(1000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+@every_door
+@pytest.mark.parametrize(
+    ("width", "height", "message"),
+    [
+        (10_001, 10_000, "has 10001x10000 pixels, over the limit of 100,000,000; scale it down"),
+        (60_000, 60_000, "has too many pixels to be safe; scale it down"),
+        (1_000_000, 2, "is 1000000x2, with a side over 65,535 pixels; scale it down"),
+    ],
+)
+def test_a_bomb_is_refused_by_its_header(door, width, height, message):
+    refused(door, png_that_claims(width, height), message)
+
+
+def test_a_photo_at_the_limit_is_not_a_bomb():
+    assert photo.inspect(png_that_claims(10_000, 10_000)).width == 10_000

@@ -1,0 +1,157 @@
+import io
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from midas_bench.depth import photo
+from midas_bench.depth.config import PipelineConfig, resolve
+from midas_bench.depth.pipeline import STAGES, DepthPipeline
+from midas_bench.errors import UserError
+
+
+class Brightness:
+    """A backend whose depth is the brightness of what it is given: the heat map then shows the photo."""
+
+    threads = 1
+
+    def __init__(self):
+        self.batches = []
+        self.closed = 0
+
+    def __call__(self, batch):
+        self.batches.append(batch)
+        return batch.mean(axis=1)
+
+    def close(self):
+        self.closed += 1
+
+
+@pytest.fixture(params=["fast", "article"])
+def pipeline(request):
+    return DepthPipeline(resolve(PipelineConfig(weights="seeded", recipe=request.param)), Brightness())
+
+
+def picture(height, width, bright):
+    """Draw a dark picture with one bright part, soft at its edges."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[bright] = 255
+    return pixels
+
+
+def is_bright(heatmap, row, column):
+    return int(heatmap[row, column].sum()) > 500
+
+
+def test_the_heat_map_lies_over_the_photo(pipeline, encode):
+    upright = picture(100, 400, np.s_[:30, 300:])
+    [heatmap] = pipeline([encode(upright, "JPEG")])
+    assert heatmap.shape == (100, 400, 3)
+    assert heatmap.dtype == np.uint8
+    assert is_bright(heatmap, 10, 380)
+    assert not any(is_bright(heatmap, row, column) for row, column in ((10, 20), (90, 20), (90, 380)))
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_a_photo_taken_sideways_gives_an_upright_heat_map(pipeline, encode, format):
+    upright = picture(300, 120, np.s_[:80, 80:])
+    [heatmap] = pipeline([encode(np.rot90(upright, 1), format, orientation=6)])
+    assert heatmap.shape == (300, 120, 3)
+    assert is_bright(heatmap, 20, 110)
+    assert not any(is_bright(heatmap, row, column) for row, column in ((20, 10), (290, 10), (290, 110)))
+
+
+def test_the_network_sees_red_in_the_first_channel(pipeline, encode):
+    pipeline([encode(np.full((32, 32, 3), (255, 0, 0), np.uint8), "PNG")])
+    [batch] = pipeline.backend.batches
+    np.testing.assert_allclose(batch[0].mean(axis=(1, 2)), (2.248908, -2.035714, -1.804444), atol=2e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_a_batch_of_differing_sizes_gives_a_map_of_each_size_in_order(pipeline, encode, count):
+    sizes = [(40, 90), (300, 20), (256, 256), (1, 1)][:count]
+    left_or_right = [np.s_[:, : width // 2] if n % 2 else np.s_[:, width // 2 :] for n, (_, width) in enumerate(sizes)]
+    pictures = [picture(*size, bright) for size, bright in zip(sizes, left_or_right, strict=True)]
+    prediction = pipeline.run([encode(pixels, "PNG") for pixels in pictures])
+    assert [heatmap.shape for heatmap in prediction.heatmaps] == [(*size, 3) for size in sizes]
+    assert prediction.depth.shape == (count, 256, 256)
+    for n, heatmap in enumerate(prediction.heatmaps[:3]):
+        left, right = heatmap[:, 0].astype(int).sum(), heatmap[:, -1].astype(int).sum()
+        assert left > right if n % 2 else left < right
+
+
+def test_the_stages_are_timed_one_by_one(pipeline, encode):
+    start_s = time.perf_counter()
+    prediction = pipeline.run([encode(picture(20, 20, np.s_[:5]), "PNG")])
+    whole_s = time.perf_counter() - start_s
+    assert tuple(prediction.stage_s) == STAGES == ("decode", "preprocess", "inference", "heatmap")
+    assert all(seconds > 0 for seconds in prediction.stage_s.values())
+    assert sum(prediction.stage_s.values()) <= whole_s
+
+
+def test_a_call_gives_the_heat_maps_of_a_run(pipeline, encode):
+    data = [encode(picture(20, 30, np.s_[:5]), "PNG")]
+    np.testing.assert_array_equal(pipeline(data)[0], pipeline.run(data).heatmaps[0])
+
+
+def test_no_photo_is_an_error(pipeline):
+    with pytest.raises(ValueError, match="at least one photo"):
+        pipeline([])
+
+
+def test_a_photo_that_is_none_is_the_users_error(pipeline, encode):
+    with pytest.raises(UserError, match="is not a JPEG, PNG or WebP"):
+        pipeline([encode(picture(8, 8, np.s_[:2]), "PNG"), b"GIF89a"])
+
+
+def test_a_depth_that_is_no_number_is_an_error(pipeline, encode):
+    pipeline.backend = lambda batch: np.full((len(batch), 256, 256), np.nan, np.float32)
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        pipeline([encode(picture(8, 8, np.s_[:2]), "PNG")])
+
+
+def test_leaving_the_block_closes_the_backend(pipeline):
+    with pipeline:
+        assert pipeline.backend.closed == 0
+    assert pipeline.backend.closed == 1
+
+
+def test_an_unknown_field_is_an_error():
+    with pytest.raises(TypeError, match="colour"):
+        DepthPipeline.open("onnx", colour="viridis")
+
+
+def test_a_cold_cache_is_filled_without_importing_torch(cold_onnx, photos):
+    assert "onnxruntime" in cold_onnx["modules"]
+    assert "torch" not in cold_onnx["modules"]
+    assert "timm" not in cold_onnx["modules"]
+    assert cold_onnx["shape"] == [photos["street"].height, photos["street"].width, 3]
+
+
+@pytest.mark.parametrize("backend", ["eager", "onnx"])
+def test_a_real_photo_becomes_a_heat_map_with_the_colours_ends(graphs, photos, backend):
+    with DepthPipeline.open(backend, weights="seeded", cache_dir=str(graphs)) as pipeline:
+        prediction = pipeline.run([photos["pet"].data])
+    [heatmap] = prediction.heatmaps
+    assert heatmap.shape == photo.decode(photos["pet"].data).shape
+    colours = {tuple(colour) for colour in heatmap.reshape(-1, 3).tolist()}
+    assert {(0, 0, 4), (252, 255, 164)} <= colours
+    assert len(colours) > 200
+    assert prediction.depth.dtype == np.float32
+
+
+def test_both_recipes_see_the_same_depth(graphs, photos):
+    depths = []
+    for recipe in ("fast", "article"):
+        with DepthPipeline.open("onnx", weights="seeded", recipe=recipe, cache_dir=str(graphs)) as pipeline:
+            depths.append(pipeline.run([photos["street"].data]).depth.ravel())
+    assert np.corrcoef(*depths)[0, 1] > 0.95  # they resize by different filters
+
+
+def test_photo_formats_agree(graphs, photos):
+    lossless = io.BytesIO()
+    Image.fromarray(photo.decode(photos["pet"].data)).save(lossless, "PNG")
+    with DepthPipeline.open("onnx", weights="seeded", cache_dir=str(graphs)) as pipeline:
+        depth = pipeline.run([photos["pet"].data, lossless.getvalue()]).depth
+    np.testing.assert_allclose(depth[0], depth[1], atol=1e-5 * np.ptp(depth))

@@ -1,0 +1,32 @@
+"""A stand-in for `midas_bench.depth.calls`: sleeps instead of a network, and a log of who did what when.
+
+Each line of the log: arm, process id, event. `photos` are ignored; `config` says how long a call takes and what fails.
+"""
+
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def calls(photos, **config):  # noqa: ARG001
+    def log(event):
+        with Path(config["log"]).open("a") as file:
+            file.write(f"{config['name']} {os.getpid()} {event}\n")
+
+    def call():
+        log("begin")
+        if "die" in config:
+            raise MemoryError("no room for a tensor")
+        if "hang" in config:
+            time.sleep(600)
+        time.sleep(config["call_s"])
+        log("end")
+
+    log("open")
+    if "refuse" in config:
+        raise ValueError("it will not open")
+    print("what libraries say", flush=True)  # noqa: T201
+    yield {"pipeline": call, "inference": call}
+    log("close")

@@ -1,0 +1,92 @@
+"""A plugin that fakes what takes long or cannot be foreseen; the rest of the project is the real thing."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import fake_backend
+import numpy as np
+import pytest
+import scripted
+
+from midas_bench import files
+from midas_bench.depth.backends.registry import REGISTRY, Row
+from midas_bench.measure import machine, reference
+from midas_bench.measure.machine import Condition, Machine
+from midas_bench.measure.sentinel import Best, Reading
+
+for name in ("fake", "other"):
+    REGISTRY[name] = Row(name, "fake_backend", "", "json", exact="FAKE_REFERENCE" in os.environ)
+
+
+def inspect() -> Machine:
+    kind = os.environ.get("FAKE_MACHINE", "abcdef012345")
+    return Machine(kind, "A CPU", (), 2, 2, 2, None, 8 << 30, None, None, None, None, "Linux", {"numpy": "2"}, {})
+
+
+def condition() -> Condition:
+    return Condition((0.1, 0.1, 0.1), float(os.environ.get("FAKE_BUSY", "0.05")), 0.0, 8 << 30, 0, None)
+
+
+class ScriptedReference:
+    """Stand for eager's depth: what the fake backend gives, or FAKE_REFERENCE times that."""
+
+    def __init__(self, config: object) -> None:
+        pass
+
+    def prepare(self, photos: object) -> None:  # noqa: ARG002
+        scripted.note("reference")
+
+    def depth(self, photos) -> np.ndarray:
+        scripted.note("check")
+        scripted.advance(16.0)
+        return fake_backend.depth(len(photos)) * float(os.environ.get("FAKE_REFERENCE", "1"))
+
+
+class ScriptedSentinel:
+    """Give FAKE_MATRIX_S one after the other, and the last of them for ever."""
+
+    def __init__(self) -> None:
+        self._left = scripted.script("FAKE_MATRIX_S", [1.0])
+        self.best = Best(1.0, 1.0)
+
+    def read(self, idle_s: float = 0.0) -> Reading:
+        scripted.note(f"sentinel {idle_s:g}")
+        scripted.advance(32.0)
+        matrix_s = self._left.pop(0) if len(self._left) > 1 else self._left[0]
+        return Reading(matrix_s, 1.0, at_s=0.0, busy_s=0.0, own_s=0.0, steal_s=0.0)
+
+
+machine.inspect, machine.condition = inspect, condition
+reference.Reference.__init__ = ScriptedReference.__init__
+reference.Reference.prepare = ScriptedReference.prepare
+reference.Reference.depth = ScriptedReference.depth
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure() -> None:
+    from midas_bench.measure.plugin import ledger, noise
+
+    if "REAL_SENTINEL" not in os.environ:
+        noise.Sentinel = ScriptedSentinel
+    if "FAKE_ROWS_UNTIL_FULL" in os.environ:
+        ledger.append_json_line = disk_with_room_for(int(os.environ["FAKE_ROWS_UNTIL_FULL"]))
+
+
+def disk_with_room_for(rows: int):
+    """Write so many rows, then half a one, as a disk does that fills up."""
+    written = 0
+
+    def append(path: Path, row: object) -> None:
+        nonlocal written
+        written += 1
+        if written <= rows:
+            files.append_json_line(path, row)
+            return
+        with path.open("a") as file:
+            file.write('{"cell": {"fullname": "ben')
+        raise files.cannot_write(path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+    return append

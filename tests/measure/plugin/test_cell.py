@@ -1,0 +1,226 @@
+"""The instrument itself, on a scripted clock: what is inside the timed region, what is not, and in which order."""
+
+import json
+from itertools import pairwise
+
+import pytest
+
+TICK_S = 2.0**-30  # as scripted.py has it
+
+CLOCK = "--benchmark-timer=scripted.now"
+ONE_CELL = ["-k", "b1-street", CLOCK, "--benchmark-min-rounds=6", "--benchmark-max-time=0.001"]
+
+NOTHING = """
+def test_nothing(cell):
+    cell.time("nothing", lambda: None)
+"""
+WRONG_AFTERWARDS = """
+def test_cells(cell, opened, batch):
+    cell.check(opened.pipeline.run(batch.data).depth, batch)
+    cell.time("group", opened.pipeline, batch.data)
+    assert False
+"""
+STAGE = """
+import scripted
+
+def test_stage(cell, one_photo):
+    cell.describe(kind="stage", stage="decode")
+    cell.time("decode one photo", lambda: scripted.sleep(0.125))
+"""
+ITS_OWN = """
+import scripted
+
+def test_memory(cell):
+    reports = iter([{"load_s": 1.0}, {"load_s": 2.0}, {"load_s": 3.0}])
+
+    def work():
+        scripted.note("work")
+        scripted.sleep(0.5)
+        return next(reports)
+
+    cell.describe(kind="memory")
+    cell.record("memory", work, 3, lambda all_of_them: {"load_s": max(one["load_s"] for one in all_of_them)})
+"""
+
+
+@pytest.fixture
+def scripted(fake):
+    fake.environment["FAKE_CLOCK"] = "yes"
+    return fake
+
+
+@pytest.fixture(scope="module")
+def measured(new_project):
+    """Give a project that measured one cell on the scripted clock, on a machine that was busy."""
+    project = new_project()
+    project.environment["FAKE_CLOCK"] = "yes"
+    ran = project.run(*ONE_CELL, FAKE_CALLS_S="[0.0625]", FAKE_BUSY="1.5")
+    assert ran.code == 0, ran.output
+    return project
+
+
+def only(project):
+    [row] = project.saved()["benchmarks"]
+    return row
+
+
+def test_load_check_warm_up_and_sentinel_are_outside_the_timed_region(measured):
+    """Each of them moves the clock by seconds, a call by a sixteenth of one."""
+    row = only(measured)
+    assert row["stats"]["data"] == [0.0625 + TICK_S] * 6
+
+
+def test_the_order_of_calls_is_as_promised(measured):
+    assert measured.events() == [
+        "reference",  # made before the first cell
+        "open 2",
+        "call",  # the first inference
+        "call",  # for the check
+        "check",
+        "sentinel 0",
+        *["call"] * 3,  # warm-up
+        "call",  # pytest-benchmark's calibration
+        *["call"] * 6,  # the rounds
+        "call",  # its last, untimed one
+        "sentinel 0.1",  # once a live session's threads sleep
+        "close",
+    ]
+
+
+def test_raw_rounds_are_exactly_the_scripted_durations_in_their_order(scripted):
+    calls_s = [number / 1024 for number in range(1, 13)]
+    scripted.run(*ONE_CELL, FAKE_CALLS_S=json.dumps(calls_s))
+    # one for the first inference, one for the check, three to warm up, one to calibrate
+    assert only(scripted)["stats"]["data"] == [seconds + TICK_S for seconds in calls_s[6:]]
+
+
+@pytest.mark.parametrize(
+    ("rounds", "given"),
+    [
+        (9, ["p50"]),
+        (20, ["p50", "p90", "p95"]),
+        pytest.param(10, ["p50", "p90"], marks=pytest.mark.slow),
+        pytest.param(99, ["p50", "p90", "p95"], marks=pytest.mark.slow),
+        pytest.param(100, ["p50", "p90", "p95", "p99"], marks=pytest.mark.slow),
+    ],
+)
+def test_a_percentile_is_given_only_where_enough_rounds_stand_behind_it(scripted, rounds, given):
+    calls_s = [number / 1024 for number in range(6, 6 + 106)]
+    scripted.run(*ONE_CELL[:3], f"--benchmark-min-rounds={rounds}", "--benchmark-max-time=0", FAKE_CALLS_S=str(calls_s))
+    info = only(scripted)["extra_info"]
+    assert [name for name, value in info["latency_s"].items() if value is not None] == given
+    data = only(scripted)["stats"]["data"]
+    assert len(data) == rounds
+    # linear interpolation between the sorted rounds
+    for name in given:
+        place = int(name[1:]) / 100 * (rounds - 1)
+        low = min(int(place), rounds - 2)
+        assert info["latency_s"][name] == pytest.approx(data[low] + (place - low) * (data[low + 1] - data[low]))
+    assert info["images_per_second"] == pytest.approx(1 / info["latency_s"]["p50"])
+    interval = info["median_ci_s"]
+    assert {interval["low"], interval["high"]} <= set(data)
+    assert interval["low"] <= info["latency_s"]["p50"] <= interval["high"]
+
+
+def test_the_time_that_is_asked_for_is_filled_with_rounds(scripted):
+    scripted.run("-k", "b1-street", CLOCK, "--benchmark-max-time=1", FAKE_CALLS_S="[0.0625]")
+    assert only(scripted)["stats"]["rounds"] == 16
+
+
+@pytest.mark.slow
+def test_one_backend_is_alive_at_a_time(scripted):
+    scripted.run("--backend=fake,other", "-k", "street", CLOCK)
+    alive = [event.split()[0] for event in scripted.events() if event.split()[0] in ("open", "close")]
+    assert alive == ["open", "close", "open", "close"]
+    assert len(scripted.saved()["benchmarks"]) == 8
+
+
+def test_a_cells_own_measurement_is_recorded_for_each_round(scripted):
+    scripted.bench(ITS_OWN)
+    scripted.run(CLOCK)
+    assert scripted.events() == ["reference", "sentinel 0", "work", "work", "work", "sentinel 0"]
+    row = only(scripted)
+    assert row["stats"]["data"] == [0.5 + TICK_S] * 3
+    assert row["extra_info"]["load_s"] == 3.0
+    assert row["extra_info"]["kind"] == "memory"
+    assert "latency_s" not in row["extra_info"]
+
+
+@pytest.mark.slow
+def test_a_stage_needs_no_backend(scripted):
+    scripted.bench(STAGE)
+    assert scripted.run(CLOCK).code == 0
+    assert scripted.events()[-1] == "sentinel 0"  # nobody's threads spin
+    assert only(scripted)["stats"]["data"] == [0.125 + TICK_S] * 3
+
+
+def test_an_output_that_differs_from_eagers_fails_before_anything_is_timed(scripted):
+    ran = scripted.run(*ONE_CELL, FAKE_REFERENCE="1.01")
+    assert ran.code == pytest.ExitCode.TESTS_FAILED
+    assert "fake differs from eager by 0.0099 of the depth range, more than 0.001; nothing was timed" in ran
+    assert scripted.events()[-2:] == ["check", "close"]
+    assert scripted.files() == []
+
+
+def test_an_output_within_the_tolerance_is_timed_and_its_error_recorded(scripted):
+    assert scripted.run(*ONE_CELL, FAKE_REFERENCE="1.0005").code == 0
+    assert only(scripted)["extra_info"]["max_relative_error"] == pytest.approx(0.0005, rel=0.01)
+
+
+def test_a_cell_that_fails_after_it_was_timed_is_no_result(scripted):
+    scripted.bench(WRONG_AFTERWARDS)
+    assert scripted.run("-k", "street", CLOCK).code == pytest.ExitCode.TESTS_FAILED
+    assert scripted.files() == []
+
+
+def test_with_benchmarks_disabled_each_cell_is_called_once_and_not_watched(scripted):
+    assert scripted.run("-k", "b1-street", "--benchmark-disable").code == 0
+    assert scripted.events() == ["reference", "open 2", "call", "call", "check", "call", "close"]
+
+
+def test_the_overhead_around_a_call_is_under_one_percent_of_ten_milliseconds(fake):
+    """The median of thousands of calls of nothing, with the real clock: about a microsecond, where 100 are allowed."""
+    fake.bench(NOTHING)
+    fake.run("--benchmark-min-rounds=2000")
+    row = only(fake)
+    assert row["stats"]["rounds"] >= 2000
+    assert row["stats"]["median"] < 0.01 * 0.01
+
+
+def test_what_is_written_says_what_was_measured(scripted):
+    scripted.run("-k", "b4-pet", CLOCK, FAKE_CALLS_S="[0.0625]")
+    row = only(scripted)
+    info = row["extra_info"]
+    expected = {
+        "kind": "latency",
+        "scene": "pet",
+        "backend": "fake",
+        "recipe": "fast",
+        "batch_size": 4,
+        "input_shape": [4, 3, 256, 256],
+        "photos_repeated": True,
+        "max_relative_error": 0.0,
+    }
+    assert {name: info[name] for name in expected} == expected
+    assert [(photo["file"], photo["width"], photo["height"]) for photo in info["photos"]] == [("pet2.png", 12, 8)] * 4
+    assert info["images_per_second"] == pytest.approx(4 / (0.0625 + TICK_S))
+    assert info["weights"]["source"] == "seeded"
+    assert row["group"] == "batch 4"
+    assert info["noise"]["page_faults_per_call"] >= 0
+
+
+def test_the_machine_stands_in_machine_info_and_its_condition_does_not(measured):
+    saved = measured.saved()
+    assert saved["machine_info"]["midas_bench"]["fingerprint"] == "abcdef012345"
+    assert saved["midas_bench"]["conditions"]["busy_cores"] == 1.5
+    assert not [name for name in saved["machine_info"]["cpu"] if name.startswith("hz_actual")]
+    assert "busy_cores" not in json.dumps(saved["machine_info"])
+
+
+@pytest.mark.slow
+def test_what_is_planned_and_left_is_shown(scripted):
+    ran = scripted.run("-k", "b1", CLOCK)
+    assert "3 cells, about " in ran
+    lines = [line for line in ran.output.splitlines() if "timed" in line and "test_cells[" in line]
+    assert ["left" in line for line in lines] == [True, True, False]
+    assert all(one.split("[")[1] != other.split("[")[1] for one, other in pairwise(lines))

@@ -1,0 +1,153 @@
+"""Cells marked, or measured again, by what the sentinel says and nothing else."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from midas_bench.measure.plugin.noise import MAX_RERUNS, Watch
+from midas_bench.measure.sentinel import Best, Reading
+
+LOUD, QUIET = 1.3, 1.0
+ONE_CELL = ["-k", "b1-street"]
+
+
+class Scripted:
+    best = Best(1.0, 1.0)
+
+    def __init__(self, *matrix_s):
+        self.left = list(matrix_s)
+        self.idle_s = []
+
+    def read(self, idle_s=0.0):
+        self.idle_s.append(idle_s)
+        return Reading(self.left.pop(0), 1.0, 0.0, 0.0, 0.0, 0.0)
+
+
+def test_one_reading_ends_a_cell_and_starts_the_next():
+    sentinel = Scripted(QUIET, LOUD, QUIET, QUIET)
+    watch = Watch(sentinel)
+    noisy = [watch.around(name, lambda: None, backend_alive=False)[1].noisy for name in "abc"]
+    assert noisy == [True, True, False]
+    assert sentinel.left == []
+    assert [name for name, noise in watch.noise.items() if noise.noisy] == ["a", "b"]
+
+
+def test_the_sentinel_waits_for_a_live_backend_to_fall_asleep_and_for_nothing_else():
+    sentinel = Scripted(QUIET, QUIET, QUIET)
+    watch = Watch(sentinel)
+    watch.around("a", lambda: None, backend_alive=True)
+    watch.around("b", lambda: None, backend_alive=False)
+    assert sentinel.idle_s == [0.0, 0.1, 0.0]
+
+
+def test_what_the_work_returns_comes_back():
+    assert Watch(Scripted(QUIET, QUIET)).around("a", lambda: 42, backend_alive=False)[0] == 42
+
+
+def marked(saved):
+    return {row["param"]: row["extra_info"]["noise"]["noisy"] for row in saved["benchmarks"]}
+
+
+def test_a_disturbed_cell_is_marked_with_the_reason_in_file_and_terminal(fake):
+    ran = fake.run("-k", "b1", FAKE_MATRIX_S=json.dumps([QUIET, QUIET, LOUD, QUIET]))
+    assert ran.code == 0
+    saved = fake.saved()
+    assert marked(saved) == {"fake-b1-street": False, "fake-b1-indoor": True, "fake-b1-pet": True}
+    reason = "a fixed matrix product took 1.3 times its best"
+    assert saved["benchmarks"][1]["extra_info"]["noise"]["reasons"] == [reason]
+    assert f"noisy: test_cells[fake-b1-indoor]: {reason}" in ran
+    assert "noisy: test_cells[fake-b1-street]" not in ran
+    assert "--noise rerun measures such cells again" in ran
+
+
+@pytest.mark.slow
+def test_a_quiet_run_says_so(fake):
+    assert "quiet: no cell was disturbed" in fake.run(*ONE_CELL)
+
+
+@pytest.mark.parametrize(
+    ("matrix_s", "attempts", "noisy"),
+    [
+        ([QUIET, QUIET], 1, False),
+        ([QUIET, LOUD, QUIET, QUIET], 3, False),
+        ([LOUD, QUIET, QUIET], 2, False),
+        ([LOUD], 1 + MAX_RERUNS, True),
+    ],
+    ids=["quiet", "disturbed at the end", "disturbed at the start", "disturbed for ever"],
+)
+def test_a_disturbed_cell_is_measured_again_until_it_is_quiet_but_not_for_ever(fake, matrix_s, attempts, noisy):
+    events = fake.root / "events"
+    ran = fake.run("--noise=rerun", *ONE_CELL, "--benchmark-json=out.json", FAKE_MATRIX_S=json.dumps(matrix_s))
+    assert ran.code == 0, ran.output
+    assert events.read_text().split().count("check") == attempts
+    [row] = json.loads((fake.root / "out.json").read_text())["benchmarks"]
+    assert row["extra_info"]["noise"]["noisy"] == noisy
+    assert fake.saved()["benchmarks"] == [row]
+    assert "1 passed" in ran
+
+
+def test_the_last_attempt_is_what_is_kept_and_journalled_once(fake):
+    """Each attempt makes 9 calls: the first inference apart, each takes longer than the one before."""
+    calls_s = [number / 1000 for number in range(1, 60)]
+    fake.environment |= {"FAKE_CLOCK": "yes"}
+    arguments = ["--noise=rerun", "-k", "b1-street or b1-indoor", "--benchmark-timer=scripted.now"]
+    fake.environment["PYTEST_ADDOPTS"] += " --benchmark-max-time=0"
+    # the first cell is disturbed twice; the run is killed by the second, which is when the journal can be seen
+    fake.bench((fake.root / "bench/test_cells.py").read_text().replace("    cell.check", KILLER + "    cell.check"))
+    killed = fake.run(*arguments, FAKE_MATRIX_S="[1.3, 1.3, 1.0, 1.0]", FAKE_CALLS_S=json.dumps(calls_s))
+    assert killed.code < 0
+    [row] = fake.rows("cell")
+    assert row["extra_info"]["noise"]["noisy"] is False
+    first = row["stats"]["data"]
+    assert len(first) == 3
+    # call 1 opens; an attempt checks, warms up three times, calibrates, takes three rounds and calls once more
+    last_attempt = [1 + 2 * 9 + 5 + number for number in (1, 2, 3)]
+    assert first == pytest.approx([number / 1000 for number in last_attempt], abs=1e-6)
+
+
+KILLER = """    if batch.photos[0].scene == "indoor":
+        import os, signal
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_a_slow_result_alone_is_no_reason_to_measure_again(fake):
+    calls_s = [0.001] * 7 + [0.001, 0.05, 0.001] * 20
+    fake.run("--noise=rerun", *ONE_CELL, FAKE_CALLS_S=json.dumps(calls_s))
+    assert fake.events().count("check") == 1
+
+
+@pytest.mark.slow
+def test_without_rerun_a_disturbed_cell_is_measured_once(fake):
+    fake.run(*ONE_CELL, FAKE_MATRIX_S=str([LOUD]))
+    assert fake.events().count("check") == 1
+
+
+@pytest.mark.slow
+def test_a_cell_that_fails_is_not_measured_again_for_the_noise_of_the_one_before(fake):
+    ran = fake.run("--noise=rerun", *ONE_CELL, FAKE_MATRIX_S=str([LOUD]), FAKE_REFERENCE="2")
+    assert ran.code == pytest.ExitCode.TESTS_FAILED
+    assert fake.events().count("check") == 1
+    assert "1 failed" in ran
+
+
+@pytest.mark.slow
+def test_load_from_other_processes_marks_each_cell(fake):
+    """Two processes that compute without end, as on a machine that somebody else uses."""
+    command = [sys.executable, "-c", "while True: sum(range(10000))"]
+    others = [subprocess.Popen(command) for _ in range(os.cpu_count() or 2)]
+    try:
+        fake.run("-k", "b1", "--benchmark-max-time=0.3", REAL_SENTINEL="yes")
+    finally:
+        for process in others:
+            process.kill()
+            process.wait()
+    saved = fake.saved()
+    assert marked(saved) == dict.fromkeys(["fake-b1-street", "fake-b1-indoor", "fake-b1-pet"], True)
+    for row in saved["benchmarks"]:
+        assert any(reason.startswith("other processes used ") for reason in row["extra_info"]["noise"]["reasons"])
+        assert row["extra_info"]["noise"]["others_fraction"] > 0.5

@@ -1,0 +1,412 @@
+"""Nothing lost: runs that are ended in the middle, and what `--resume` makes of them."""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import time
+from dataclasses import replace
+
+import pytest
+
+CELLS = [
+    f"bench/test_cells.py::test_cells[fake-b{size}-{scene}]"
+    for size in (1, 2, 3, 4)
+    for scene in ("street", "indoor", "pet")
+]
+MOMENTS = 20
+
+FAILS = """
+import pytest
+
+@pytest.fixture(scope="module")
+def stuck():
+    yield
+    raise RuntimeError("it would not close")
+
+def test_good(cell):
+    cell.time("group", lambda: None)
+
+def test_bad(cell):
+    cell.time("group", lambda: 1 / 0)
+
+def test_wrong(cell):
+    cell.time("group", lambda: None)
+    assert 1 == 2, "one is not two"
+
+def test_absent(cell):
+    pytest.skip("no such CPU flag")
+
+def test_stuck(cell, stuck):
+    cell.time("group", lambda: None)
+"""
+ALL_SKIPPED = """
+import pytest
+
+def test_absent(cell):
+    pytest.skip("no such CPU flag")
+"""
+DEAD_CHILDREN = """
+import pytest
+from midas_bench.processes import ask
+
+@pytest.mark.parametrize("do", ["raise", "die", "live"])
+def test_memory(cell, do):
+    cell.describe(kind="memory")
+    cell.record("memory", lambda: ask("words", {"do": do}, 60))
+"""
+
+
+def names(saved):
+    return [row["fullname"] for row in saved["benchmarks"]]
+
+
+def assert_whole(fake, cells=CELLS):
+    """Check the newest file: complete, each cell once and in order, and no journal left."""
+    saved = fake.saved()
+    status = saved["midas_bench"]
+    assert status["status"] == "complete"
+    assert status["planned"] == status["finished"] == names(saved) == cells
+    assert status["failed"] == status["skipped"] == []
+    assert fake.journals() == []
+    return {row["fullname"]: row for row in saved["benchmarks"]}
+
+
+def test_a_finished_run_leaves_one_complete_file_and_no_journal(fake):
+    assert fake.run().code == 0
+    rows = assert_whole(fake)
+    assert len(fake.files()) == 1
+    assert all(len(row["stats"]["data"]) >= 3 for row in rows.values())
+
+
+def test_a_killed_run_keeps_each_finished_cell_and_resumes_to_the_same_as_an_uninterrupted_one(fake):
+    fake.interrupted(5)
+    assert fake.files() == []
+    kept = fake.rows("cell")
+    assert [row["fullname"] for row in kept] == CELLS[: len(kept)]
+    assert len(kept) < len(CELLS)
+    assert fake.run("--resume").code == 0
+    rows = assert_whole(fake)
+    assert len(fake.files()) == 1
+    for row in kept:
+        assert rows[row["fullname"]] == row
+    # the rest was measured, and nothing twice
+    assert fake.run("--benchmark-compare", "--resume").code == 0
+    assert [names(json.loads(path.read_text())) for path in fake.files()] == [CELLS, CELLS]
+    finished, uninterrupted = (json.loads(path.read_text()) for path in fake.files())
+    assert finished.keys() == uninterrupted.keys()
+    assert finished["machine_info"] == uninterrupted["machine_info"]
+    for one, other in zip(finished["benchmarks"], uninterrupted["benchmarks"], strict=True):
+        assert one.keys() == other.keys()
+        assert one["extra_info"].keys() == other["extra_info"].keys()
+        assert one["options"] == other["options"]
+
+
+@pytest.mark.slow
+def test_pytest_benchmark_compares_a_resumed_file_without_a_warning(fake):
+    fake.interrupted(5)
+    fake.run("--resume")
+    ran = fake.run("--benchmark-compare", FAKE_BUSY="0.9")  # what changes by the second is no part of machine_info
+    assert ran.code == 0, ran.output
+    assert "Comparing against benchmarks from" in ran
+    assert "0001_unversioned" in ran
+    assert "machine_info" not in ran
+    assert "Warning" not in ran
+
+
+@pytest.mark.slow
+def test_a_resumed_run_can_be_killed_and_resumed_again(fake):
+    for _ in range(3):
+        fake.interrupted(2, "--resume", FAKE_CALLS_S="[0.01]")
+    kept = {row["fullname"]: row for row in fake.rows("cell")}
+    assert 6 <= len(kept) < len(CELLS)
+    assert fake.run("--resume").code == 0
+    rows = assert_whole(fake)
+    assert {name: rows[name] for name in kept} == kept
+
+
+def test_a_torn_line_is_passed_over_and_stays_harmless(fake):
+    fake.interrupted(3)
+    with fake.journal().open("a") as file:
+        file.write('{"cell":{"fullname":"bench/te')
+    whole = len(fake.rows("cell"))
+    fake.interrupted(2, "--resume", FAKE_CALLS_S="[0.01]")
+    assert len(fake.rows("cell")) >= whole + 2
+    ran = fake.run("--resume")
+    assert ran.code == 0, ran.output
+    assert_whole(fake)
+
+
+@pytest.mark.slow
+def test_a_header_that_is_torn_holds_nothing_to_resume(fake):
+    fake.interrupted(1)
+    path = fake.journal()
+    path.write_bytes(path.read_bytes().split(b"\n")[0][:40])
+    ran = fake.run("--resume")
+    assert ran.code == 0, ran.output
+    assert_whole(fake)
+
+
+def test_a_damaged_line_in_the_middle_is_a_usage_error(fake):
+    fake.interrupted(3)
+    lines = fake.journal().read_text().split("\n")
+    fake.journal().write_text("\n".join([*lines[:2], lines[2][:50], *lines[3:]]))
+    ran = fake.run("--resume")
+    assert ran.code == pytest.ExitCode.USAGE_ERROR, ran.output
+    assert "is damaged in line 3; remove it and run again" in ran
+    assert "Traceback" not in ran
+    assert len(fake.journals()) == 1
+
+
+def test_ctrl_c_saves_a_partial_file_without_the_interrupted_cell(fake):
+    cell_10 = CELLS[9]
+    fake.bench(
+        (fake.root / "bench/test_cells.py")
+        .read_text()
+        .replace(
+            "    cell.time",
+            "    if batch_size == 4:\n"
+            "        import os, signal\n"
+            "        run = opened.pipeline.run\n"
+            "        cell.time('group', lambda: (os.environ.get('CTRL_C') and len(log) > 7 and "
+            "os.kill(os.getpid(), signal.SIGINT), log.append(1)))\n"
+            "        return\n"
+            "    cell.time",
+        )
+        + "\n\nlog = []\n"
+    )
+    ran = fake.run(CTRL_C="yes")
+    assert ran.code == pytest.ExitCode.INTERRUPTED
+    assert "9 of 12 cells are missing" not in ran
+    assert "3 of 12 cells are missing; add --resume to go on" in ran
+    saved = fake.saved()
+    assert saved["midas_bench"]["status"] == "partial"
+    assert names(saved) == saved["midas_bench"]["finished"] == CELLS[:9]
+    assert cell_10 in saved["midas_bench"]["planned"]
+    assert fake.run("--resume").code == 0
+    rows = assert_whole(fake)
+    assert [rows[name] for name in CELLS[:9]] == saved["benchmarks"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_sent_to_the_group_is_no_different(fake):
+    ran = fake.interrupted(4, signal_number=signal.SIGINT, FAKE_CALLS_S="[0.01]")
+    assert ran.code == pytest.ExitCode.INTERRUPTED
+    saved = fake.saved()
+    assert saved["midas_bench"]["status"] == "partial"
+    assert names(saved) == [row["fullname"] for row in fake.rows("cell")] == CELLS[: len(saved["benchmarks"])]
+    assert fake.run("--resume").code == 0
+    assert_whole(fake)
+
+
+@pytest.mark.slow
+def test_resuming_what_is_all_there_succeeds_and_saves_it(fake):
+    fake.run()
+    # as if the last run had been killed between its last cell and its file
+    whole = fake.saved()
+    fake.interrupted(3)
+    head = fake.journal().read_text().split("\n")[0]
+    rows = [json.dumps({"cell": row}) for row in whole["benchmarks"]]
+    fake.journal().write_text("\n".join([head, *rows, ""]))
+    for path in fake.files():
+        path.unlink()
+    events = len(fake.events())
+    ran = fake.run("--resume")
+    assert ran.code == 0, ran.output
+    assert list(assert_whole(fake).values()) == whole["benchmarks"]
+    assert "call" not in fake.events()[events:]
+
+
+@pytest.mark.slow
+def test_with_nothing_to_resume_everything_runs(fake):
+    assert fake.run("--resume").code == 0
+    assert_whole(fake)
+
+
+@pytest.fixture(scope="module")
+def killed(new_project):
+    """Give a project whose run was killed, for copies."""
+    project = new_project()
+    project.interrupted(3)
+    return project
+
+
+@pytest.fixture
+def interrupted(killed, tmp_path):
+    """Give a project whose run was killed."""
+    shutil.copytree(killed.root, tmp_path / "project")
+    return replace(killed, root=tmp_path / "project")
+
+
+CHANGES = {
+    "code": ([], {}, r"code: [0-9a-f]{12} then, [0-9a-f]{12} now"),
+    "photos": ([], {}, r"photos: [0-9a-f]{12} then, [0-9a-f]{12} now"),
+    "cells": (["-k", "street"], {}, r"cells: 12 were planned, now 4, without .*fake-b1-indoor"),
+    "options": (["--benchmark-min-rounds=4"], {}, "benchmark_min_rounds: 3 then, 4 now"),
+    "machine": ([], {"FAKE_MACHINE": "123456abcdef"}, "machine: abcdef012345 then, 123456abcdef now"),
+    "weights": (["--weights=other.pt"], {}, r"weights: 6a0e7afcef0a then, [0-9a-f]{12} now"),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_resuming_under_other_conditions_is_refused_with_the_difference_named(interrupted, what):
+    arguments, variables, said = CHANGES[what]
+    if what == "code":
+        interrupted.bench((interrupted.root / "bench/test_cells.py").read_text() + "\n# another line\n")
+    if what == "photos":
+        manifest = interrupted.root / "fixtures/images/manifest.toml"
+        manifest.write_text(manifest.read_text().split("[[photo]]\n", 2)[0])
+        for number, scene in enumerate(("street", "indoor", "pet"), start=7):
+            interrupted.add_photo(scene, number)
+    if what == "weights":
+        (interrupted.root / "other.pt").write_bytes(b"PK\3\4 other weights")
+    before = interrupted.journal().read_bytes()
+    ran = interrupted.run("--resume", *arguments, **variables)
+    assert ran.code == pytest.ExitCode.USAGE_ERROR, ran.output
+    [line] = [line for line in ran.output.splitlines() if "was made under other conditions" in line]
+    assert re.search(said, line)
+    assert line.count(" then, ") + line.count("planned") == 1
+    assert "run without --resume to start again, or with --resume=force to mix them" in line
+    assert interrupted.journal().read_bytes() == before
+    assert interrupted.files() == []
+
+
+@pytest.mark.slow
+def test_force_resumes_whatever_changed(interrupted):
+    kept = {row["fullname"]: row for row in interrupted.rows("cell")}
+    assert interrupted.run("--resume=force", "--benchmark-min-rounds=4").code == 0
+    rows = assert_whole(interrupted)
+    assert {name: rows[name] for name in kept} == kept
+    assert {row["options"]["min_rounds"] for row in rows.values()} == {3, 4}
+
+
+@pytest.mark.slow
+def test_without_resume_a_new_run_leaves_the_old_journal_alone(interrupted):
+    before = interrupted.journal().read_bytes()
+    assert interrupted.run().code == 0
+    assert interrupted.saved()["midas_bench"]["status"] == "complete"
+    assert interrupted.journal().read_bytes() == before
+
+
+def test_two_runs_at_once_do_not_mix(fake):
+    # one saves after the other: the second would otherwise resume what the first left behind
+    from_first = fake.start(FAKE_CALLS_S="[0.02]")
+    fake.until(lambda: fake.rows("cell"), from_first)
+    second = fake.run("--resume", "-k", "street")
+    assert second.code == 0, second.output
+    assert from_first.poll() is None
+    assert names(fake.saved()) == [name for name in CELLS if "street" in name]
+    output, _ = from_first.communicate(timeout=60)
+    assert from_first.returncode == 0, output
+    assert len(fake.files()) == 2
+    assert_whole(fake)
+
+
+def test_a_cell_that_fails_is_listed_with_its_reason_and_is_no_result(fake):
+    fake.bench(FAILS)
+    assert fake.run().code == pytest.ExitCode.TESTS_FAILED
+    saved = fake.saved()
+    assert [row["name"] for row in saved["benchmarks"]] == ["test_good"]
+    status = saved["midas_bench"]
+    assert status["status"] == "partial"
+    assert {entry["cell"].partition("::")[2]: entry["reason"] for entry in status["failed"]} == {
+        "test_bad": "ZeroDivisionError: division by zero",
+        "test_wrong": "AssertionError: one is not two",
+        "test_stuck": "RuntimeError: it would not close",
+    }
+    assert status["skipped"] == [{"cell": "bench/test_cells.py::test_absent", "reason": "no such CPU flag"}]
+    # what failed runs again, even if it failed after it was timed
+    fake.run("--resume")
+    assert [entry["cell"] for entry in fake.saved()["midas_bench"]["failed"]] == [
+        entry["cell"] for entry in status["failed"]
+    ]
+
+
+def test_a_child_that_dies_fails_its_cell_with_its_last_words_and_the_run_goes_on(fake):
+    fake.bench(DEAD_CHILDREN)
+    assert fake.run().code == pytest.ExitCode.TESTS_FAILED
+    saved = fake.saved()
+    assert [row["name"] for row in saved["benchmarks"]] == ["test_memory[live]"]
+    assert saved["benchmarks"][0]["extra_info"]["peak_rss_bytes"] == 3 << 20
+    raised, died = (entry["reason"] for entry in saved["midas_bench"]["failed"])
+    assert raised.endswith("exit code 1: MemoryError: no room for a tensor of 3 GiB")
+    assert "killed by SIGKILL (out of memory?)" in died
+
+
+@pytest.mark.parametrize(
+    ("source", "arguments", "code"),
+    [
+        (ALL_SKIPPED, [], 5),
+        (None, ["-k", "no_such_cell"], 5),
+        (None, ["--benchmark-disable", "-k", "street"], 0),
+        (None, ["--benchmark-skip"], 0),
+        (None, ["--collect-only"], 0),
+    ],
+    ids=["all skipped", "none chosen", "disabled", "skipped", "collected"],
+)
+def test_a_run_that_measures_nothing_succeeds_only_if_that_was_asked_for(fake, source, arguments, code):
+    if source:
+        fake.bench(source)
+    ran = fake.run(*arguments)
+    assert ran.code == code, ran.output
+    assert fake.files() == []
+    assert fake.journals() == [] or code
+
+
+def test_a_full_disk_ends_the_run_in_one_line_and_loses_nothing(fake):
+    ran = fake.run(FAKE_ROWS_UNTIL_FULL="5")  # the header and four cells
+    assert ran.code == 3
+    lines = [line for line in ran.output.splitlines() if "No space left on device" in line]
+    assert len(lines) == 1
+    assert "then go on with --resume" in lines[0]
+    assert "Traceback" not in ran
+    kept = fake.rows("cell")
+    assert [row["fullname"] for row in kept] == CELLS[:4]
+    assert fake.saved()["midas_bench"]["status"] == "partial"
+    assert fake.run("--resume").code == 0
+    rows = assert_whole(fake)
+    assert [rows[row["fullname"]] for row in kept] == kept
+
+
+@pytest.mark.slow
+def test_sigkill_at_twenty_moments_loses_no_finished_cell(fake):
+    """Kill at seeded moments spread over the whole run: before, within and between its cells."""
+    start_s = time.monotonic()
+    assert fake.run().code == 0
+    whole_s = time.monotonic() - start_s
+    expected = {row["fullname"]: row["extra_info"].keys() for row in assert_whole(fake).values()}
+    shuffle = random.Random(3)
+    delays_s = [whole_s * (0.4 + 0.6 * (number + shuffle.random()) / MOMENTS) for number in range(MOMENTS)]
+    found = []
+    for delay_s in delays_s:
+        for path in fake.files():
+            path.unlink()
+        process = fake.start()
+        time.sleep(delay_s)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        kept = {row["fullname"]: row for row in fake.rows("cell")}
+        found.append(len(kept))
+        saved_before = fake.files()
+        assert list(kept) == CELLS[: len(kept)]
+        ran = fake.run("--resume")
+        assert ran.code == 0, ran.output
+        rows = assert_whole(fake)
+        assert {name: rows[name] for name in kept} == kept
+        assert {name: row["extra_info"].keys() for name, row in rows.items()} == expected
+        assert len(fake.files()) == 1 + len(saved_before)
+    assert len(set(found)) >= 5, f"the moments were not spread: {found}"
+
+
+@pytest.mark.slow
+def test_sigkill_loses_no_finished_cell_of_a_real_backend(fake, ready):  # noqa: ARG001 - the graph is in the cache
+    arguments = ["--backend=onnx", "-k", "street or indoor"]
+    cells = [name.replace("fake", "onnx") for name in CELLS if "pet" not in name]
+    fake.interrupted(3, *arguments)
+    kept = {row["fullname"]: row for row in fake.rows("cell")}
+    assert 3 <= len(kept) < len(cells)
+    assert fake.run("--resume", *arguments).code == 0
+    rows = assert_whole(fake, cells)
+    assert {name: rows[name] for name in kept} == kept

@@ -1,0 +1,128 @@
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from midas_bench.cli import doctor as command
+from midas_bench.cli.main import main
+from midas_bench.measure.doctor import BUSY_CORES_LIMIT, NEEDED_BYTES, STEAL_LIMIT, SWAP_LIMIT_BYTES, Finding, examine
+from midas_bench.measure.machine import Condition, Machine
+
+GOOD = Machine("abc", "A CPU", ("AVX2",), 4, 8, 8, None, 16 << 30, None, "performance", True, False, "Linux", {}, {})
+QUIET = Condition((0.2, 0.2, 0.2), 0.05, 0.0, 12 << 30, 0, None)
+
+FINDINGS = {
+    "load": ({}, {"busy_cores": BUSY_CORES_LIMIT + 0.01}, "other work uses 0.2 cores"),
+    "recent load": ({}, {"load_average": (1.1, 0.5, 0.5)}, "the load average is 1.1"),
+    "steal": ({}, {"steal_fraction": STEAL_LIMIT + 0.01}, "the hypervisor takes 3% of the CPU time"),
+    "battery": ({}, {"on_battery": True}, "the machine runs on battery"),
+    "governor": ({"governor": "powersave"}, {}, "the frequency governor is 'powersave'"),
+    "memory": ({}, {"available_bytes": NEEDED_BYTES - 1}, "only 2.0 GiB of memory can be had"),
+    "memory limit": ({"memory_limit_bytes": 1 << 30}, {}, "only 1.0 GiB of memory can be had"),
+    "swap": ({}, {"swap_used_bytes": SWAP_LIMIT_BYTES + 1}, "0.1 GiB are swapped out"),
+    "one core": ({"allowed_cores": 1}, {}, "this process may use one core"),
+    "quota": ({"cpu_quota": 2.5}, {}, "a quota allows 2.5 of 8 cores"),
+}
+
+EDGES = {
+    "load": ({}, {"busy_cores": BUSY_CORES_LIMIT}),
+    "recent load": ({}, {"load_average": (1.0, 5.0, 5.0)}),
+    "steal": ({}, {"steal_fraction": STEAL_LIMIT}),
+    "battery": ({}, {"on_battery": False}),
+    "governor": ({"governor": None}, {}),
+    "memory": ({}, {"available_bytes": NEEDED_BYTES}),
+    "memory limit": ({"memory_limit_bytes": NEEDED_BYTES}, {}),
+    "swap": ({}, {"swap_used_bytes": SWAP_LIMIT_BYTES}),
+    "one core": ({"allowed_cores": 2}, {}),
+    "quota": ({"cpu_quota": 8.0}, {}),
+}
+
+
+def test_a_quiet_machine_has_no_findings():
+    assert examine(GOOD, QUIET) == []
+
+
+@pytest.mark.parametrize("what", FINDINGS)
+def test_each_thing_that_spoils_a_measurement_is_found_alone(what):
+    machine, now, said = FINDINGS[what]
+    [finding] = examine(replace(GOOD, **machine), replace(QUIET, **now))
+    assert finding.what == said
+    assert finding.effect
+    assert finding.remedy
+
+
+@pytest.mark.parametrize("what", EDGES)
+def test_what_is_still_within_its_limit_is_not_found(what):
+    machine, now = EDGES[what]
+    assert examine(replace(GOOD, **machine), replace(QUIET, **now)) == []
+
+
+def test_the_busiest_processes_are_named():
+    now = replace(QUIET, busy_cores=1.6, hungry=(("chrome", 1.2), ("backup", 0.3)))
+    [finding] = examine(GOOD, now)
+    assert finding.what == "other work uses 1.6 cores (chrome 1.2, backup 0.3)"
+
+
+def test_a_quota_below_one_core_still_advises_one_thread():
+    [finding] = examine(replace(GOOD, cpu_quota=0.5), QUIET)
+    assert "--threads 1 or fewer" in finding.remedy
+
+
+def test_a_finding_is_one_line_of_what_why_and_remedy():
+    assert str(Finding("it rains", "cables get wet", "go inside")) == "it rains: cables get wet; go inside"
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """Let the command see a crafted machine."""
+
+    def see(machine=GOOD, now=QUIET):
+        monkeypatch.setattr(command.machine, "inspect", lambda: machine)
+        monkeypatch.setattr(command.machine, "condition", lambda: now)
+        monkeypatch.setattr(command, "_builds", lambda: {"torch": "as built"})
+
+    return see
+
+
+def test_the_command_is_content_with_a_quiet_machine(scripted, capsys):
+    scripted()
+    assert main(["doctor"]) == 0
+    told = capsys.readouterr().out
+    assert "Nothing in sight that would spoil a measurement." in told
+    assert "A CPU" in told
+    assert "torch: as built" in told
+
+
+def test_the_command_exits_with_1_if_something_will_spoil_a_measurement(scripted, capsys):
+    scripted(now=replace(QUIET, on_battery=True))
+    assert main(["doctor"]) == 1
+    assert (
+        "! the machine runs on battery: the clock rate changes with the charge; plug it in" in capsys.readouterr().out
+    )
+
+
+def test_the_commands_json_holds_all_of_it(scripted, capsys):
+    scripted(now=replace(QUIET, on_battery=True))
+    assert main(["doctor", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["machine"] == json.loads(json.dumps(GOOD.to_json()))
+    assert told["condition"]["on_battery"] is True
+    assert told["builds"] == {"torch": "as built"}
+    assert len(told["findings"]) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_the_command_runs_here(arguments):
+    command_line = [sys.executable, "-m", "midas_bench.cli.main", "doctor", *arguments]
+    ran = subprocess.run(command_line, capture_output=True, text=True)
+    assert ran.returncode in (0, 1), ran.stderr
+    assert ran.stderr == ""
+    if arguments:
+        told = json.loads(ran.stdout)
+        assert bool(told["findings"]) == bool(ran.returncode)
+        assert set(told["builds"]) == {"torch", "onnxruntime", "opencv"}
+    else:
+        assert ("\n! " in ran.stdout) == bool(ran.returncode)

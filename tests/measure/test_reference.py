@@ -1,0 +1,117 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from midas_bench.depth.config import PipelineConfig, resolve
+from midas_bench.measure import reference
+from midas_bench.measure.reference import Reference, max_relative_error
+from midas_bench.processes import ProcessDiedError
+from midas_bench.scenes import Photo
+
+
+@pytest.fixture
+def config(tmp_path):
+    return resolve(PipelineConfig("onnx", 1, "seeded", cache_dir=str(tmp_path / "cache")))
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Stand for the child: each photo's depth is filled with the length of its name."""
+    requests = []
+
+    def ask(module, request, timeout_s):
+        assert module == "midas_bench.measure.child"
+        assert timeout_s >= 60
+        requests.append(request)
+        for photo, output in zip(request["photos"], request["outputs"], strict=True):
+            np.save(output, np.full((256, 256), len(Path(photo).name), np.float32))
+        return {}
+
+    monkeypatch.setattr(reference, "ask", ask)
+    return requests
+
+
+def photo(name):
+    return Photo("street", name, b"", 1, 1, f"hash of {name}", Path("/photos") / name)
+
+
+A, BB = photo("a"), photo("bb")
+
+
+def test_depth_comes_in_the_order_of_the_photos_repeated_ones_included(config, asked):
+    depth = Reference(config).depth([BB, A, BB])
+    assert depth.shape == (3, 256, 256)
+    assert depth[:, 0, 0].tolist() == [2, 1, 2]
+    assert asked[0]["photos"] == ["/photos/bb", "/photos/a"]
+
+
+def test_eager_computes_it_whatever_is_measured(config, asked):
+    Reference(config).prepare([A])
+    [request] = asked
+    assert request["task"] == "reference"
+    assert json.loads(request["config"])["backend"] == "eager"
+    assert json.loads(request["config"])["weights"]["sha256"] == config.weights.sha256
+
+
+def test_what_is_cached_is_not_computed_again(config, asked):
+    Reference(config).prepare([A])
+    Reference(config).prepare([A, BB])
+    assert [request["photos"] for request in asked] == [["/photos/a"], ["/photos/bb"]]
+    Reference(replace(config, threads=1, backend="jit")).prepare([A, BB])
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("what", ["weights", "recipe", "photo", "sources", "libraries"])
+def test_whatever_decides_it_is_part_of_its_key(config, asked, monkeypatch, what):
+    Reference(config).prepare([A])
+    again, changed = A, config
+    if what == "weights":
+        changed = replace(config, weights=replace(config.weights, sha256="0" * 64))
+    elif what == "recipe":
+        changed = replace(config, recipe="article")
+    elif what == "photo":
+        again = replace(A, sha256="another")
+    elif what == "sources":
+        monkeypatch.setattr(reference, "source_digest", lambda *_: "another")
+    else:
+        monkeypatch.setattr(reference, "library_versions", lambda _: {"torch": "another"})
+    Reference(changed).prepare([again])
+    assert len(asked) == 2
+
+
+def test_a_child_that_dies_leaves_nothing_in_the_cache(config, monkeypatch, files_in):
+    def ask(_, request, __):
+        np.save(request["outputs"][0], np.zeros((256, 256), np.float32))
+        raise ProcessDiedError("killed by SIGKILL")
+
+    monkeypatch.setattr(reference, "ask", ask)
+    with pytest.raises(ProcessDiedError):
+        Reference(config).prepare([A, BB])
+    assert files_in(Path(config.cache_dir)) == []
+
+
+def test_the_error_is_relative_to_the_range_and_the_largest_counts():
+    eager = np.array([[[10.0, 20.0], [30.0, 50.0]]], np.float32)
+    other = eager + np.array([[[0.0, 0.4], [-2.0, 0.0]]], np.float32)
+    assert max_relative_error(other, eager) == pytest.approx(2.0 / 40.0)
+    assert max_relative_error(eager, eager) == 0
+
+
+def test_a_flat_reference_and_depth_that_is_no_number_are_not_taken_for_agreement():
+    flat = np.ones((1, 2, 2), np.float32)
+    assert max_relative_error(flat + 1, flat) > 1
+    assert not max_relative_error(flat * np.nan, flat) <= 1
+
+
+@pytest.mark.slow
+def test_a_child_computes_what_eager_gives_here(ready, photos):
+    from midas_bench.depth.pipeline import DepthPipeline
+
+    config = resolve(PipelineConfig("onnx", 1, "seeded", cache_dir=str(ready)))
+    depth = Reference(config).depth([photos["pet"]])
+    with DepthPipeline.open(config=replace(config, backend="eager")) as pipeline:
+        here = pipeline.run([photos["pet"].data]).depth
+    assert max_relative_error(here, depth) < 1e-4

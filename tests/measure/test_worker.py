@@ -1,0 +1,88 @@
+"""One arm of a comparison, spoken to as `blocks` does."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from midas_bench.measure import worker
+
+SCRIPT = Path(worker.__file__)
+
+
+@pytest.fixture
+def package(tmp_path):
+    folder = tmp_path / "midas_bench/depth"
+    folder.mkdir(parents=True)
+    for path in (folder.parent / "__init__.py", folder / "__init__.py"):
+        path.touch()
+    (folder / "calls.py").write_text((Path(__file__).parent / "fake_calls.py").read_text())
+    return tmp_path
+
+
+def spoken_to(package, *requests):
+    ran = subprocess.run(
+        [sys.executable, "-P", str(SCRIPT)],
+        input="".join(json.dumps(request) + "\n" for request in requests),
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(package)},
+    )
+    return ran, [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+def opening(tmp_path, *names, **config):
+    log = str(tmp_path / "log")
+    pipelines = {n: {"photos": [], "config": {"name": n, "log": log, "call_s": 0.01, **config}} for n in names}
+    return {"open": pipelines, "core": None}
+
+
+def test_it_opens_pipelines_calls_them_and_closes_them_when_stdin_ends(package, tmp_path):
+    request = opening(tmp_path, "two", "one")
+    calls = [{"pipeline": "one", "call": "pipeline"}, {"pipeline": "two", "call": "inference"}]
+    ran, replies = spoken_to(package, request, *calls)
+    assert ran.returncode == 0, ran.stderr
+    assert replies[0] == {"ready": ["one", "two"]}
+    assert all(0.01 <= reply["seconds"] < 5 for reply in replies[1:])
+    log = [line.split()[::2] for line in (tmp_path / "log").read_text().splitlines()]
+    begun = [["one", "begin"], ["one", "end"], ["two", "begin"], ["two", "end"]]
+    assert log == [["two", "open"], ["one", "open"], *begun, ["one", "close"], ["two", "close"]]
+
+
+def test_what_libraries_print_is_kept_off_the_replies(package, tmp_path):
+    ran, replies = spoken_to(package, opening(tmp_path, "one"))
+    assert replies == [{"ready": ["one"]}]
+    assert "what libraries say" in ran.stderr
+
+
+def test_photos_are_read_for_it(package, tmp_path):
+    calls = package / "midas_bench/depth/calls.py"
+    calls.write_text(calls.read_text().replace('log("open")', 'log("open" + b"".join(photos).decode())'))
+    (tmp_path / "a.jpg").write_text("A")
+    (tmp_path / "b.jpg").write_text("B")
+    request = opening(tmp_path, "one")
+    request["open"]["one"]["photos"] = [str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg")]
+    spoken_to(package, request)
+    assert "openAB" in (tmp_path / "log").read_text()
+
+
+def test_a_call_that_fails_ends_it(package, tmp_path):
+    ran, replies = spoken_to(package, opening(tmp_path, "one", die=True), {"pipeline": "one", "call": "pipeline"})
+    assert ran.returncode == 1
+    assert len(replies) == 1
+    assert ran.stderr.strip().endswith("MemoryError: no room for a tensor")
+
+
+def test_it_needs_nothing_but_the_standard_library_and_the_narrow_door():
+    tree = ast.parse(SCRIPT.read_text())
+    imported = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add(node.module)
+    outside = {name for name in imported if name.partition(".")[0] not in sys.stdlib_module_names}
+    assert outside == {"midas_bench.depth.calls"}

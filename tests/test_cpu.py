@@ -1,0 +1,61 @@
+import os
+
+import psutil
+import pytest
+
+from midas_bench import cpu
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    def made_of(*, logical, physical, allowed, quota=None):
+        monkeypatch.setattr(psutil, "cpu_count", lambda logical=True: machine_has[logical])
+        machine_has = {True: logical, False: physical}
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(allowed)), raising=False)
+        monkeypatch.setattr(cpu, "cgroup_cpu_quota", lambda: quota)
+
+    return made_of
+
+
+@pytest.mark.parametrize(
+    ("allowed", "quota", "cores"),
+    [(8, None, 8), (2, None, 2), (8, 4.0, 4), (8, 2.5, 3), (2, 16.0, 2), (8, 0.1, 1)],
+)
+def test_allowed_cores_are_the_affinity_bounded_by_the_quota(machine, allowed, quota, cores):
+    machine(logical=8, physical=8, allowed=allowed, quota=quota)
+    assert cpu.allowed_cores() == cores
+
+
+@pytest.mark.parametrize(
+    ("logical", "physical", "allowed", "threads"),
+    [(8, 4, 8, 4), (8, 8, 8, 8), (8, 4, 2, 1), (8, 4, 1, 1), (2, 1, 2, 1), (4, None, 4, 4)],
+)
+def test_threads_default_to_the_physical_cores_that_are_allowed(machine, logical, physical, allowed, threads):
+    machine(logical=logical, physical=physical, allowed=allowed)
+    assert cpu.default_threads() == threads
+
+
+def test_the_default_is_never_more_than_what_is_allowed_here():
+    assert 1 <= cpu.default_threads() <= cpu.allowed_cores()
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.mark.parametrize(("text", "cores"), [("150000 100000\n", 1.5), ("max 100000\n", None)])
+def test_the_quota_of_cgroup_v2_is_read(tmp_path, text, cores):
+    write(tmp_path / "cpu.max", text)
+    assert cpu.cgroup_cpu_quota(tmp_path) == cores
+
+
+@pytest.mark.parametrize(("text", "cores"), [("200000\n", 2.0), ("-1\n", None)])
+def test_the_quota_of_cgroup_v1_is_read(tmp_path, text, cores):
+    write(tmp_path / "cpu/cpu.cfs_quota_us", text)
+    write(tmp_path / "cpu/cpu.cfs_period_us", "100000\n")
+    assert cpu.cgroup_cpu_quota(tmp_path) == cores
+
+
+def test_no_cgroup_means_no_quota(tmp_path):
+    assert cpu.cgroup_cpu_quota(tmp_path) is None

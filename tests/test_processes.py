@@ -1,0 +1,123 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from midas_bench.errors import UserError
+from midas_bench.processes import ProcessDiedError, ask
+
+CALLEE = """
+import os, signal, sys, time
+from midas_bench.errors import UserError
+from midas_bench.processes import answer
+
+def echo(request):
+    print("noise on stdout")
+    os.write(1, b"more of it, \\xff")
+    return request
+
+def refuse(request):
+    raise UserError("Zoë.jpg", "is\\nodd", "look")
+
+def crash(request):
+    raise ZeroDivisionError("of all things")
+
+def die(request):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def sleep(request):
+    if "begun" in request:
+        open(request["begun"], "w").close()
+    time.sleep(600)
+
+def variable(request):
+    return {"value": os.environ.get(request["name"])}
+
+if __name__ == "__main__":
+    sys.exit(answer(lambda request: globals()[request["do"]](request)))
+"""
+
+PATIENCE_S = 60.0
+
+
+@pytest.fixture
+def callee(tmp_path, monkeypatch):
+    (tmp_path / "callee.py").write_text(CALLEE, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return "callee"
+
+
+def test_the_reply_comes_back_whatever_libraries_print(callee):
+    request = {"do": "echo", "text": "Zoë ☃", "number": 1.5, "none": None}
+    assert ask(callee, request, PATIENCE_S) == request
+
+
+def test_the_childs_user_error_is_raised_as_its_parts(callee):
+    with pytest.raises(UserError) as caught:
+        ask(callee, {"do": "refuse"}, PATIENCE_S)
+    assert (caught.value.thing, caught.value.reason, caught.value.next_step) == ("Zoë.jpg", "is\nodd", "look")
+
+
+@pytest.mark.parametrize(
+    ("do", "how"),
+    [("crash", "exit code 1: ZeroDivisionError: of all things"), ("die", r"killed by SIGKILL \(out of memory\?\)")],
+)
+def test_a_child_that_dies_says_how(callee, do, how):
+    with pytest.raises(ProcessDiedError, match=how):
+        ask(callee, {"do": do}, PATIENCE_S)
+
+
+def test_a_module_that_does_not_exist_is_no_answer():
+    with pytest.raises(ProcessDiedError, match="no_such_module"):
+        ask("no_such_module", {}, PATIENCE_S)
+
+
+def test_a_child_that_does_not_answer_is_killed(callee):
+    started = []
+    with pytest.raises(ProcessDiedError, match="no answer within"):
+        ask(callee, {"do": "sleep"}, 0.1, started=started.append)
+    assert started[0].returncode == -signal.SIGKILL
+
+
+def test_a_child_does_not_outlive_an_interrupt(callee):
+    started = []
+
+    def interrupt(child):
+        started.append(child)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ask(callee, {"do": "sleep"}, PATIENCE_S, started=interrupt)
+    assert started[0].returncode == -signal.SIGKILL
+
+
+def test_variables_are_set_for_the_child_alone(callee):
+    reply = ask(callee, {"do": "variable", "name": "ODD"}, PATIENCE_S, environment={"ODD": "yes"})
+    assert reply == {"value": "yes"}
+    assert "ODD" not in os.environ
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
+def test_a_child_dies_with_a_parent_that_is_killed(callee, tmp_path):
+    begun = tmp_path / "begun"
+    script = f"""
+from midas_bench.processes import ask
+request = {{"do": "sleep", "begun": {str(begun)!r}}}
+ask({callee!r}, request, 600, started=lambda child: print(child.pid, flush=True))
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        child = psutil.Process(int(parent.stdout.readline()))
+        until(begun.exists)
+        parent.kill()
+    until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+def until(happened, patience_s=20.0):
+    end_s = time.monotonic() + patience_s
+    while not happened():
+        assert time.monotonic() < end_s, "it never happened"
+        time.sleep(0.05)

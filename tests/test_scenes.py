@@ -1,0 +1,162 @@
+import hashlib
+import json
+import re
+
+import numpy as np
+import pytest
+
+from midas_bench import scenes
+from midas_bench.errors import UserError
+
+
+@pytest.fixture
+def jpeg(encode):
+    return encode(np.full((20, 30, 3), 128, np.uint8), "JPEG")
+
+
+@pytest.fixture
+def manifest(tmp_path, jpeg):
+    """Write a manifest of one photo with some of its row changed, or left out with None."""
+
+    def written(**changes):
+        row = {
+            "scene": "pet",
+            "file": "cat.jpg",
+            "source": "drawn",
+            "author": "Zoë",
+            "licence": "CC0-1.0",
+            "width": 30,
+            "height": 20,
+            "sha256": hashlib.sha256(jpeg).hexdigest(),
+        } | changes
+        lines = [f"{name} = {json.dumps(value)}" for name, value in row.items() if value is not None]
+        (tmp_path / "cat.jpg").write_bytes(jpeg)
+        path = tmp_path / "manifest.toml"
+        path.write_text("[[photo]]\n" + "\n".join(lines) + "\n", encoding="utf-8")
+        return path
+
+    return written
+
+
+def test_the_projects_manifest_has_a_photo_of_each_scene_in_order(project):
+    found = scenes.from_manifest(project / "fixtures/images/manifest.toml")
+    assert tuple(found) == scenes.SCENES == ("street", "indoor", "pet", "portrait")
+
+
+def test_a_row_becomes_a_photo_with_its_bytes(manifest, jpeg, tmp_path):
+    [photo] = scenes.from_manifest(manifest())["pet"]
+    assert (photo.scene, photo.file, photo.width, photo.height) == ("pet", "cat.jpg", 30, 20)
+    assert photo.data == jpeg
+    assert photo.sha256 == hashlib.sha256(jpeg).hexdigest()
+    assert photo.path == (tmp_path / "cat.jpg").resolve()
+
+
+def test_columns_beyond_the_required_are_welcome(manifest):
+    assert scenes.from_manifest(manifest(depth="depth/cat.png", depth_scale=0.001))["pet"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sha256": "0" * 64}, r"cat\.jpg: has SHA-256 \w{8}\.\.\. where manifest\.toml says 0{8}\.\.\.; restore"),
+        ({"width": 31}, r"cat\.jpg: is 30x20 where manifest\.toml says 31x20; correct the row"),
+        ({"width": 20, "height": 30}, "is 30x20 where manifest.toml says 20x30"),
+        ({"licence": None, "author": None}, r"manifest\.toml, photo 1: lacks author, licence; complete the row"),
+        ({"scene": "beach"}, "unknown scene 'beach'; choose from street, indoor, pet, portrait"),
+        ({"scene": ["pet"]}, "photo 1: has a file or scene that is no text; correct the row"),
+        ({"file": 7}, "photo 1: has a file or scene that is no text; correct the row"),
+        ({"file": "dog.jpg"}, r"dog\.jpg: cannot be read \(No such file or directory\); restore it or remove it"),
+        ({"file": "."}, r"cannot be read \(Is a directory\)"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_named(manifest, changes, message):
+    with pytest.raises(UserError, match=message):
+        scenes.from_manifest(manifest(**changes))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"photo = [", "is not TOML"),
+        (b"# nothing", r"has no \[\[photo\]\] row"),
+        (b"photo = []", r"has no \[\[photo\]\] row"),
+        (b"[photo]\nscene = 'pet'", r"has no \[\[photo\]\] row"),
+        (b"photo = [1]", r"has no \[\[photo\]\] row"),
+        (b"\xff\xfe", "is not TOML"),
+    ],
+)
+def test_a_manifest_without_rows_is_an_error(tmp_path, content, message):
+    path = tmp_path / "manifest.toml"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        scenes.from_manifest(path)
+
+
+def test_a_missing_manifest_is_an_error(tmp_path):
+    with pytest.raises(UserError, match=r"manifest\.toml: cannot be read \(No such file or directory\); run from"):
+        scenes.from_manifest(tmp_path / "manifest.toml")
+
+
+def add(folder, scene, name, data):
+    (folder / scene).mkdir(parents=True, exist_ok=True)
+    (folder / scene / name).write_bytes(data)
+
+
+def test_a_folder_of_ones_own_is_read_scene_by_scene(tmp_path, jpeg, encode):
+    folder = tmp_path / "Ma photothèque, été"
+    sideways = encode(np.zeros((20, 30, 3), np.uint8), "PNG", orientation=6)
+    add(folder, "portrait", "b é.JPG", jpeg)
+    add(folder, "portrait", "a.png", sideways)
+    add(folder, "street", "c.webp", encode(np.zeros((8, 9, 3), np.uint8), "WEBP"))
+    add(folder, "street", "notes.txt", b"not looked at")
+    add(folder, ".hidden", "x.jpg", b"not looked at")
+    found = scenes.from_folder(folder)
+    assert list(found) == ["street", "portrait"]
+    assert [(p.file, p.width, p.height) for p in found["portrait"]] == [("a.png", 20, 30), ("b é.JPG", 30, 20)]
+    assert found["street"][0].scene == "street"
+
+
+@pytest.mark.parametrize(
+    ("scene", "name", "content", "message"),
+    [
+        ("beach", "a.jpg", b"", "beach: is for an unknown scene 'beach'; choose from street"),
+        ("pet", "a.txt", b"", "holds no photos; make one folder a scene in it: street, indoor, pet, portrait"),
+        ("pet", "a.jpg", b"", r"pet/a\.jpg: is empty \(0 bytes\)"),
+        ("pet", "a.jpg", b"GIF89a", r"is not a JPEG, PNG or WebP \(first bytes 47 49 46 38\)"),
+    ],
+)
+def test_an_unusable_folder_is_the_users_error(tmp_path, scene, name, content, message):
+    add(tmp_path, scene, name, content)
+    with pytest.raises(UserError, match=message):
+        scenes.from_folder(tmp_path)
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_folder_that_is_none_or_empty_is_the_users_error(tmp_path, exists):
+    folder = tmp_path / "photos"
+    if exists:
+        folder.mkdir()
+    with pytest.raises(UserError, match=re.escape(f"{folder}: {'holds no photos' if exists else 'no such folder'};")):
+        scenes.from_folder(folder)
+
+
+def photo(name):
+    return scenes.Photo("pet", name, name.encode(), 1, 1, name, scenes.Path(name))
+
+
+def test_a_batch_takes_different_photos_while_there_are_any():
+    batch = scenes.batch([photo("a"), photo("b"), photo("c")], 2)
+    assert batch.data == [b"a", b"b"]
+    assert not batch.repeated
+
+
+def test_a_batch_larger_than_the_scene_repeats_and_says_so():
+    batch = scenes.batch([photo("a"), photo("b")], 3)
+    assert batch.data == [b"a", b"b", b"a"]
+    assert batch.repeated
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_batch_of_none_is_the_users_error(size):
+    with pytest.raises(UserError, match=f"batch size {size}: a batch needs at least one photo; choose 1 or more"):
+        scenes.batch([photo("a")], size)

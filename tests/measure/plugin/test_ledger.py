@@ -8,11 +8,12 @@ import pytest
 from filelock import FileLock
 
 from midas_bench.errors import UserError
-from midas_bench.measure.plugin import ledger
+from midas_bench.measure.plugin import journal as journals
 from midas_bench.measure.plugin.identity import differences
-from midas_bench.measure.plugin.ledger import Journal, Ledger, abandoned, new_journal, read_rows
+from midas_bench.measure.plugin.journal import SCHEMA, Journal, abandoned, new_journal, read_rows
+from midas_bench.measure.plugin.ledger import Ledger
 
-HEAD = json.dumps({"journal": ledger.SCHEMA, "identity": {}}) + "\n"
+HEAD = json.dumps({"journal": SCHEMA, "identity": {}}) + "\n"
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_the_journal_of_a_living_process_is_not_taken(tmp_path):
     script = """
 import sys
 from pathlib import Path
-from midas_bench.measure.plugin.ledger import new_journal
+from midas_bench.measure.plugin.journal import new_journal
 journal = new_journal(Path(sys.argv[1]))
 journal.append({"journal": 1})
 print("ready", flush=True)
@@ -82,7 +83,7 @@ def test_where_there_is_no_journal_there_is_nothing_to_take(tmp_path):
 
 def test_two_processes_name_their_journals_differently(tmp_path, monkeypatch):
     first = new_journal(tmp_path)
-    monkeypatch.setattr(ledger.os, "getpid", lambda: 1)
+    monkeypatch.setattr(journals.os, "getpid", lambda: 1)
     assert new_journal(tmp_path).path != first.path
 
 

@@ -10,6 +10,9 @@ import pytest
 from midas_bench.measure.plugin.noise import MAX_RERUNS, Watch
 from midas_bench.measure.sentinel import Best, Reading
 
+pytestmark = pytest.mark.slow  # each test is a run of pytest, or several
+
+
 LOUD, QUIET = 1.3, 1.0
 ONE_CELL = ["-k", "b1-street"]
 
@@ -63,7 +66,6 @@ def test_a_disturbed_cell_is_marked_with_the_reason_in_file_and_terminal(fake):
     assert "--noise rerun measures such cells again" in ran
 
 
-@pytest.mark.slow
 def test_a_quiet_run_says_so(fake):
     assert "quiet: no cell was disturbed" in fake.run(*ONE_CELL)
 
@@ -114,20 +116,17 @@ KILLER = """    if batch.photos[0].scene == "indoor":
 """
 
 
-@pytest.mark.slow
 def test_a_slow_result_alone_is_no_reason_to_measure_again(fake):
     calls_s = [0.001] * 7 + [0.001, 0.05, 0.001] * 20
     fake.run("--noise=rerun", *ONE_CELL, FAKE_CALLS_S=json.dumps(calls_s))
     assert fake.events().count("check") == 1
 
 
-@pytest.mark.slow
 def test_without_rerun_a_disturbed_cell_is_measured_once(fake):
     fake.run(*ONE_CELL, FAKE_MATRIX_S=str([LOUD]))
     assert fake.events().count("check") == 1
 
 
-@pytest.mark.slow
 def test_a_cell_that_fails_is_not_measured_again_for_the_noise_of_the_one_before(fake):
     ran = fake.run("--noise=rerun", *ONE_CELL, FAKE_MATRIX_S=str([LOUD]), FAKE_REFERENCE="2")
     assert ran.code == pytest.ExitCode.TESTS_FAILED
@@ -135,7 +134,6 @@ def test_a_cell_that_fails_is_not_measured_again_for_the_noise_of_the_one_before
     assert "1 failed" in ran
 
 
-@pytest.mark.slow
 def test_load_from_other_processes_marks_each_cell(fake):
     """Two processes that compute without end, as on a machine that somebody else uses."""
     command = [sys.executable, "-c", "while True: sum(range(10000))"]

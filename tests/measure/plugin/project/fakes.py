@@ -60,19 +60,20 @@ class ScriptedSentinel:
 
 
 machine.inspect, machine.condition = inspect, condition
-reference.Reference.__init__ = ScriptedReference.__init__
-reference.Reference.prepare = ScriptedReference.prepare
-reference.Reference.depth = ScriptedReference.depth
+if "REAL_REFERENCE" not in os.environ:
+    reference.Reference.__init__ = ScriptedReference.__init__
+    reference.Reference.prepare = ScriptedReference.prepare
+    reference.Reference.depth = ScriptedReference.depth
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure() -> None:
-    from midas_bench.measure.plugin import ledger, noise
+    from midas_bench.measure.plugin import journal, noise
 
     if "REAL_SENTINEL" not in os.environ:
         noise.Sentinel = ScriptedSentinel
     if "FAKE_ROWS_UNTIL_FULL" in os.environ:
-        ledger.append_json_line = disk_with_room_for(int(os.environ["FAKE_ROWS_UNTIL_FULL"]))
+        journal.append_json_line = disk_with_room_for(int(os.environ["FAKE_ROWS_UNTIL_FULL"]))
 
 
 def disk_with_room_for(rows: int):

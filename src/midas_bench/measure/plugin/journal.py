@@ -1,0 +1,111 @@
+"""A run's cells on disk while it is under way: one JSON line each, in the form of pytest-benchmark's JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from midas_bench.errors import UserError
+from midas_bench.files import append_json_line, cannot_write
+
+SCHEMA = 1
+
+Row = dict[str, Any]
+
+
+class Journal:
+    """One run's cells on disk; locked while the run lives, so that another does not take it for abandoned."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(path.with_suffix(".lock"))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+
+    @property
+    def pictures(self) -> Path:
+        """The folder for this run's depth maps."""
+        return self.path.with_suffix("")
+
+    def append(self, row: Row) -> None:
+        """Put a row on disk.
+
+        Raises:
+            UserError: the disk is full or the folder cannot be written.
+        """
+        append_json_line(self.path, row)
+
+    def release(self) -> None:
+        """Leave the journal for a later `--resume`."""
+        self._lock.release()
+        with suppress(OSError):
+            self.path.with_suffix(".lock").unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove the journal: all of it is saved elsewhere."""
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
+        shutil.rmtree(self.pictures, ignore_errors=True)
+        self.release()
+
+
+def new_journal(folder: Path) -> Journal:
+    """Name a journal by time and process, so that two runs at once do not mix."""
+    return Journal(folder / f"journal-{datetime.now():%Y%m%d_%H%M%S}-{os.getpid()}.jsonl")
+
+
+def abandoned(folder: Path) -> Path | None:
+    """Return the newest journal that no living run holds."""
+    for path in sorted(folder.glob("journal-*.jsonl"), key=lambda found: found.stat().st_mtime, reverse=True):
+        lock = FileLock(path.with_suffix(".lock"))
+        try:
+            lock.acquire(timeout=0)
+        except (Timeout, OSError):
+            continue
+        lock.release()
+        return path
+    return None
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Return the rows of a journal; a torn last line is passed over, and with it all of a journal that has no other.
+
+    Raises:
+        UserError: it is not a journal of this schema, or torn elsewhere than at its end.
+    """
+    rows: list[Row] = []
+    *lines, _torn = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            raise UserError(path, f"is damaged in line {number}", "remove it and run again") from None
+    if rows and rows[0].get("journal") != SCHEMA:
+        raise UserError(path, "is not a journal that this version can read", "remove it and run again")
+    return rows
+
+
+def mend(path: Path) -> None:
+    """Cut off a torn last line: it must not swallow the next row, nor stand in the middle at the next `--resume`."""
+    os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+
+
+def finished_in(rows: Sequence[Row]) -> dict[str, Row]:
+    """Return the cells that rows say were finished, without those that failed afterwards."""
+    finished = {}
+    for row in rows:
+        if "cell" in row:
+            finished[row["cell"]["fullname"]] = row["cell"]
+        finished.pop(row.get("failed", ""), None)
+    return finished

@@ -97,7 +97,7 @@ def append_json_line(path: Path, row: object) -> None:
     """Append one row of JSON and return once it is on disk.
 
     Raises:
-        UserError: it could not be written; a torn last line may remain, which `read_json_lines` passes over.
+        UserError: it could not be written; a torn last line may remain, which readers pass over.
     """
     line = json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n"
     try:

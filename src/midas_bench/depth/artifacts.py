@@ -17,7 +17,7 @@ from midas_bench.files import locked, sha256_of, written_atomically
 from midas_bench.processes import ProcessDiedError, ask
 
 SUFFIXES = {"jit": ".pt", "onnx": ".onnx"}
-GRAPH_SOURCES = ("graph.py", "network.py")
+GRAPH_SOURCES = ("graph.py", "network.py", "preprocess.py", "vision.py")
 """The modules whose text decides what the graph computes."""
 GRAPH_LIBRARIES = ("torch", "timm", "onnx", "onnxscript", "onnxruntime")
 

@@ -62,7 +62,7 @@ def galleries(run: Run, photos: Album) -> list[Gallery]:
     """Return the pictures of each scene that has depth maps: its first photo, one map a backend."""
     by_scene: dict[str, dict[str, Record]] = {}
     for record in run.records:
-        if record.depth_maps and record.scene and record.kind == "latency":
+        if record.depth_maps and record.scene and record.is_pipeline:
             by_scene.setdefault(record.scene, {}).setdefault(series(record), record)
     made = [_gallery(run, scene, cells, photos) for scene, cells in by_scene.items()]
     return [gallery for gallery in made if gallery.rows]

@@ -57,5 +57,48 @@ def test_the_quota_of_cgroup_v1_is_read(tmp_path, text, cores):
     assert cpu.cgroup_cpu_quota(tmp_path) == cores
 
 
+V2 = "0::/user.slice/bench.service\n"
+V1 = "4:memory:/user\n3:cpu,cpuacct:/user/bench\n0::/elsewhere\n"
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "cores"),
+    [
+        (V2, {"user.slice/bench.service/cpu.max": "150000 100000"}, 1.5),
+        (V2, {"user.slice/cpu.max": "50000 100000", "user.slice/bench.service/cpu.max": "150000 100000"}, 0.5),
+        (V2, {"user.slice/cpu.max": "max 100000", "other.slice/cpu.max": "50000 100000"}, None),
+        ("0::/../other.slice\n", {"cpu.max": "250000 100000", "other.slice/cpu.max": "50000 100000"}, 2.5),
+        (V1, {"cpu/user/bench/cpu.cfs_quota_us": "50000", "cpu/user/bench/cpu.cfs_period_us": "100000"}, 0.5),
+        (V1, {"cpu/user/cpu.cfs_quota_us": "50000", "cpu/user/cpu.cfs_period_us": "100000"}, 0.5),
+        (V1, {"user/cpu.max": "50000 100000"}, None),
+    ],
+)
+def test_the_least_quota_of_nested_cgroups_counts(tmp_path, own, files, cores):
+    write(tmp_path / "own", own)
+    for name, text in files.items():
+        write(tmp_path / "cgroup" / name, text)
+    assert cpu.cgroup_cpu_quota(tmp_path / "cgroup", tmp_path / "own") == cores
+
+
 def test_no_cgroup_means_no_quota(tmp_path):
     assert cpu.cgroup_cpu_quota(tmp_path) is None
+
+
+X86 = "processor\t: 0\nflags\t\t: fpu sse avx2 avx512_vnni\nbugs\t\t: none\n\nprocessor\t: 1\nflags\t\t: fpu\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "flags"),
+    [
+        (X86, {"fpu", "sse", "avx2", "avx512_vnni"}),
+        ("processor\t: 0\nFeatures\t: fp asimd bf16\n", {"fp", "asimd", "bf16"}),
+        ("model name\t: a CPU\n", set()),
+    ],
+)
+def test_the_flags_are_those_of_the_first_cpu(tmp_path, text, flags):
+    (tmp_path / "cpuinfo").write_text(text)
+    assert cpu.flags(tmp_path / "cpuinfo") == flags
+
+
+def test_a_system_that_names_no_flags_has_none(tmp_path):
+    assert cpu.flags(tmp_path / "nothing") == frozenset()

@@ -51,8 +51,22 @@ def test_a_row_becomes_a_photo_with_its_bytes(manifest, jpeg, tmp_path):
     assert photo.path == (tmp_path / "cat.jpg").resolve()
 
 
+def test_a_photo_knows_its_author_its_licence_and_what_it_shows(manifest, tmp_path, jpeg):
+    [photo] = scenes.from_manifest(manifest(alt="a cat"))["pet"]
+    assert (photo.author, photo.licence, photo.alt) == ("Zoë", "CC0-1.0", "a cat")
+    [unsaid] = scenes.from_manifest(manifest())["pet"]
+    assert unsaid.alt == "a photo of the kind pet"
+    (tmp_path / "own/street").mkdir(parents=True)
+    (tmp_path / "own/street/a.jpg").write_bytes(jpeg)
+    [own] = scenes.from_folder(tmp_path / "own")["street"]
+    assert (own.author, own.licence, own.alt) == ("", "", "a photo of the kind street")
+
+
 def test_columns_beyond_the_required_are_welcome(manifest):
-    assert scenes.from_manifest(manifest(depth="depth/cat.png", depth_scale=0.001))["pet"]
+    [photo] = scenes.from_manifest(manifest(depth="depth/cat.png", depth_scale=0.001))["pet"]
+    assert photo.depth_scale == 0.001
+    [photo] = scenes.from_manifest(manifest(depth="depth/cat.png", depth_scale=1))["pet"]
+    assert photo.depth_scale == 1.0
 
 
 @pytest.mark.parametrize(
@@ -65,6 +79,11 @@ def test_columns_beyond_the_required_are_welcome(manifest):
         ({"scene": "beach"}, "unknown scene 'beach'; choose from street, indoor, pet, portrait"),
         ({"scene": ["pet"]}, "photo 1: has a file or scene that is no text; correct the row"),
         ({"file": 7}, "photo 1: has a file or scene that is no text; correct the row"),
+        ({"depth": "d.png"}, r"cat\.jpg: has depth without a depth_scale; add it to the row"),
+        ({"depth": 5, "depth_scale": 1.0}, r"cat\.jpg: has a depth that is no file's name; correct the row"),
+        ({"depth": "d.png", "depth_scale": -0.1}, r"cat\.jpg: has depth_scale -0\.1, which is no positive number"),
+        ({"depth": "d.png", "depth_scale": True}, "has depth_scale True, which is no positive number"),
+        ({"depth": "d.png", "depth_scale": "1"}, "has depth_scale '1', which is no positive number"),
         ({"file": "dog.jpg"}, r"dog\.jpg: cannot be read \(No such file or directory\); restore it or remove it"),
         ({"file": "."}, r"cannot be read \(Is a directory\)"),
     ],
@@ -72,6 +91,21 @@ def test_columns_beyond_the_required_are_welcome(manifest):
 def test_a_row_that_does_not_fit_is_named(manifest, changes, message):
     with pytest.raises(UserError, match=message):
         scenes.from_manifest(manifest(**changes))
+
+
+@pytest.mark.parametrize("scale", ["nan", "inf", "-inf", "0", "0.0"])
+def test_a_scale_that_is_no_positive_number_is_named(manifest, scale):
+    path = manifest(depth="d.png")
+    path.write_text(f"{path.read_text()}depth_scale = {scale}\n")
+    with pytest.raises(UserError, match="which is no positive number; correct the row"):
+        scenes.from_manifest(path)
+
+
+def test_depth_that_is_sky_alone_is_named(manifest, tmp_path, encode):
+    (tmp_path / "sky.png").write_bytes(encode(np.zeros((10, 15), np.uint16), "PNG"))
+    [photo] = scenes.from_manifest(manifest(depth="sky.png", depth_scale=0.1))["pet"]
+    with pytest.raises(UserError, match=r"sky\.png: holds nothing but sky \(all zero\); restore it"):
+        photo.true_inverse_depth()
 
 
 @pytest.mark.parametrize(
@@ -109,6 +143,7 @@ def test_a_folder_of_ones_own_is_read_scene_by_scene(tmp_path, jpeg, encode):
     add(folder, "portrait", "a.png", sideways)
     add(folder, "street", "c.webp", encode(np.zeros((8, 9, 3), np.uint8), "WEBP"))
     add(folder, "street", "notes.txt", b"not looked at")
+    add(folder, "street", "._c.webp", b"not looked at")
     add(folder, ".hidden", "x.jpg", b"not looked at")
     found = scenes.from_folder(folder)
     assert list(found) == ["street", "portrait"]

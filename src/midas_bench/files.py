@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -9,12 +10,17 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from midas_bench.errors import UserError
 
 CACHE_VARIABLE = "MIDAS_BENCH_CACHE"
+
+TEMPORARY = ".tmp"
+LONGEST_PREFIX = 60
+"""Letters of a file's name in that of its temporary one: four bytes each at most, and a name may have 255."""
 
 
 @contextmanager
@@ -27,7 +33,7 @@ def written_atomically(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=TEMPORARY)
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -44,6 +50,36 @@ def written_atomically(path: Path) -> Iterator[Path]:
         if temporary is not None:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Find out whether a file can be written, without touching it.
+
+    Raises:
+        UserError: it cannot.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(None, "it is a folder")
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def remove_left_behind(path: Path) -> None:
+    """Remove what killed writers of `path` left; the caller holds a lock, so that no other is at work.
+
+    Raises:
+        OSError: one cannot be removed.
+    """
+    for left_behind in path.parent.glob(f"{glob.escape(_prefix(path))}*{TEMPORARY}"):
+        left_behind.unlink(missing_ok=True)
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name[:LONGEST_PREFIX]}."
 
 
 def cannot_write(path: Path, error: OSError) -> UserError:
@@ -93,6 +129,15 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sources_sha256(*folders: Path) -> str:
+    """Return one SHA-256 over the names and texts of all Python files in these folders, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
 def append_json_line(path: Path, row: object) -> None:
     """Append one row of JSON and return once it is on disk.
 
@@ -108,3 +153,27 @@ def append_json_line(path: Path, row: object) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the rows that `append_json_line` wrote; a torn last line is passed over.
+
+    Raises:
+        UserError: it cannot be read, or is torn elsewhere than at its end.
+    """
+    rows: list[dict[str, Any]] = []
+    try:
+        *lines, _torn = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            raise UserError(path, f"is damaged in line {number}", "remove it and run again") from None
+    return rows
+
+
+def cut_torn_line(path: Path) -> None:
+    """Cut off a torn last line: it must not swallow the next row, nor stand in the middle later."""
+    os.truncate(path, path.read_bytes().rfind(b"\n") + 1)

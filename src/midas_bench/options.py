@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from midas_bench.depth.backends.registry import REGISTRY
@@ -26,12 +27,17 @@ class Option:
     settings: dict[str, Any]
 
 
+ONE_BACKEND = f"backend to run: {', '.join(REGISTRY)}"
+ONE_COUNT = "threads for the runtime and for OpenCV (default: the physical cores this process may use)"
+SINGLE = {"--backend": f"{ONE_BACKEND} (default: onnx)", "--threads": ONE_COUNT}
+"""What commands say that take one of each."""
+
 OPTIONS = {
     option.name: option
     for option in (
         Option(
             "--backend",
-            f"backend to run: {', '.join(REGISTRY)}; several as a,b or by repeating the flag; 'all' for every one",
+            f"{ONE_BACKEND}; several as a,b or by repeating the flag; 'all' for every one",
             {"action": "append", "metavar": "NAME"},
         ),
         Option(
@@ -40,9 +46,13 @@ OPTIONS = {
             {"default": "auto", "metavar": "WEIGHTS"},
         ),
         Option(
+            "--model",
+            "an ONNX file of your own in place of the network: float32 (N, 3, 256, 256) to (N, 256, 256)",
+            {"default": None, "metavar": "FILE"},
+        ),
+        Option(
             "--threads",
-            "threads for torch, ONNX Runtime and OpenCV (default: the physical cores this process may use); for pytest "
-            "also a list: 1,2",
+            f"{ONE_COUNT}; several as 1,2",
             {"action": "append", "metavar": "N"},
         ),
         Option("--photos", "folder with your own photos, one folder a scene", {"default": None, "metavar": "DIR"}),
@@ -61,10 +71,12 @@ OPTIONS = {
 }
 
 
-def add_to_parser(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
-    """Add the named options to a command."""
+def add_to_parser(
+    parser: argparse._ActionsContainer, names: Iterable[str], says: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Add the named options to a command, or to a group of its options; `says` has help of its own for some."""
     for name in names:
-        parser.add_argument(name, help=OPTIONS[name].help, **OPTIONS[name].settings)
+        parser.add_argument(name, help=says.get(name, OPTIONS[name].help), **OPTIONS[name].settings)
 
 
 def add_to_pytest(parser: pytest.Parser) -> None:

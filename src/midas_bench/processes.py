@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from midas_bench import allocator
 from midas_bench.errors import UserError
 
 EXIT_USER_ERROR = 2
@@ -42,7 +43,7 @@ def ask(
         module: dotted name; its main calls `answer`.
         request: JSON types only.
         timeout_s: after so many seconds the child is killed.
-        environment: variables to set beside the inherited ones.
+        environment: variables to set beside the inherited ones and the allocator's settings.
         started: called with the process before it gets its request; for watching it from outside.
 
     Raises:
@@ -57,7 +58,7 @@ def ask(
         text=True,
         encoding="utf-8",
         errors="replace",  # a path that a library prints need not be UTF-8
-        env={**os.environ, **(environment or {}), "PYTHONIOENCODING": "utf-8"},
+        env={**os.environ, **allocator.settings(os.environ), **(environment or {}), "PYTHONIOENCODING": "utf-8"},
     ) as child:
         try:
             if started:
@@ -74,7 +75,7 @@ def ask(
         return reply
     if child.returncode == EXIT_USER_ERROR and stdout:
         raise UserError(*json.loads(stdout))
-    raise ProcessDiedError(f"{_how_it_ended(child.returncode)}: {last_words(stderr)}")
+    raise ProcessDiedError(f"{how_it_ended(child.returncode)}: {last_words(stderr)}")
 
 
 def answer(handle: Callable[[Reply], Reply]) -> int:
@@ -102,7 +103,8 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _how_it_ended(returncode: int) -> str:
+def how_it_ended(returncode: int) -> str:
+    """Return a process's end in words, from the exit status that `subprocess` reports."""
     if returncode >= 0:
         return f"exit code {returncode}"
     try:

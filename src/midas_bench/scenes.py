@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,9 @@ class Photo:
         rendered: whether it was made by a program and not by a camera.
         depth: 16-bit PNG of its true inverse depth, or None where that is not known.
         depth_scale: of `depth`: value times scale is 1 / metres.
+        author: as the manifest names them; empty for a user's own photos.
+        licence: of the photo; empty for a user's own.
+        alt: what it shows, for those who cannot see it; where the manifest does not say it, its scene.
     """
 
     scene: str
@@ -52,6 +56,9 @@ class Photo:
     rendered: bool = False
     depth: Path | None = None
     depth_scale: float = 0.0
+    author: str = ""
+    licence: str = ""
+    alt: str = ""
 
     def true_inverse_depth(self) -> NDArray[np.float64]:
         """Return 1 / metres along the camera's axis, (h, w) of half the photo's size; 0 is the sky.
@@ -64,6 +71,8 @@ class Photo:
         values = cv2.imread(str(self.depth), cv2.IMREAD_UNCHANGED) if self.depth.is_file() else None
         if values is None or values.dtype != np.uint16 or values.ndim != 2:
             raise UserError(self.depth, "is missing or not a 16-bit grey PNG", "restore it")
+        if not values.any():
+            raise UserError(self.depth, "holds nothing but sky (all zero)", "restore it or remove depth from the row")
         return np.asarray(values, np.float64) * self.depth_scale
 
 
@@ -87,7 +96,7 @@ class Batch:
     @property
     def paths(self) -> list[str]:
         """Where they can be read, as a request to another process names them."""
-        return [str(photo.path) for photo in self.photos]
+        return list(paths(self.photos))
 
 
 Scenes = Mapping[str, Sequence[Photo]]
@@ -102,6 +111,26 @@ def batch(photos: Sequence[Photo], size: int) -> Batch:
     if size < 1:
         raise UserError(f"batch size {size}", "a batch needs at least one photo", "choose 1 or more")
     return Batch(tuple(photos[i % len(photos)] for i in range(size)), repeated=size > len(photos))
+
+
+def firsts(found: Scenes) -> list[Photo]:
+    """Return the first photo of each scene."""
+    return [photos[0] for photos in found.values()]
+
+
+def everything(found: Scenes) -> list[Photo]:
+    """Return every photo of every scene."""
+    return [photo for photos in found.values() for photo in photos]
+
+
+def paths(photos: Iterable[Photo]) -> tuple[str, ...]:
+    """Return where photos can be read, as a configuration or a request to another process names them."""
+    return tuple(str(photo.path) for photo in photos)
+
+
+def largest(photos: Sequence[Photo]) -> Photo:
+    """Return the photo with the most pixels, whatever it shows."""
+    return max(photos, key=lambda photo: photo.width * photo.height)
 
 
 def from_manifest(manifest: Path) -> dict[str, list[Photo]]:
@@ -146,14 +175,27 @@ def _from_row(manifest: Path, number: int, row: Mapping[str, Any]) -> Photo:
             f"is {photo.width}x{photo.height} where {manifest.name} says {row['width']}x{row['height']}",
             "correct the row",
         )
-    if "depth" in row and not isinstance(row.get("depth_scale"), float):
-        raise UserError(row["file"], "has depth without a depth_scale", "add it to the row")
+    if "depth" in row:
+        _check_depth(row)
     return replace(
         photo,
         rendered=row.get("kind") == "rendered",
         depth=(manifest.parent / row["depth"]) if "depth" in row else None,
-        depth_scale=row.get("depth_scale", 0.0),
+        depth_scale=float(row["depth_scale"]) if "depth" in row else 0.0,
+        author=str(row["author"]),
+        licence=str(row["licence"]),
+        alt=str(row.get("alt", photo.alt)),
     )
+
+
+def _check_depth(row: Mapping[str, Any]) -> None:
+    if not isinstance(row["depth"], str):
+        raise UserError(row["file"], "has a depth that is no file's name", "correct the row")
+    if "depth_scale" not in row:
+        raise UserError(row["file"], "has depth without a depth_scale", "add it to the row")
+    scale = row["depth_scale"]
+    if type(scale) not in (int, float) or not 0 < scale < math.inf:  # NaN included
+        raise UserError(row["file"], f"has depth_scale {scale!r}, which is no positive number", "correct the row")
 
 
 def from_folder(folder: Path) -> dict[str, list[Photo]]:
@@ -167,13 +209,18 @@ def from_folder(folder: Path) -> dict[str, list[Photo]]:
         raise UserError(folder, "no such folder", advice)
     found = {}
     for scene_folder in sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."):
-        files = sorted(path for path in scene_folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        files = sorted(path for path in scene_folder.iterdir() if is_photo(path))
         _check_scene(scene_folder.name, scene_folder)
         if files:
             found[scene_folder.name] = [_read(path, scene_folder.name, path.name) for path in files]
     if not found:
         raise UserError(folder, "holds no photos", advice)
     return _ordered(found)
+
+
+def is_photo(path: Path) -> bool:
+    """Tell by its name whether a file is to be taken for a photo; hidden ones, such as macOS's `._a.jpg`, are not."""
+    return path.suffix.lower() in SUFFIXES and path.name[0] != "."
 
 
 def _check_scene(scene: str, thing: Path) -> None:
@@ -188,7 +235,8 @@ def _read(path: Path, scene: str, file: str) -> Photo:
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", "restore it or remove it") from error
     info = inspect(data, str(path))
-    return Photo(scene, file, data, info.width, info.height, hashlib.sha256(data).hexdigest(), path.resolve())
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Photo(scene, file, data, info.width, info.height, sha256, path.resolve(), alt=f"a photo of the kind {scene}")
 
 
 def _ordered(found: Mapping[str, list[Photo]]) -> dict[str, list[Photo]]:

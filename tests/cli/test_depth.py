@@ -1,6 +1,7 @@
 import hashlib
 import http.server
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from PIL import Image
 
 from midas_bench.cli.main import main
 from midas_bench.depth import weights
+from midas_bench.depth.artifacts import artifact
 
 STAGES = ("decode", "preprocess", "inference", "heatmap")
 
@@ -40,7 +42,9 @@ def depth(graphs, capsys):  # noqa: ARG001 - the graphs stand in the cache
     return run
 
 
-@pytest.mark.parametrize("backend", ["onnx", "eager", "jit"])
+@pytest.mark.parametrize(
+    "backend", ["onnx", *(pytest.param(name, marks=pytest.mark.slow) for name in ("eager", "jit"))]
+)
 def test_a_heat_map_of_the_photos_size_is_written_and_the_stages_told(depth, photo, size, tmp_path, backend):
     output = tmp_path / "out.png"
     code, out, err = depth(photo, "-o", output, "--backend", backend, "--weights", "seeded")
@@ -98,6 +102,32 @@ def test_auto_falls_back_to_seeded_weights_and_says_so(depth, photo, tmp_path):
     assert "weights: seeded (random): timing only" in out
 
 
+def test_a_model_of_ones_own_is_run_in_place_of_the_network(depth, photo, graphs, tmp_path):
+    copy = shutil.copy(artifact("onnx", weights.seeded(), graphs).path, tmp_path / "my model.onnx")
+    assert depth(photo, "-o", tmp_path / "network.png", "--weights", "seeded")[0] == 0
+    code, out, err = depth(photo, "-o", tmp_path / "own.png", "--model", copy)
+    assert (code, err) == (0, "")
+    assert "timing only" not in out
+    assert (tmp_path / "own.png").read_bytes() == (tmp_path / "network.png").read_bytes()
+
+
+def test_a_model_is_refused_to_a_backend_that_builds_its_own_network(depth, photo, graphs, tmp_path):
+    model = artifact("onnx", weights.seeded(), graphs).path
+    line = (photo, "-o", tmp_path / "out.png", "--model", model, "--backend", "eager")
+    fails_in_one_line(depth, tmp_path, "backend eager: cannot run an ONNX model; choose from onnx", *line)
+
+
+def test_a_file_that_is_no_model_is_one_line(depth, photo, tmp_path):
+    line = (photo, "-o", tmp_path / "out.png", "--model", photo)
+    fails_in_one_line(depth, tmp_path, "is damaged or not an ONNX model; export it from float32", *line)
+
+
+def test_without_photos_to_calibrate_on_int8_is_one_line(depth, photo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    line = (photo, "-o", tmp_path / "out.png", "--backend", "onnx-int8", "--weights", "seeded")
+    fails_in_one_line(depth, tmp_path, "there is no fixtures/images/manifest.toml here; run from the", *line)
+
+
 def png_that_claims(width, height):
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunks = (header, b"IDAT")
@@ -147,8 +177,30 @@ def test_a_missing_photo_is_one_line(depth, tmp_path):
     fails_in_one_line(depth, tmp_path, message, tmp_path / "nowhere.jpg", "-o", tmp_path / "out.png")
 
 
-def test_a_folder_is_no_photo(depth, tmp_path):
-    fails_in_one_line(depth, tmp_path, "cannot be read (Is a directory)", tmp_path, "-o", tmp_path / "out.png")
+@pytest.mark.parametrize("name", ["me.jpg", "link.jpg", "../{}/me.jpg"])
+def test_the_photo_is_not_overwritten(depth, photo, tmp_path, name):
+    (tmp_path / "me.jpg").write_bytes(photo.read_bytes())
+    (tmp_path / "link.jpg").symlink_to("me.jpg")
+    output = tmp_path / name.format(tmp_path.name)
+    fails_in_one_line(depth, tmp_path, "is the photo itself; choose another name", tmp_path / "me.jpg", "-o", output)
+    assert (tmp_path / "me.jpg").read_bytes() == photo.read_bytes()
+
+
+def test_a_format_beside_one_photo_is_refused(depth, photo, tmp_path):
+    line = (photo, "-o", tmp_path / "out.png", "--format", "jpg")
+    fails_in_one_line(depth, tmp_path, "--format: is for a folder, and", *line)
+
+
+def test_damage_behind_a_sound_header_is_one_line_that_names_the_photo(depth, encode, tmp_path):
+    data = encode(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8), "WEBP")
+    (tmp_path / "me.webp").write_bytes(data[:40] + bytes(len(data) - 40))
+    line = (tmp_path / "me.webp", "-o", tmp_path / "out.png", "--weights", "seeded")
+    fails_in_one_line(depth, tmp_path, "me.webp: is damaged and cannot be decoded", *line)
+
+
+def test_a_folder_does_not_become_one_heat_map(depth, tmp_path):
+    message = f"out.png: names one heat map, but {tmp_path} is a folder; name a folder for the heat maps"
+    fails_in_one_line(depth, tmp_path, message, tmp_path, "-o", tmp_path / "out.png")
 
 
 @pytest.mark.parametrize(
@@ -185,7 +237,7 @@ def test_an_output_that_cannot_hold_the_map_is_one_line(depth, encode, tmp_path)
     fails_in_one_line(depth, tmp_path, "cannot hold the heat map", *line)
 
 
-@pytest.mark.parametrize("backend", ["eager", "onnx"])
+@pytest.mark.parametrize("backend", ["eager", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_weights_that_are_no_checkpoint_are_one_line(depth, photo, tmp_path, backend, cache_dir, files_in):
     bad = tmp_path / "bad.pt"
     bad.write_bytes(b"<!DOCTYPE html>")
@@ -224,7 +276,8 @@ def test_the_installed_command_writes_a_heat_map(photo, size, tmp_path):
         assert heatmap.size == size
 
 
-def test_the_installed_command_fetches_weights_without_a_terminal(photo, checkpoint, tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_the_installed_command_fetches_weights_without_a_terminal(photo, checkpoint, tmp_path, monkeypatch, files_in):
     class Handler(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *given):
             super().__init__(*given, directory=str(checkpoint.parent))
@@ -245,4 +298,4 @@ def test_the_installed_command_fetches_weights_without_a_terminal(photo, checkpo
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "timing only" not in ran.stdout
     assert "weights ━" not in ran.stdout
-    assert [path.suffix for path in (tmp_path / "cache" / "weights").iterdir()] == [".pt"]
+    assert [Path(name).suffix for name in files_in(tmp_path / "cache")] == [".pt"]

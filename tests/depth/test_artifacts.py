@@ -5,10 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from midas_bench.depth import artifacts
 from midas_bench.depth.artifacts import artifact, is_cached, key
+from midas_bench.depth.quantize import inputs
+from midas_bench.depth.stations import stations
 from midas_bench.depth.weights import Weights, seeded
 from midas_bench.errors import UserError
 from midas_bench.files import sha256_of
@@ -225,3 +228,84 @@ def test_a_real_graph_that_is_damaged_is_made_again(tmp_path, graphs, project, m
     photo = str(project / "fixtures/images/chelsea.jpg")
     subprocess.run([*DEPTH, photo, "-o", str(tmp_path / "out.png")], check=True)
     assert graph.stat().st_size == pytest.approx(len(whole), rel=0.01)
+
+
+@pytest.fixture
+def makes(monkeypatch):
+    """Replace both makers, and list what they were asked for."""
+    asked = []
+
+    def ask(module, request, timeout_s):  # noqa: ARG001
+        asked.append((module, request))
+        Path(request["path"]).write_bytes(request["kind"].encode() + BYTES)
+        return {}
+
+    monkeypatch.setattr(artifacts, "ask", ask)
+    return asked
+
+
+@pytest.mark.parametrize("kind", ["onnx-int8", "openvino-int8"])
+def test_an_int8_graph_is_made_from_the_onnx_graph_and_the_photos(tmp_path, makes, calibration, kind):
+    made = artifact(kind, seeded(), tmp_path, calibration)
+    assert [module.rpartition(".")[2] for module, _ in makes] == ["graph", "quantize"]
+    base = artifact("onnx", seeded(), tmp_path)
+    assert makes[1][1]["source"] == str(base.path)
+    assert makes[1][1]["photos"] == list(calibration)
+    assert made.build_s >= base.build_s
+    assert not artifact(kind, seeded(), tmp_path, calibration).built_now
+    assert is_cached(kind, seeded(), tmp_path, calibration)
+    assert not is_cached(kind, seeded(), tmp_path, calibration[:1])
+
+
+def test_an_int8_graph_is_keyed_by_what_the_photos_show_and_not_where_they_lie(tmp_path, calibration):
+    copies = tuple(str(shutil.copy(path, tmp_path / f"{n}.jpg")) for n, path in enumerate(calibration))
+    before = key("onnx-int8", seeded(), calibration)
+    assert key("onnx-int8", seeded(), copies[::-1]) == before
+    with Path(copies[0]).open("ab") as file:
+        file.write(b"\0")
+    assert key("onnx-int8", seeded(), copies) != before
+
+
+def test_an_int8_graph_is_keyed_by_the_cpu_that_it_is_made_for(monkeypatch, calibration):
+    monkeypatch.setattr(artifacts.cpu, "flags", lambda: frozenset({"avx2", "avx512_vnni"}))
+    before = key("onnx-int8", seeded(), calibration)
+    monkeypatch.setattr(artifacts.cpu, "flags", lambda: frozenset({"avx2"}))
+    assert key("onnx-int8", seeded(), calibration) != before
+
+
+@pytest.mark.parametrize("name", ["quantize.py", "photo.py", "stations.py", "deploy.py"])
+def test_an_edit_of_its_sources_or_of_its_graphs_makes_another_int8_key(sources, calibration, name):
+    before = key("onnx-int8", seeded(), calibration)
+    with (sources / name).open("a") as file:
+        file.write("# edited\n")
+    assert key("onnx-int8", seeded(), calibration) != before
+
+
+def test_it_is_calibrated_on_what_the_fast_recipe_gives_the_network(project):
+    path = project / "fixtures/images/street_large.jpg"
+    at = stations("fast")
+    [given] = inputs([str(path)])
+    np.testing.assert_array_equal(given, at.preprocess([at.decode(path.read_bytes())]))
+
+
+def test_without_photos_to_calibrate_on_the_argument_is_named(tmp_path, makes):
+    with pytest.raises(UserError, match="is calibrated on photos, and none are given; name some as calibration="):
+        artifact("onnx-int8", seeded(), tmp_path)
+    assert makes == []
+
+
+def test_a_photo_to_calibrate_on_that_has_gone_is_the_users_error(tmp_path):
+    with pytest.raises(UserError, match=r"gone\.jpg: cannot be read to calibrate on"):
+        artifact("onnx-int8", seeded(), tmp_path, (str(tmp_path / "gone.jpg"),))
+
+
+def test_a_users_own_model_is_its_own_graph(tmp_path, makes):
+    path = tmp_path / "own.onnx"
+    path.write_bytes(b"a model")
+    own = Weights("model", sha256_of(path), str(path))
+    assert is_cached("onnx", own, tmp_path)
+    assert artifact("onnx", own, tmp_path).path == path
+    assert makes == []
+    path.write_bytes(b"another model")
+    with pytest.raises(UserError, match=r"own\.onnx: has changed or gone since it was checked"):
+        artifact("onnx", own, tmp_path)

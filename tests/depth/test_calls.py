@@ -24,12 +24,12 @@ def by_name(graphs, photos):
 
 
 def test_there_is_a_call_for_the_pipeline_and_each_stage(by_name):
-    assert tuple(by_name) == ("pipeline", *STAGES)
+    assert tuple(by_name) == ("pipeline", *STAGES, "stream")
 
 
 def test_each_call_does_its_stage_on_all_photos(by_name, photos):
     sizes = [(photos[scene].height, photos[scene].width, 3) for scene in ("pet", "street")]
-    assert [rgb.shape for rgb in by_name["decode"]()] == sizes
+    assert [(decoded.height, decoded.width, 3) for decoded in by_name["decode"]()] == sizes
     assert by_name["preprocess"]().shape == (2, 3, 256, 256)
     assert by_name["inference"]().shape == (2, 256, 256)
     assert [heatmap.shape for heatmap in by_name["heatmap"]()] == sizes
@@ -38,6 +38,12 @@ def test_each_call_does_its_stage_on_all_photos(by_name, photos):
 def test_the_stages_together_are_the_pipeline(by_name):
     for whole, last in zip(by_name["pipeline"](), by_name["heatmap"](), strict=True):
         np.testing.assert_array_equal(whole, last)
+
+
+def test_a_stream_gives_what_the_pipeline_gives(by_name):
+    # onnx computes a batch in another order than its photos one by one
+    for whole, one in zip(by_name["pipeline"](), by_name["stream"](), strict=True):
+        assert np.abs(whole.astype(int) - one).max() <= 12  # one step of the colours
 
 
 def test_the_calls_end_with_the_block(graphs, photos):

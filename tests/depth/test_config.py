@@ -86,3 +86,8 @@ def test_without_the_variable_the_cache_is_the_users(monkeypatch, tmp_path):
 
 def test_a_cache_named_in_the_configuration_wins(tmp_path):
     assert resolve(replace(SEEDED, cache_dir=str(tmp_path))).cache_dir == str(tmp_path)
+
+
+def test_weights_beside_a_model_are_refused(tmp_path):
+    with pytest.raises(UserError, match="--weights seeded: has no use beside --model; leave one of them out"):
+        resolve(PipelineConfig(weights="seeded", model=str(tmp_path / "own.onnx")))

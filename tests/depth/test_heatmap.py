@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from midas_bench.depth import article
-from midas_bench.depth.heatmap import grey, heatmap
+from midas_bench.depth.heatmap import grey, grey16, heatmap
 
 DARKEST, BRIGHTEST = (0, 0, 4), (252, 255, 164)  # Inferno's ends as RGB
 
@@ -78,6 +78,17 @@ def test_the_range_is_stretched_evenly():
     np.testing.assert_allclose(values, np.arange(256), atol=1)
 
 
+def test_with_16_bits_the_range_is_stretched_as_with_8():
+    for size in ((256, 256), (640, 427), (100, 1000)):
+        fine, coarse = grey16(ramp(1), *size), grey(ramp(1), *size)
+        assert fine.dtype == np.uint16
+        assert (fine.min(), fine.max()) == (0, 65_535)
+        assert np.abs(fine / 257 - coarse).max() <= 0.51  # rounding alone
+    assert not grey16(np.full((256, 256), 3, np.float32), 20, 10).any()
+    with pytest.raises(ValueError, match="NaN"):
+        grey16(np.full((256, 256), np.nan, np.float32), 20, 10)
+
+
 def test_the_colours_are_inferno():
     painted = heatmap(ramp(1), 256, 1)[0] / 255
     reference = matplotlib.colormaps["inferno"](grey(ramp(1), 256, 1)[0])[:, :3]
@@ -87,6 +98,28 @@ def test_the_colours_are_inferno():
 def test_both_recipes_paint_the_same():
     depth = cv2.GaussianBlur(np.random.default_rng(2).random((256, 256), np.float32), (0, 0), 9)
     np.testing.assert_array_equal(heatmap(depth, 321, 123), article.heatmap(depth, 321, 123))
+
+
+@pytest.fixture(scope="module")
+def sharp(project):
+    """Give the true inverse depth of the rendered photos in the network's size: edges as sharp as they can be."""
+    paths = sorted((project / "fixtures/images/depth").glob("*.png"))
+    assert paths
+    whole = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(np.float32) for path in paths]
+    return [cv2.resize(one, (256, 256), interpolation=cv2.INTER_AREA) for one in whole]
+
+
+@pytest.mark.parametrize("size", [(1280, 853), (513, 513), (2000, 1500)])
+def test_colouring_before_enlarging_looks_the_same(sharp, size):
+    for depth in sharp:
+        difference = np.abs(heatmap(depth, *size).astype(int) - article.heatmap(depth, *size))
+        assert difference.mean() < 1.3  # of 255; seen: 1.16, at 513x513
+        assert np.percentile(difference, 99.9) <= 10  # seen: 9
+
+
+def test_a_map_of_the_size_that_is_coloured_and_below_is_the_articles(sharp):
+    for size in ((512, 900), (4000, 300)):
+        np.testing.assert_array_equal(heatmap(sharp[0], *size), article.heatmap(sharp[0], *size))
 
 
 def test_the_depth_is_left_alone_and_the_map_is_ones_own():

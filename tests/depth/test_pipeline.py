@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from midas_bench.depth import photo
+from midas_bench.depth import article, photo, preprocess
 from midas_bench.depth.config import PipelineConfig, resolve
 from midas_bench.depth.pipeline import STAGES, DepthPipeline
+from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
 
 
@@ -105,10 +106,60 @@ def test_a_photo_that_is_none_is_the_users_error(pipeline, encode):
         pipeline([encode(picture(8, 8, np.s_[:2]), "PNG"), b"GIF89a"])
 
 
+PIXELS = np.random.default_rng(0).integers(0, 255, (30, 50, 3)).astype(np.uint8)
+
+
+def test_photos_are_bytes_of_any_kind_paths_or_pixels(pipeline, encode, tmp_path):
+    data = encode(PIXELS, "PNG")
+    (tmp_path / "é.png").write_bytes(data)
+    pixels = [PIXELS, np.asfortranarray(PIXELS), PIXELS[..., ::-1][..., ::-1], *PIXELS[None]]
+    given = [data, bytearray(data), memoryview(data), tmp_path / "é.png", str(tmp_path / "é.png"), *pixels]
+    kept = PIXELS.copy()
+    first, *others = [*pipeline(given), *pipeline.map(given), *pipeline(PIXELS[None])]
+    assert first.shape == (30, 50, 3)
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+    np.testing.assert_array_equal(PIXELS, kept)
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        (7, "int"),
+        (None, "NoneType"),
+        (PIXELS[..., 0], r"uint8 \(30, 50\)"),
+        (PIXELS[..., :2], r"uint8 \(30, 50, 2\)"),
+        (PIXELS[:0], r"uint8 \(0, 50, 3\)"),
+        (PIXELS / 255, r"float64 \(30, 50, 3\)"),
+    ],
+)
+def test_what_is_no_photo_is_a_type_error(pipeline, given, what):
+    for call in (pipeline, lambda photos: list(pipeline.map(photos))):
+        with pytest.raises(TypeError, match=f"a photo is JPEG, PNG or WebP bytes, a path, or uint8 .* this is {what}"):
+            call([given])
+
+
+def test_a_photo_without_its_list_is_a_type_error(pipeline, encode, tmp_path):
+    for one in (encode(PIXELS, "PNG"), bytearray(1), "a.png", tmp_path / "a.png", PIXELS):
+        for call in (pipeline, lambda photos: list(pipeline.map(photos))):
+            with pytest.raises(TypeError, match=r"and this is one \w+: \[photo\]"):
+                call(one)
+
+
 def test_a_depth_that_is_no_number_is_an_error(pipeline, encode):
     pipeline.backend = lambda batch: np.full((len(batch), 256, 256), np.nan, np.float32)
     with pytest.raises(ValueError, match="NaN or infinity"):
         pipeline([encode(picture(8, 8, np.s_[:2]), "PNG")])
+
+
+def test_a_depth_that_is_no_number_is_the_fault_of_ones_own_model(encode):
+    own = Weights("model", "0" * 64, "own é.onnx")
+    pipeline = DepthPipeline(resolve(PipelineConfig(weights=own)), Brightness())
+    pipeline.backend = lambda batch: np.full((len(batch), 256, 256), np.inf, np.float32)
+    data = [encode(PIXELS, "PNG")]
+    for call in (pipeline, lambda photos: list(pipeline.map(photos))):
+        with pytest.raises(UserError, match=r"own é\.onnx: gives NaN or infinity in place of depth"):
+            call(data)
 
 
 def test_leaving_the_block_closes_the_backend(pipeline):
@@ -149,9 +200,37 @@ def test_both_recipes_see_the_same_depth(graphs, photos):
     assert np.corrcoef(*depths)[0, 1] > 0.95  # they resize by different filters
 
 
-def test_photo_formats_agree(graphs, photos):
-    lossless = io.BytesIO()
-    Image.fromarray(photo.decode(photos["pet"].data)).save(lossless, "PNG")
+@pytest.mark.parametrize("name", ["street_a.jpg", "raccoon.jpg", "street_large.jpg"])
+def test_decoding_to_a_fraction_moves_the_depth_no_further_than_the_choice_of_a_filter(graphs, project, name):
+    data = (project / "fixtures/images" / name).read_bytes()
+    theirs = article.preprocess([article.decode(data)])
     with DepthPipeline.open("onnx", weights="seeded", cache_dir=str(graphs)) as pipeline:
-        depth = pipeline.run([photos["pet"].data, lossless.getvalue()]).depth
+        at = pipeline.stations
+        decoded = at.decode(data)
+        assert decoded.pixels.shape[0] < decoded.height
+        ours = at.preprocess([decoded])
+        whole = preprocess.preprocess([photo.decode(data)])
+        depth, depth_of_whole, depth_of_theirs = (pipeline.backend(batch)[0] for batch in (ours, whole, theirs))
+    assert np.abs(ours - theirs).mean() < 0.06  # of a standard deviation: the bound that whole decoding keeps to
+    for reference, least in ((depth_of_whole, 0.94), (depth_of_theirs, 0.94)):  # seen: 0.942 and 0.954 over ten photos
+        assert np.corrcoef(depth.ravel(), reference.ravel())[0, 1] > least
+    assert np.abs(depth - depth_of_whole).mean() < 0.05 * np.ptp(depth_of_whole)  # seen: 0.042
+
+
+def test_photo_formats_agree(graphs, project):
+    data = (project / "fixtures/images/chelsea.jpg").read_bytes()  # small enough to be decoded whole in any format
+    lossless = io.BytesIO()
+    Image.fromarray(photo.decode(data)).save(lossless, "PNG")
+    with DepthPipeline.open("onnx", weights="seeded", cache_dir=str(graphs)) as pipeline:
+        depth = pipeline.run([data, lossless.getvalue()]).depth
     np.testing.assert_allclose(depth[0], depth[1], atol=1e-5 * np.ptp(depth))
+
+
+def test_the_heat_map_looks_like_that_of_depth_enlarged_before_it_is_coloured(graphs, photos):
+    with DepthPipeline.open("onnx", weights="seeded", cache_dir=str(graphs)) as pipeline:
+        prediction = pipeline.run([taken.data for taken in photos.values()])
+    for seen, depth in zip(prediction.heatmaps, prediction.depth, strict=True):
+        height, width, _ = seen.shape
+        difference = np.abs(seen.astype(int) - article.heatmap(depth, width, height))
+        assert difference.mean() < 0.5  # of 255; seen over all photos: 0.34
+        assert np.percentile(difference, 99.9) <= 6  # seen: 5

@@ -63,7 +63,8 @@ def test_fine_texture_is_averaged_when_shrinking():
 def test_a_photo_of_the_right_size_is_not_blurred():
     picture = np.random.default_rng(1).integers(0, 256, (256, 256, 3), dtype=np.uint8)
     [batch] = preprocess([picture])
-    np.testing.assert_allclose(batch[2], (picture[..., 2] / 255 - 0.406) / 0.225, atol=1e-5)
+    expected = (picture / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
+    np.testing.assert_allclose(batch, expected.transpose(2, 0, 1), atol=1e-6)
 
 
 def test_the_photo_itself_is_left_alone(photos):

@@ -1,10 +1,14 @@
+import errno
 import hashlib
 import http.server
+import os
 import shutil
 import socket
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -111,7 +115,7 @@ def test_a_truncated_download_is_refused_and_nothing_kept(tmp_path, release, fil
 
 
 def test_a_download_that_stalls_is_given_up_and_nothing_kept(tmp_path, release, files_in, monkeypatch):
-    monkeypatch.setattr(weights, "READ_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(weights, "READ_TIMEOUT_S", 2.0)  # connecting and the header come within it too
     message = r"stalled\.pt: the download stopped after \d+ bytes \(.*timed out\); try again"
     refused("official", tmp_path, release("stalled.pt"), message, files_in)
 
@@ -191,6 +195,48 @@ def test_a_damaged_file_in_the_cache_is_set_aside(tmp_path, release, server, fil
     assert files_in(tmp_path) == [f"weights/{path.stem}.damaged"]
     assert server.asked == []
     assert resolve("auto", tmp_path, release()).sha256 == SHA256
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("replace", r"has SHA-256 \w{8}\.\.\. where .* is expected, and cannot be moved aside \(Permission denied\)"),
+        ("open", r"cannot be read \(Permission denied\); check its permissions"),
+    ],
+)
+def test_a_damaged_file_that_cannot_be_read_or_moved_is_named(tmp_path, release, monkeypatch, method, message):
+    path = release().cached(tmp_path)
+    path.parent.mkdir()
+    path.write_bytes(BODY[:-1])
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, method, refuse)
+    with pytest.raises(UserError, match=message):
+        resolve("auto", tmp_path, release())
+
+
+def test_what_a_killed_download_left_is_removed(tmp_path, release, files_in):
+    path = release().cached(tmp_path)
+    path.parent.mkdir()
+    (path.parent / f".{path.name}.abcdefgh.tmp").write_bytes(BODY[:99])
+    resolve("official", tmp_path, release())
+    assert files_in(tmp_path) == [f"weights/{path.name}"]
+
+
+def test_what_another_process_fetched_meanwhile_is_taken(tmp_path, release, monkeypatch):
+    path = release().cached(tmp_path)
+
+    @contextmanager
+    def others_turn(_):
+        path.parent.mkdir()
+        path.write_bytes(BODY)
+        yield
+
+    monkeypatch.setattr(weights, "locked", others_turn)
+    monkeypatch.setattr(weights, "_download", lambda *_: pytest.fail("it was fetched again"))
+    assert resolve("official", tmp_path, release()).sha256 == SHA256
 
 
 def test_an_unwritable_cache_is_the_users_error(tmp_path, release):
@@ -281,9 +327,6 @@ def test_resolved_weights_survive_json():
 
 
 def test_a_full_disk_while_downloading_is_named_and_leaves_nothing(tmp_path, release, files_in, monkeypatch):
-    import errno
-    import os
-
     def full(_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from midas_bench.depth.config import PipelineConfig, Resolved, resolve
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.errors import UserError
 from midas_bench.measure.accuracy import compare
-from midas_bench.options import add_to_parser, at_most_one, split, thread_counts
+from midas_bench.options import ONE_COUNT, add_to_parser, at_most_one, split, thread_counts
 from midas_bench.scenes import Photo
 
 EXIT_CANNOT_JUDGE = 3
@@ -26,7 +26,7 @@ CANNOT_JUDGE = "the weights are seeded (random): these figures say nothing about
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    add_to_parser(parser, ("--backend", "--weights", "--threads"))
+    add_to_parser(parser, ("--backend", "--weights", "--threads"), {"--threads": ONE_COUNT})
     parser.add_argument(
         "--manifest", type=Path, default=Path(scenes.MANIFEST), help=f"photos with depth (default: {scenes.MANIFEST})"
     )
@@ -35,12 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print AbsRel, delta and Spearman for each photo and backend; 3 if the weights cannot be judged."""
-    photos = [photo for group in scenes.from_manifest(arguments.manifest).values() for photo in group if photo.depth]
+    every = scenes.everything(scenes.from_manifest(arguments.manifest))
+    photos = [photo for photo in every if photo.depth]
     if not photos:
         raise UserError(arguments.manifest, "names no photo with true depth", "add depth and depth_scale to a row")
     backends = registry.select(split(arguments.backend) or ["all"])
     threads = at_most_one("--threads", thread_counts(arguments.threads))
-    first = resolve(PipelineConfig(backends[0], threads, arguments.weights))
+    # calibrated on all photos, as by the other commands: the same graph is judged that is deployed
+    first = resolve(PipelineConfig(backends[0], threads, arguments.weights, calibration=scenes.paths(every)))
     rows = [row for backend in backends for row in _rows(backend, first, photos)]
     seeded = first.weights.source == "seeded"
     if arguments.json:
@@ -56,9 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _rows(backend: str, config: Resolved, photos: list[Photo]) -> list[dict[str, Any]]:
-    known = PipelineConfig(backend, config.threads, config.weights, cache_dir=config.cache_dir)
     rows = []
-    with DepthPipeline.open(config=known) as pipeline:
+    with DepthPipeline.open(config=replace(config, backend=backend)) as pipeline:
         for photo in photos:
             depth = pipeline.run([photo.data]).depth[0]
             truth = photo.true_inverse_depth()

@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
+from PIL.Image import Transpose
 
 from midas_bench.depth.heatmap import grey
-from midas_bench.depth.photo import FORMATS, inspect
+from midas_bench.depth.photo import FORMATS, damaged, inspect, without_asides
 from midas_bench.depth.preprocess import INPUT_SIZE, MEAN, STD
 from midas_bench.depth.vision import transforms
-from midas_bench.errors import UserError
 
 _TRANSFORM = transforms.Compose(
     [
@@ -29,6 +29,17 @@ _TRANSFORM = transforms.Compose(
     ]
 )
 
+_UPRIGHT = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,  # Pillow turns the other way round
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+"""By EXIF's orientation, as `ImageOps.exif_transpose` has it, which stumbles over damaged EXIF."""
+
 
 def decode(data: bytes, name: str = "photo") -> Image.Image:
     """Decode with Pillow to an upright RGB image.
@@ -36,16 +47,23 @@ def decode(data: bytes, name: str = "photo") -> Image.Image:
     Raises:
         UserError: as `photo.decode`.
     """
-    inspect(data, name)
+    orientation = inspect(data, name).orientation
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of size, where inspect has a limit of its own, and of lost transparency
-            image = ImageOps.exif_transpose(Image.open(io.BytesIO(data), formats=FORMATS))
+            image: Image.Image = Image.open(io.BytesIO(without_asides(data)), formats=FORMATS)
+            if orientation in _UPRIGHT:
+                image = image.transpose(_UPRIGHT[orientation])
             if image.mode.startswith("I"):  # Pillow would clip 16 bits to 255, not scale them
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
             return image.convert("RGB")
     except (OSError, ValueError, SyntaxError) as error:
-        raise UserError(name, "is damaged and cannot be decoded", "replace or remove it") from error
+        raise damaged(name) from error
+
+
+def wrap(pixels: NDArray[np.uint8]) -> Image.Image:
+    """Take uint8 RGB (H, W, 3) as a decoded photo."""
+    return Image.fromarray(pixels)
 
 
 def preprocess(photos: Sequence[Image.Image]) -> NDArray[np.float32]:

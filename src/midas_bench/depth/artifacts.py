@@ -1,4 +1,4 @@
-"""What graph.py makes, kept in the user's cache: keyed, locked, atomic, and checked when it is taken out."""
+"""What graph.py and quantize.py make, in the user's cache: keyed, locked, atomic, and checked when it is taken out."""
 
 from __future__ import annotations
 
@@ -6,20 +6,51 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from midas_bench import cpu
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
-from midas_bench.files import locked, sha256_of, written_atomically
+from midas_bench.files import locked, remove_left_behind, sha256_of, written_atomically
 from midas_bench.processes import ProcessDiedError, ask
 
-SUFFIXES = {"jit": ".pt", "onnx": ".onnx"}
-GRAPH_SOURCES = ("graph.py", "network.py", "preprocess.py", "vision.py")
+GRAPH_SOURCES = ("graph.py", "deploy.py", "network.py", "preprocess.py", "vision.py")
 """The modules whose text decides what the graph computes."""
 GRAPH_LIBRARIES = ("torch", "timm", "onnx", "onnxscript", "onnxruntime")
+INT8_SOURCES = ("quantize.py", "stations.py", "photo.py", "preprocess.py")
+INT8_LIBRARIES = ("onnx", "onnxruntime", "openvino", "nncf", "opencv-python-headless")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of artifact.
+
+    Attributes:
+        suffix: of its file.
+        maker: the module that makes it, run as a process of its own.
+        sources: the modules of this package whose text decides what is made.
+        libraries: whose versions decide it too.
+        base: the kind that it is made from, with photos to calibrate on; None where it is made from the weights.
+    """
+
+    suffix: str
+    maker: str = "midas_bench.depth.graph"
+    sources: tuple[str, ...] = GRAPH_SOURCES
+    libraries: tuple[str, ...] = GRAPH_LIBRARIES
+    base: str | None = None
+
+
+KINDS = {
+    "checkpoint": Kind(".pt"),
+    "jit": Kind(".pt"),
+    "onnx": Kind(".onnx"),
+    "onnx-int8": Kind(".onnx", "midas_bench.depth.quantize", INT8_SOURCES, INT8_LIBRARIES, "onnx"),
+    "openvino-int8": Kind(".zip", "midas_bench.depth.quantize", INT8_SOURCES, INT8_LIBRARIES, "onnx"),
+}
 
 BUILD_TIMEOUT_S = 600.0
 NEEDED_BYTES = 100_000_000
@@ -64,41 +95,89 @@ def library_versions(names: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def key(kind: str, weights: Weights) -> str:
-    """Identify an artifact by everything that decides its content: 16 hexadecimal digits."""
-    parts = {
+def key(kind: str, weights: Weights, calibration: Sequence[str] = ()) -> str:
+    """Identify an artifact by everything that decides its content: 16 hexadecimal digits.
+
+    Raises:
+        UserError: a photo to calibrate on cannot be read.
+    """
+    row = KINDS[kind]
+    parts: dict[str, object] = {
         "kind": kind,
         "weights": weights.sha256,
-        "libraries": library_versions(GRAPH_LIBRARIES),
-        # the export options stand in graph.py, whose text is part of the digest
-        "sources": source_digest(*GRAPH_SOURCES),
+        "libraries": library_versions(row.libraries),
+        # the export options stand in the sources, whose text is part of the digest
+        "sources": source_digest(*row.sources),
     }
+    if row.base:
+        parts |= {
+            "base": key(row.base, weights),
+            "photos": sorted(map(_photo_sha256, calibration)),
+            "vnni": bool(cpu.flags() & cpu.VNNI),
+        }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def is_cached(kind: str, weights: Weights, cache_dir: Path) -> bool:
+def _photo_sha256(path: str) -> str:
+    try:
+        return sha256_of(Path(path))
+    except OSError as error:
+        raise UserError(path, f"cannot be read to calibrate on ({error.strerror})", "restore it") from error
+
+
+def is_cached(kind: str, weights: Weights, cache_dir: Path, calibration: Sequence[str] = ()) -> bool:
     """Tell whether `artifact` would find it, damage aside."""
-    return _path(kind, weights, cache_dir).with_suffix(".json").is_file()
+    if _is_users_own(kind, weights):
+        return True
+    return _path(kind, weights, cache_dir, calibration).with_suffix(".json").is_file()
 
 
-def artifact(kind: str, weights: Weights, cache_dir: Path) -> Artifact:
+def artifact(kind: str, weights: Weights, cache_dir: Path, calibration: Sequence[str] = ()) -> Artifact:
     """Return the artifact from the cache, made first if it is missing or damaged.
 
     Safe against processes that ask for the same one at once: the first makes it, the others wait.
 
+    Args:
+        kind: of `KINDS`.
+        weights: resolved; the user's own model stands for its ONNX graph itself.
+        cache_dir: where it is kept.
+        calibration: paths of the photos that an int8 graph is calibrated on.
+
     Raises:
-        UserError: the cache cannot be written, the weights do not fit, or making it failed.
+        UserError: the cache cannot be written, the weights do not fit, there are no photos to calibrate on, or making
+            it failed.
     """
-    path = _path(kind, weights, cache_dir)
+    if _is_users_own(kind, weights):
+        return _users_own(weights)
+    if KINDS[kind].base and not calibration:
+        raise UserError(
+            f"the {kind} graph",
+            "is calibrated on photos, and none are given",
+            "name some as calibration=",
+        )
+    path = _path(kind, weights, cache_dir, calibration)
     found = _sound(path)
     if found:
         return found
+    base = artifact(KINDS[kind].base or "", weights, cache_dir) if KINDS[kind].base else None
     with locked(path.with_suffix(".lock")):
-        return _sound(path) or _build(kind, weights, path)
+        return _sound(path) or _build(kind, weights, path, base, calibration)
 
 
-def _path(kind: str, weights: Weights, cache_dir: Path) -> Path:
-    return cache_dir / "artifacts" / f"midas_small-{kind}-{key(kind, weights)}{SUFFIXES[kind]}"
+def _is_users_own(kind: str, weights: Weights) -> bool:
+    return kind == "onnx" and weights.source == "model"
+
+
+def _users_own(weights: Weights) -> Artifact:
+    path = Path(weights.path or "")
+    if not path.is_file() or sha256_of(path) != weights.sha256:
+        raise UserError(path, "has changed or gone since it was checked", "start again with one that stays")
+    return Artifact(path, weights.sha256, 0.0, built_now=False)
+
+
+def _path(kind: str, weights: Weights, cache_dir: Path, calibration: Sequence[str]) -> Path:
+    name = f"midas_small-{kind}-{key(kind, weights, calibration)}{KINDS[kind].suffix}"
+    return cache_dir / "artifacts" / name
 
 
 def _sound(path: Path) -> Artifact | None:
@@ -112,14 +191,16 @@ def _sound(path: Path) -> Artifact | None:
     return None
 
 
-def _build(kind: str, weights: Weights, path: Path) -> Artifact:
+def _build(kind: str, weights: Weights, path: Path, base: Artifact | None, calibration: Sequence[str]) -> Artifact:
     """Make the artifact; the caller holds its lock."""
-    for left_behind in path.parent.glob(f".{path.name}.*.tmp"):  # by a build that was killed
-        left_behind.unlink(missing_ok=True)
+    remove_left_behind(path)
     with written_atomically(path) as temporary:
         start_s = time.perf_counter()
-        _run_graph(kind, weights, temporary)
-        build_s = time.perf_counter() - start_s
+        if base is None:
+            _run_graph(kind, weights, temporary)
+        else:
+            _ask(kind, {"source": str(base.path), "photos": list(calibration)}, temporary)
+        build_s = time.perf_counter() - start_s + (base.build_s if base else 0.0)
         made = Artifact(path, sha256_of(temporary), build_s, built_now=True)
     with written_atomically(path.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps({"sha256": made.sha256, "build_s": build_s}), encoding="utf-8")
@@ -127,9 +208,12 @@ def _build(kind: str, weights: Weights, path: Path) -> Artifact:
 
 
 def _run_graph(kind: str, weights: Weights, path: Path) -> None:
-    request = {"kind": kind, "weights": weights.to_json(), "path": str(path)}
+    _ask(kind, {"weights": weights.to_json()}, path)
+
+
+def _ask(kind: str, request: dict[str, object], path: Path) -> None:
     try:
-        ask("midas_bench.depth.graph", request, BUILD_TIMEOUT_S)
+        ask(KINDS[kind].maker, request | {"kind": kind, "path": str(path)}, BUILD_TIMEOUT_S)
     except ProcessDiedError as error:
         # the exporters wrap what the system said, so the free space is asked for
         if shutil.disk_usage(path.parent).free < NEEDED_BYTES:
@@ -137,5 +221,7 @@ def _run_graph(kind: str, weights: Weights, path: Path) -> None:
                 path.parent, "has no space left for the graph", "free some space or move the cache"
             ) from error
         raise UserError(
-            f"the {kind} graph", f"could not be made ({error})", "check the versions of torch, timm and onnx"
+            f"the {kind} graph",
+            f"could not be made ({error})",
+            f"check the versions of {', '.join(library_versions(KINDS[kind].libraries))}",
         ) from error

@@ -14,7 +14,7 @@ from midas_bench.depth.pipeline import DepthPipeline
 
 @contextmanager
 def calls(photos: Sequence[bytes], **config: Any) -> Iterator[dict[str, Callable[[], object]]]:
-    """Open a pipeline and yield `pipeline` and each stage as a call on these photos; close it afterwards.
+    """Open a pipeline and yield `pipeline`, each stage and `stream` as a call on these photos; close it afterwards.
 
     Args:
         photos: encoded photos, the batch of every call.
@@ -28,11 +28,12 @@ def calls(photos: Sequence[bytes], **config: Any) -> Iterator[dict[str, Callable
         decoded = [at.decode(data) for data in photos]
         batch = at.preprocess(decoded)
         depth = pipeline.backend(batch)
-        sizes = [at.size(image) for image in decoded]
+        sizes = [(image.width, image.height) for image in decoded]
         yield {
             "pipeline": lambda: pipeline(photos),
             "decode": lambda: [at.decode(data) for data in photos],
             "preprocess": lambda: at.preprocess(decoded),
             "inference": lambda: pipeline.backend(batch),
             "heatmap": lambda: [at.heatmap(one, *size) for one, size in zip(depth, sizes, strict=True)],
+            "stream": lambda: list(pipeline.map(photos)),
         }

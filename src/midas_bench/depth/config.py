@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ class PipelineConfig:
         recipe: `fast`, ours, or `article`, the reference.
         calibration: photos (paths) that a calibrated backend was fitted on.
         cache_dir: for weights and artifacts; None takes the environment's or the user's.
+        model: an ONNX file of the user's own, run in place of the network with `weights`; or None.
     """
 
     backend: str = "onnx"
@@ -40,6 +41,7 @@ class PipelineConfig:
     recipe: str = "fast"
     calibration: tuple[str, ...] = ()
     cache_dir: str | None = None
+    model: str | None = None
 
     def __post_init__(self) -> None:
         """Take weights as the JSON object that they become on their way to another process."""
@@ -69,6 +71,18 @@ class Resolved(PipelineConfig):
     threads: int
     weights: Weights
     cache_dir: str
+
+
+def make_graph(config: Resolved, say: Callable[[str], object]) -> None:
+    """Make the backend's graph unless the cache has it; `say` hears of it first, for it takes long.
+
+    Raises:
+        UserError: as `registry.prepare`.
+    """
+    wanted = (config.backend, config.weights, Path(config.cache_dir), config.calibration)
+    if not registry.is_prepared(*wanted):
+        say(f"making the graph for {config.backend}: once, up to half a minute")
+        registry.prepare(*wanted)
 
 
 def cache_folder(environment: Mapping[str, str]) -> Path:
@@ -104,8 +118,15 @@ def resolve(config: PipelineConfig, environment: Mapping[str, str] | None = None
     threads = default_threads() if config.threads is None else check_threads(config.threads)
     cache_dir = expanded(config.cache_dir) if config.cache_dir else cache_folder(environment)
     weights = config.weights
-    if isinstance(weights, str):
+    if isinstance(weights, str) and config.model is not None:
+        if weights != "auto":
+            raise UserError(f"--weights {weights}", "has no use beside --model", "leave one of them out")
+        from midas_bench.depth.own_model import own_model  # imports onnx, which nothing else here needs
+
+        weights = own_model(config.model)
+    elif isinstance(weights, str):
         weights = weights_module.resolve(weights, cache_dir, Release.from_environment(environment))
+    registry.check_runs(config.backend, weights)
     return Resolved(
         backend=config.backend,
         recipe=config.recipe,
@@ -113,4 +134,5 @@ def resolve(config: PipelineConfig, environment: Mapping[str, str] | None = None
         threads=threads,
         weights=weights,
         cache_dir=str(cache_dir),
+        model=config.model,
     )

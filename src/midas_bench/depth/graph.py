@@ -1,4 +1,4 @@
-"""The network as a file that a runtime loads: TorchScript or ONNX.
+"""The network as a file that a runtime loads: TorchScript or ONNX; or its weights, as a checkpoint.
 
 Run as a process of its own (`python -m midas_bench.depth.graph`), so that a process that only runs ONNX Runtime never
 imports torch, and the memory that tracing takes is given back. `artifacts.py` is its only caller.
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from midas_bench.depth.deploy import deployed
 from midas_bench.depth.network import MidasSmall, load_network
 from midas_bench.depth.preprocess import INPUT_SIZE
 from midas_bench.depth.weights import Weights
@@ -26,7 +27,7 @@ EXPORT_OPTIONS = {
 
 
 def trace(network: MidasSmall, path: Path) -> None:
-    """Trace with `torch.jit.trace` and save."""
+    """Trace the plain network with `torch.jit.trace`, as the article did, and save."""
     example = torch.zeros(EXPORT_OPTIONS["jit"]["trace_batch"], 3, INPUT_SIZE, INPUT_SIZE)
     with warnings.catch_warnings(), torch.inference_mode():
         # TorchScript is deprecated and still what the article's claim is about
@@ -37,10 +38,10 @@ def trace(network: MidasSmall, path: Path) -> None:
 
 
 def export_onnx(network: MidasSmall, path: Path) -> None:
-    """Export to one ONNX file, input `batch` (N, 3, 256, 256), output `depth` (N, 256, 256), N free."""
+    """Export what is deployed to one ONNX file: `batch` (N, 3, 256, 256) to `depth` (N, 256, 256), N free."""
     example = torch.zeros(EXPORT_OPTIONS["onnx"]["example_batch"], 3, INPUT_SIZE, INPUT_SIZE)
     torch.onnx.export(
-        network,
+        deployed(network),
         (example,),
         str(path),
         dynamo=True,
@@ -52,7 +53,12 @@ def export_onnx(network: MidasSmall, path: Path) -> None:
     )
 
 
-BUILDERS = {"jit": trace, "onnx": export_onnx}
+def save_checkpoint(network: MidasSmall, path: Path) -> None:
+    """Save the state dict, so that other revisions of this package load the same weights."""
+    torch.save(network.state_dict(), path)
+
+
+BUILDERS = {"jit": trace, "onnx": export_onnx, "checkpoint": save_checkpoint}
 
 
 def build(request: Reply) -> Reply:

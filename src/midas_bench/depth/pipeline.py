@@ -2,46 +2,30 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from midas_bench.depth import heatmap, photo, preprocess
+from midas_bench.cpu import allowed_cores
 from midas_bench.depth.backends import registry
 from midas_bench.depth.backends.registry import Backend
+from midas_bench.depth.backends.trial import broken
 from midas_bench.depth.config import PipelineConfig, Resolved, resolve
+from midas_bench.depth.stations import Given, refuse_one, stations
+from midas_bench.depth.stream import in_order
+from midas_bench.errors import UserError
 
 STAGES = ("decode", "preprocess", "inference", "heatmap")
-
-
-@dataclass(frozen=True)
-class Stations:
-    """One recipe's way through decoding, preprocessing and colouring.
-
-    What `decode` returns goes into `preprocess` as it is; `size` reads (width, height) from it.
-    """
-
-    decode: Callable[[bytes], Any]
-    size: Callable[[Any], tuple[int, int]]
-    preprocess: Callable[[Sequence[Any]], NDArray[np.float32]]
-    heatmap: Callable[[NDArray[np.float32], int, int], NDArray[np.uint8]]
-
-
-def stations(recipe: str) -> Stations:
-    """Return a recipe's stations; the article's import torch and torchvision."""
-    if recipe == "article":
-        from midas_bench.depth import article
-
-        return Stations(article.decode, lambda image: image.size, article.preprocess, article.heatmap)
-    return Stations(photo.decode, lambda rgb: rgb.shape[1::-1], preprocess.preprocess, heatmap.heatmap)
 
 
 @dataclass(frozen=True)
@@ -62,6 +46,13 @@ class Prediction:
 class DepthPipeline:
     """MiDaS_small from encoded photos to heat maps; closing it frees the session.
 
+    Attributes:
+        config: what it was opened with.
+        backend: the network.
+        stations: what stands before and behind the network.
+        inferences: how many calls of the backend the cores have room for at a time.
+        turn: held by threads around a call of the backend, so that there are no more.
+
     Example:
         >>> with DepthPipeline.open("onnx") as pipeline:
         ...     [heatmap] = pipeline([Path("street.jpg").read_bytes()])
@@ -71,6 +62,8 @@ class DepthPipeline:
         self.config = config
         self.backend = backend
         self.stations = stations(config.recipe)
+        self.inferences = max(1, allowed_cores() // config.threads)
+        self.turn = threading.BoundedSemaphore(self.inferences)
 
     @classmethod
     def open(cls, backend: str = "onnx", *, config: PipelineConfig | None = None, **fields: Any) -> Self:
@@ -82,39 +75,107 @@ class DepthPipeline:
         """
         resolved = resolve(config or PipelineConfig(backend=backend, **fields))
         cv2.setNumThreads(resolved.threads)
-        loaded = registry.load(resolved.backend, resolved.weights, resolved.threads, Path(resolved.cache_dir))
+        cache_dir = Path(resolved.cache_dir)
+        loaded = registry.load(resolved.backend, resolved.weights, resolved.threads, cache_dir, resolved.calibration)
         return cls(resolved, loaded)
 
-    def __call__(self, photos: Sequence[bytes]) -> list[NDArray[np.uint8]]:
+    def __call__(self, photos: Sequence[Given]) -> list[NDArray[np.uint8]]:
         """Return one uint8 RGB heat map a photo, in its size.
 
         Raises:
-            UserError: a photo cannot be decoded.
+            UserError: a photo cannot be read or decoded, or a model of the user's own gives NaN or infinity.
             ValueError: there is no photo, or the depth is not finite.
+            TypeError: something is no photo.
         """
         return self.run(photos).heatmaps
 
-    def run(self, photos: Sequence[bytes]) -> Prediction:
-        """Return heat maps, depth and stage times for JPEG, PNG or WebP photos of any sizes.
+    def run(self, photos: Sequence[Given]) -> Prediction:
+        """Return heat maps, depth and stage times for photos of any sizes.
+
+        Args:
+            photos: JPEG, PNG or WebP bytes, paths of such files, or uint8 (H, W, 3) RGB pixels.
 
         Raises:
-            UserError, ValueError: as `__call__`.
+            UserError, ValueError, TypeError: as `__call__`.
         """
-        if not photos:
+        refuse_one(photos)
+        if not len(photos):
             raise ValueError("a batch needs at least one photo")
         clock = time.perf_counter
         at = self.stations
         marks_s = [clock()]
-        decoded = [at.decode(data) for data in photos]
+        decoded = [at.picture(photo) for photo in photos]
         marks_s.append(clock())
         batch = at.preprocess(decoded)
         marks_s.append(clock())
-        depth = self.backend(batch)
+        depth = self._infer(batch)
         marks_s.append(clock())
-        heatmaps = [at.heatmap(one, *at.size(image)) for one, image in zip(depth, decoded, strict=True)]
+        heatmaps = [at.heatmap(one, image.width, image.height) for one, image in zip(depth, decoded, strict=True)]
         marks_s.append(clock())
         spans_s = (later - sooner for sooner, later in pairwise(marks_s))
         return Prediction(heatmaps, depth, dict(zip(STAGES, spans_s, strict=True)))
+
+    @overload
+    def map(
+        self, photos: Iterable[Given], *, errors: Literal["raise"] = "raise", ahead: int | None = None
+    ) -> Generator[NDArray[np.uint8], None, None]: ...
+
+    @overload
+    def map(
+        self, photos: Iterable[Given], *, errors: Literal["return"], ahead: int | None = None
+    ) -> Generator[NDArray[np.uint8] | UserError, None, None]: ...
+
+    def map(
+        self,
+        photos: Iterable[Given],
+        *,
+        errors: Literal["raise", "return"] = "raise",
+        ahead: int | None = None,
+    ) -> Generator[NDArray[np.uint8] | UserError, None, None]:
+        """Yield the heat map of each photo of a stream, in order, while threads are at the next ones already.
+
+        One photo is decoded or coloured while the network has another, and as many are inferred at a time as the
+        pipeline's threads leave cores for. Open the pipeline with `threads=1` for most photos a second: photos side by
+        side share nothing, whereas the threads of one inference wait for each other. The input is read in the caller's
+        thread, no faster than the heat maps are taken. Close the iterator before the pipeline if you leave it early.
+
+        Args:
+            photos: as `run` takes them; any iterable, endless ones included. Pixels must stay as they are until their
+                heat map is taken.
+            errors: what becomes of a photo that cannot be read or decoded: `raise` ends the stream with the error at
+                its place, `return` yields the error there and goes on.
+            ahead: photos that are in work or wait for being taken, which bounds the memory; by default a few.
+
+        Raises:
+            UserError: with `raise`, see `errors`.
+            ValueError: the depth is not finite.
+            TypeError: something is no photo.
+        """
+        refuse_one(photos)
+        workers = max(2, self.inferences)
+        results = in_order(self._heatmap, photos, workers, workers + 1 if ahead is None else ahead)
+        with closing(results):
+            for finished in results:
+                try:
+                    yield finished.result()
+                except UserError as error:
+                    if errors == "raise":
+                        raise
+                    yield error
+
+    def _heatmap(self, photo: Given) -> NDArray[np.uint8]:
+        at = self.stations
+        decoded = at.picture(photo)
+        batch = at.preprocess([decoded])
+        with self.turn:
+            [depth] = self._infer(batch)
+        return at.heatmap(depth, decoded.width, decoded.height)
+
+    def _infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        depth = self.backend(batch)
+        if self.config.weights.source == "model" and not np.isfinite(depth).all():
+            raise broken(self.config.weights.path or "")
+        return depth
 
     def close(self) -> None:
         """Free the backend; a second call does nothing."""

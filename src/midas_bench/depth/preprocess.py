@@ -12,6 +12,11 @@ INPUT_SIZE = 256
 """Height and width of the network's input in pixels. The original keeps the aspect ratio; the article this suite
 follows resizes to a square, which is what makes batches possible."""
 
+LEAST_SIDE = 5 * INPUT_SIZE // 4
+"""What decoding to a fraction must leave of a photo's shorter side. Down to here the input is as near the article's as
+that of the photo decoded whole: an eighth of 4000x3000 is 0.017 of a standard deviation away on average, all of it
+0.031. Seven photos, scaled so that 300 to 426 pixels remained: 0.014 to 0.028; so that 256 remained: 0.028 to 0.066."""
+
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
 """ImageNet's mean and standard deviation of RGB in 0..1, which the encoder was trained with (timm and torchvision
@@ -28,7 +33,7 @@ def preprocess(photos: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         # averaging over the covered area keeps fine texture from turning into noise when shrinking
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         resized = cv2.resize(photo, (INPUT_SIZE, INPUT_SIZE), interpolation=how)
-        for channel in range(3):
-            np.multiply(resized[..., channel], scale[channel], out=row[channel])
+        for channel, plane in enumerate(cv2.split(resized)):
+            np.multiply(plane, scale[channel], out=row[channel])
             row[channel] += offset[channel]
     return batch

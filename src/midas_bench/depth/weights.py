@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from midas_bench.errors import UserError
-from midas_bench.files import expanded, sha256_of, written_atomically
+from midas_bench.files import expanded, locked, remove_left_behind, sha256_of, written_atomically
 
 SEED = 20230617
 """Any fixed number: it names the seeded weights."""
@@ -48,14 +48,19 @@ class Weights:
     """Resolved weights, as children receive them.
 
     Attributes:
-        source: where they come from; `seeded` weights are random.
+        source: where they come from; `seeded` weights are random; `model` is a user's own ONNX file, graph and all.
         sha256: of the file's bytes, or for seeded weights of what identifies them; 64 hexadecimal digits.
-        path: the checkpoint, or None for seeded weights.
+        path: the checkpoint or the model, or None for seeded weights.
     """
 
-    source: Literal["official", "seeded", "file"]
+    source: Literal["official", "seeded", "file", "model"]
     sha256: str
     path: str | None = None
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What results say of them: where from, and which bytes; not where they lie."""
+        return {"source": self.source, "sha256": self.sha256}
 
     def to_json(self) -> dict[str, str | None]:
         """Return a JSON object that `Weights(**object)` reads."""
@@ -133,25 +138,42 @@ def official(cache_dir: Path, release: Release) -> Weights:
     """Return the official checkpoint, downloaded into the cache if it is not there.
 
     Raises:
-        UserError: what was cached or fetched has another hash; a cached file is set aside first.
+        UserError: what was cached or fetched has another hash, a cached file being set aside first; or the cache
+            cannot be read or written.
         UnreachableError: the release cannot be reached.
     """
     path = release.cached(cache_dir)
-    if path.is_file():
-        sha256 = sha256_of(path)
-        if sha256.startswith(release.sha256):
-            return Weights("official", sha256, str(path))
-        aside = path.with_suffix(".damaged")
-        path.replace(aside)
-        raise UserError(
-            path,
-            f"has SHA-256 {sha256[:8]}... where {release.sha256[:8]}... is expected, and was moved to {aside.name}",
-            "run again to download it afresh, or put the right file there",
-        )
-    response = _connect(release.url)
-    with response, written_atomically(path) as temporary:
-        sha256 = _download(response, temporary, release)
+    found = _cached(path, release)
+    if found:
+        return found
+    with _connect(release.url) as response, locked(path.with_suffix(".lock")):
+        found = _cached(path, release)  # another process may have fetched it meanwhile
+        if found:
+            return found
+        remove_left_behind(path)
+        with written_atomically(path) as temporary:
+            sha256 = _download(response, temporary, release)
     return Weights("official", sha256, str(path))
+
+
+def _cached(path: Path, release: Release) -> Weights | None:
+    if not path.is_file():
+        return None
+    try:
+        sha256 = sha256_of(path)
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
+    if sha256.startswith(release.sha256):
+        return Weights("official", sha256, str(path))
+    aside = path.with_suffix(".damaged")
+    wrong = f"has SHA-256 {sha256[:8]}... where {release.sha256[:8]}... is expected"
+    try:
+        path.replace(aside)
+    except OSError as error:
+        raise UserError(path, f"{wrong}, and cannot be moved aside ({error.strerror})", "remove it") from error
+    raise UserError(
+        path, f"{wrong}, and was moved to {aside.name}", "run again to download it afresh, or put the right file there"
+    )
 
 
 def _connect(url: str) -> Response:

@@ -32,18 +32,37 @@ def eager_depth(batch, seeded_network):
         return np.concatenate([seeded_network(torch.tensor(batch[n : n + 1])).numpy() for n in range(len(batch))])
 
 
-@pytest.fixture(scope="module", params=registry.REGISTRY)
+FAST = ("jit", "onnx")
+# a row for another CPU is no test of this one; a missing library is a skip, which CI takes for a failure
+ROWS = [
+    pytest.param(row.name, marks=[] if row.name in FAST else [pytest.mark.slow])
+    for row in registry.ROWS
+    if registry.suits_cpu(row)
+]
+
+
+@pytest.fixture(scope="module", params=ROWS)
 def row(request):
     row = registry.REGISTRY[request.param]
     reason = registry.missing(row)
     if reason:
-        pytest.skip(f"backend {row.name} {reason}")
+        pytest.skip(str(reason))
     return row
 
 
 @pytest.fixture(scope="module")
-def backend(row, graphs):
-    opened = registry.load(row.name, seeded(), THREADS, graphs)
+def load(graphs, calibration):
+    """Open a backend on seeded weights."""
+
+    def loaded(row, threads=THREADS):
+        return registry.load(row.name, seeded(), threads, graphs, calibration)
+
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def backend(row, load):
+    opened = load(row)
     yield opened
     opened.close()
 
@@ -56,7 +75,9 @@ def test_it_agrees_with_eager_at_every_batch_size(backend, row, batch, eager_dep
     assert depth.min() >= 0
     for ours, expected in zip(depth, eager_depth, strict=False):
         error = np.abs(ours - expected).max() / np.ptp(expected)
+        # random weights magnify rounding: this tells a graph that is wrong, not one that is coarse
         assert error <= (registry.MAX_RELATIVE_ERROR if row.exact else 0.5)
+        assert row.exact or np.corrcoef(ours.ravel(), expected.ravel())[0, 1] > 0.9
 
 
 def test_what_it_computes_depends_on_its_input(backend, batch):
@@ -102,45 +123,37 @@ def test_a_batch_of_another_shape_or_type_is_refused(backend, wrong):
         backend(wrong)
 
 
-def test_two_threads_get_what_one_gets(backend, batch, eager_depth):
-    parts = [batch[n : n + 1] for n in (0, 1, 2, 3)]
-    alone = [backend(part) for part in parts]
-    with ThreadPoolExecutor(2) as pool:
-        together = list(pool.map(backend, parts))
-    for one, other in zip(alone, together, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5 * np.ptp(eager_depth))
-
-
 @pytest.mark.parametrize("threads", sorted({1, THREADS}))
-def test_it_takes_the_threads_it_is_given(row, graphs, batch, threads):
-    opened = registry.load(row.name, seeded(), threads, graphs)
+def test_it_takes_the_threads_it_is_given_and_serves_two_callers(row, load, batch, eager_depth, threads):
+    opened = load(row, threads)
     try:
-        opened(batch[:1])
+        parts = [batch[n : n + 1] for n in (0, 1, 2, 3)]
+        alone = [opened(part) for part in parts]
+        with ThreadPoolExecutor(2) as pool:
+            together = list(pool.map(opened, parts))
+        for one, other in zip(alone, together, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5 * np.ptp(eager_depth))
         assert opened.threads == threads
     finally:
         opened.close()
 
 
-def test_a_closed_backend_says_so_and_another_can_be_opened(row, graphs, batch):
-    first = registry.load(row.name, seeded(), THREADS, graphs)
+def test_a_closed_backend_says_so_and_another_can_be_opened(row, load, batch):
+    first = load(row)
     first.close()
     first.close()
     with pytest.raises(ValueError, match="closed"):
         first(batch[:1])
-    second = registry.load(row.name, seeded(), THREADS, graphs)
+    second = load(row)
     try:
         assert second(batch[:1]).shape == (1, 256, 256)
     finally:
         second.close()
 
 
-# making one more graph takes long
-NAMES = [pytest.param(row.name, marks=[pytest.mark.slow] if row.artifact else []) for row in registry.REGISTRY.values()]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_it_computes_with_the_weights_it_is_given(name, checkpoint_weights, cache_dir, batch, eager_depth):
-    opened = registry.load(name, checkpoint_weights, THREADS, cache_dir)
+@pytest.mark.slow  # one more graph each
+def test_it_computes_with_the_weights_it_is_given(row, checkpoint_weights, cache_dir, calibration, batch, eager_depth):
+    opened = registry.load(row.name, checkpoint_weights, THREADS, cache_dir, calibration)
     try:
         depth = opened(batch[:1])
     finally:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from midas_bench.depth.backends import registry
+from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
 
 
@@ -17,9 +18,9 @@ def test_names_are_kept_in_order_and_once():
 
 
 def test_all_takes_every_backend_that_is_present(monkeypatch):
-    assert registry.select(["all"]) == tuple(registry.REGISTRY)
-    monkeypatch.setattr(registry, "missing", lambda row: "no" if row.name == "jit" else None)
-    assert "jit" not in registry.select(["all"])
+    absent = UserError("jit", "no", "no")
+    monkeypatch.setattr(registry, "missing", lambda row: absent if row.name == "jit" else None)
+    assert registry.select(["all"]) == tuple(name for name in registry.REGISTRY if name != "jit")
 
 
 def test_an_unknown_name_is_the_users_error_and_says_what_there_is():
@@ -28,10 +29,54 @@ def test_an_unknown_name_is_the_users_error_and_says_what_there_is():
 
 
 def test_a_backend_whose_library_is_missing_says_so(monkeypatch):
-    row = registry.Row("odd", "odd", "fp32", "no_such_library")
+    row = registry.Row("odd", "odd", "fp32", ("json", "no_such_library"), extra="oddities")
     monkeypatch.setitem(registry.REGISTRY, "odd", row)
-    with pytest.raises(UserError, match="backend odd: needs no_such_library, which is not installed; install it"):
+    said = r"backend odd: needs no_such_library, which is not installed; pip install 'midas-bench\[oddities\]'"
+    with pytest.raises(UserError, match=said):
         registry.select(["odd"])
+
+
+def test_a_cpu_without_the_instructions_is_said_before_the_library(monkeypatch):
+    row = registry.Row("odd", "odd", "bf16", ("no_such_library",), cpu_flags=frozenset({"a1", "b2"}))
+    monkeypatch.setattr(registry.cpu, "flags", lambda: frozenset({"avx2"}))
+    assert "backend odd: needs a CPU with a1 or b2; leave the backend out" in str(registry.missing(row))
+    monkeypatch.setattr(registry.cpu, "flags", lambda: frozenset({"avx2", "b2"}))
+    assert registry.suits_cpu(row)
+
+
+def test_without_a_compiler_or_headers_compile_is_left_out(monkeypatch, tmp_path):
+    row = registry.REGISTRY["compile"]
+    monkeypatch.setattr(registry.sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
+    (tmp_path / "compiler").write_text("")
+    (tmp_path / "compiler").chmod(0o755)
+    monkeypatch.setenv("CXX", str(tmp_path / "nowhere"))
+    assert "needs a C++ compiler, and none is found; install g++" in str(registry.missing(row))
+    monkeypatch.setenv("CXX", str(tmp_path / "compiler"))
+    assert "Python.h is not found; install python3-dev" in str(registry.missing(row))
+    (tmp_path / "Python.h").write_text("")
+    assert registry.missing(row) is None
+
+
+def test_int8_is_calibrated_and_its_fidelity_reduced():
+    assert {row.name for row in registry.ROWS if row.calibrated} == {"onnx-int8", "openvino-int8"}
+    reduced = {"eager-bf16", "openvino-bf16", "onnx-int8", "openvino-int8"}
+    assert {row.name for row in registry.ROWS if not row.exact} == reduced
+
+
+def test_a_calibrated_backend_without_photos_is_the_users_error(tmp_path):
+    from midas_bench.depth.weights import seeded
+
+    with pytest.raises(UserError, match="onnx-int8 graph: is calibrated on photos, and none are given; name some"):
+        registry.prepare("onnx-int8", seeded(), tmp_path)
+
+
+def test_a_users_own_model_runs_where_graphs_are_read():
+    model = Weights("model", "0" * 64, "model.onnx")
+    for name in ("onnx", "onnx-int8", "openvino", "openvino-bf16", "openvino-int8"):
+        registry.check_runs(name, model)
+    for name in ("eager", "jit", "compile"):
+        with pytest.raises(UserError, match=f"backend {name}: cannot run an ONNX model; choose from onnx, onnx-int8"):
+            registry.check_runs(name, model)
 
 
 def test_backends_are_imported_when_they_are_opened():
@@ -41,6 +86,29 @@ import midas_bench.cli.main, midas_bench.depth.pipeline, midas_bench.depth.calls
 print([name for name in ("torch", "timm", "onnxruntime") if name in sys.modules])
 """
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
+
+
+WITHOUT_TORCH = """
+import json, sys
+import numpy as np
+from pathlib import Path
+from midas_bench.depth.backends import registry
+from midas_bench.depth.weights import seeded
+name, cache_dir, *photos = sys.argv[1:]
+backend = registry.load(name, seeded(), 1, Path(cache_dir), photos)
+backend(np.zeros((1, 3, 256, 256), np.float32))
+print([name for name in ("torch", "timm", "nncf") if name in sys.modules])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["onnx-int8", "openvino", "openvino-int8"])
+def test_what_runs_a_graph_never_imports_torch(graphs, calibration, name):
+    if registry.missing(registry.find(name)):
+        pytest.skip(str(registry.missing(registry.find(name))))
+    command = [sys.executable, "-c", WITHOUT_TORCH, name, str(graphs), *calibration]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
 
 

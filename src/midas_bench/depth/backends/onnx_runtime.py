@@ -7,21 +7,29 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from midas_bench.depth.artifacts import artifact
-from midas_bench.depth.backends.registry import Build, checked
+from midas_bench.depth.backends.registry import Build, checked, in_batches
 
 
 class OnnxRuntimeBackend:
-    """Run one ONNX graph with input `batch` and output `depth`."""
+    """Run one ONNX graph with one input and one output."""
 
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session: onnxruntime.InferenceSession | None = session
+        [given], [returned] = session.get_inputs(), session.get_outputs()
+        self._input, self._output = given.name, returned.name
+        self._fixed_batch = given.shape[0] == 1
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map float32 (N, 3, 256, 256) to new float32 (N, 256, 256)."""
-        if self._session is None:
+        session = self._session
+        if session is None:
             raise ValueError("the backend is closed")
-        depth: NDArray[np.float32] = self._session.run(["depth"], {"batch": checked(batch)})[0]
-        return depth
+
+        def run(part: NDArray[np.float32]) -> NDArray[np.float32]:
+            depth: NDArray[np.float32] = session.run([self._output], {self._input: part})[0]
+            return depth
+
+        return in_batches(run, checked(batch), self._fixed_batch)
 
     @property
     def threads(self) -> int:
@@ -36,8 +44,8 @@ class OnnxRuntimeBackend:
 
 
 def load(build: Build) -> OnnxRuntimeBackend:
-    """Open a session on the exported graph, made first if the cache lacks it."""
-    made = artifact("onnx", build.weights, build.cache_dir)
+    """Open a session on the graph of the variant's kind, made first if the cache lacks it."""
+    made = artifact(build.variant, build.weights, build.cache_dir, build.calibration)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = build.threads
     options.inter_op_num_threads = 1

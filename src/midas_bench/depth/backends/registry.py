@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Iterable
+import os
+import shutil
+import sysconfig
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from midas_bench.depth.artifacts import Artifact, artifact, is_cached
+from midas_bench import cpu
+from midas_bench.depth.artifacts import KINDS, Artifact, artifact, is_cached
+from midas_bench.depth.backends.trial import tried
 from midas_bench.depth.preprocess import INPUT_SIZE
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
@@ -43,6 +49,7 @@ class Build:
     weights: Weights
     threads: int
     cache_dir: Path
+    calibration: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,45 +60,83 @@ class Row:
         name: how users call it.
         module: dotted name; it has a function `load(build) -> Backend`.
         variant: what `module` shall load.
-        library: the distribution's import name, looked up without importing it.
+        libraries: import names of what it needs, looked up without importing them.
+        exact: whether its depth must agree with eager's within rounding (`MAX_RELATIVE_ERROR`); if not, its precision
+            is reduced, and its fidelity is measured and, with official weights, judged (`MIN_RANK_CORRELATION`).
         artifact: the kind of graph it loads, or None where it builds the network itself.
-        exact: whether its depth must agree with eager's within rounding (`MAX_RELATIVE_ERROR`).
+        extra: of this distribution, that installs the libraries; empty where they always are.
+        cpu_flags: any one of them makes it worth running; empty where every CPU does.
+        compiles: whether it needs a C++ compiler and Python's headers.
     """
 
     name: str
     module: str
     variant: str
-    library: str
+    libraries: tuple[str, ...]
     exact: bool = True
     artifact: str | None = None
+    extra: str = ""
+    cpu_flags: frozenset[str] = frozenset()
+    compiles: bool = False
 
+    @property
+    def precision(self) -> str:
+        """What most of its products are computed in, which its name says: f32, bf16 or int8."""
+        return next((precision for precision in ("bf16", "int8") if self.name.endswith(f"-{precision}")), "f32")
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether its graph is fitted on photos."""
+        return self.artifact is not None and KINDS[self.artifact].base is not None
+
+    @property
+    def reads_onnx(self) -> bool:
+        """Whether it runs a user's own ONNX model, as it is or quantised."""
+        return self.artifact == "onnx" or self.calibrated
+
+
+MODULES = "midas_bench.depth.backends."
+EAGER, SCRIPT, COMPILE = MODULES + "torch_eager", MODULES + "torchscript", MODULES + "torch_compile"
+ORT, OPENVINO = MODULES + "onnx_runtime", MODULES + "openvino"
+OV = ("openvino",)
 
 ROWS = (
-    Row("eager", "midas_bench.depth.backends.torch_eager", "fp32", "torch"),
-    Row("jit", "midas_bench.depth.backends.torchscript", "trace", "torch", artifact="jit"),
-    Row("onnx", "midas_bench.depth.backends.onnx_runtime", "fp32", "onnxruntime", artifact="onnx"),
+    Row("eager", EAGER, "fp32", ("torch",)),
+    Row("jit", SCRIPT, "trace", ("torch",), artifact="jit"),
+    Row("onnx", ORT, "onnx", ("onnxruntime",), artifact="onnx"),
+    Row("jit-frozen", SCRIPT, "frozen", ("torch",), artifact="jit"),
+    Row("compile", COMPILE, "inductor", ("torch",), compiles=True),
+    Row("eager-bf16", EAGER, "bf16", ("torch",), exact=False, cpu_flags=cpu.BF16),
+    Row("onnx-int8", ORT, "onnx-int8", ("onnxruntime",), exact=False, artifact="onnx-int8"),
+    Row("openvino", OPENVINO, "f32", OV, artifact="onnx", extra="openvino"),
+    Row("openvino-bf16", OPENVINO, "bf16", OV, exact=False, artifact="onnx", extra="openvino", cpu_flags=cpu.BF16),
+    Row("openvino-int8", OPENVINO, "int8", (*OV, "nncf"), exact=False, artifact="openvino-int8", extra="int8"),
 )
 REGISTRY = {row.name: row for row in ROWS}
+DEFAULT = ("eager", "jit", "onnx")
+"""What is measured where nobody chooses: each needs nothing but the dependencies, and is exact."""
 
 MAX_RELATIVE_ERROR = 1e-3
 """Of the depth range: far above what reordering fp32 sums does (1e-5 seen), far below what shows in a heat map."""
+
+MIN_RANK_CORRELATION = 0.99
+"""Spearman's, of a photo's depth with eager's: what reduced precision must keep on official weights."""
 
 
 def select(names: Iterable[str]) -> tuple[str, ...]:
     """Check names of backends and keep each once, in the order given; `all` takes every one present.
 
     Raises:
-        UserError: a name is unknown, or its library is missing.
+        UserError: a name is unknown, or the backend cannot run here.
     """
     chosen: dict[str, None] = {}
     for name in names:
         if name == "all":
             chosen |= dict.fromkeys(row.name for row in ROWS if missing(row) is None)
             continue
-        row = find(name)
-        reason = missing(row)
+        reason = missing(find(name))
         if reason:
-            raise UserError(f"backend {name}", reason, "install it or leave the backend out")
+            raise reason
         chosen[name] = None
     return tuple(chosen)
 
@@ -108,38 +153,73 @@ def find(name: str) -> Row:
         raise UserError(f"backend {name!r}", "is unknown", f"choose from {', '.join(REGISTRY)}") from None
 
 
-def missing(row: Row) -> str | None:
-    """Say why a backend cannot run here, or return None."""
-    if importlib.util.find_spec(row.library) is None:
-        return f"needs {row.library}, which is not installed"
+def missing(row: Row) -> UserError | None:
+    """Return why a backend cannot run here and what to do about it, or None."""
+    thing = f"backend {row.name}"
+    if not suits_cpu(row):
+        return UserError(thing, f"needs a CPU with {' or '.join(sorted(row.cpu_flags))}", "leave the backend out")
+    absent = [name for name in row.libraries if importlib.util.find_spec(name) is None]
+    if absent:
+        advice = f"pip install 'midas-bench[{row.extra}]'" if row.extra else "install it"
+        return UserError(thing, f"needs {' and '.join(absent)}, which is not installed", advice)
+    if row.compiles and not _compiler():
+        return UserError(thing, "needs a C++ compiler, and none is found", "install g++, or name yours in CXX")
+    if row.compiles and not Path(sysconfig.get_paths()["include"], "Python.h").is_file():
+        return UserError(thing, "needs Python's headers, and Python.h is not found", "install python3-dev")
     return None
 
 
-def is_prepared(name: str, weights: Weights, cache_dir: Path) -> bool:
+def suits_cpu(row: Row) -> bool:
+    """Tell whether this CPU has what the backend is for."""
+    return not row.cpu_flags or bool(row.cpu_flags & cpu.flags())
+
+
+def _compiler() -> str | None:
+    """Find the compiler that inductor would take: CXX, else g++."""
+    return shutil.which(os.environ.get("CXX") or "g++")
+
+
+def check_runs(name: str, weights: Weights) -> None:
+    """Refuse a user's own ONNX model to a backend that builds the network itself.
+
+    Raises:
+        UserError: that is so.
+    """
+    if weights.source == "model" and not find(name).reads_onnx:
+        able = ", ".join(row.name for row in REGISTRY.values() if row.reads_onnx)
+        raise UserError(f"backend {name}", "cannot run an ONNX model", f"choose from {able} for --model")
+
+
+def is_prepared(name: str, weights: Weights, cache_dir: Path, calibration: Sequence[str] = ()) -> bool:
     """Tell whether `prepare` has nothing to make."""
     kind = find(name).artifact
-    return kind is None or is_cached(kind, weights, cache_dir)
+    return kind is None or is_cached(kind, weights, cache_dir, calibration)
 
 
-def prepare(name: str, weights: Weights, cache_dir: Path) -> Artifact | None:
+def prepare(name: str, weights: Weights, cache_dir: Path, calibration: Sequence[str] = ()) -> Artifact | None:
     """Make the backend's graph unless the cache has it: done once, and apart from loading it.
 
     Raises:
-        UserError: the cache cannot be written, the weights do not fit, or making it failed.
+        UserError: the cache cannot be written, the weights do not fit, there are no photos to calibrate on, or making
+            it failed.
     """
+    check_runs(name, weights)
     kind = find(name).artifact
-    return artifact(kind, weights, cache_dir) if kind else None
+    return artifact(kind, weights, cache_dir, calibration) if kind else None
 
 
-def load(name: str, weights: Weights, threads: int, cache_dir: Path) -> Backend:
+def load(name: str, weights: Weights, threads: int, cache_dir: Path, calibration: Sequence[str] = ()) -> Backend:
     """Import the backend's module and load the network into it.
 
     Raises:
-        UserError: the backend is unknown or missing, or its artifact cannot be made.
+        UserError: the backend is unknown or missing, its artifact cannot be made, or a user's own model does not do
+            what it declares.
     """
     row = find(select([name])[0])
-    backend: Backend = runtime(name).load(Build(row.variant, weights, threads, cache_dir))
-    return backend
+    check_runs(name, weights)
+    build = Build(row.variant, weights, threads, cache_dir, tuple(calibration))
+    opened: Callable[[], Backend] = partial(runtime(name).load, build)
+    return tried(opened, weights.path or "") if weights.source == "model" else opened()
 
 
 def runtime(name: str) -> Any:
@@ -160,3 +240,12 @@ def checked(batch: NDArray[np.float32]) -> NDArray[np.float32]:
     if batch.dtype != np.float32 or batch.ndim != 4 or batch.shape[1:] != (3, INPUT_SIZE, INPUT_SIZE) or not len(batch):
         raise ValueError(f"expected float32 (N, 3, {INPUT_SIZE}, {INPUT_SIZE}), got {batch.dtype} {batch.shape}")
     return np.ascontiguousarray(batch)
+
+
+def in_batches(
+    run: Callable[[NDArray[np.float32]], NDArray[np.float32]], batch: NDArray[np.float32], one_by_one: bool
+) -> NDArray[np.float32]:
+    """Run a batch at once, or one by one where the graph was exported for a single input."""
+    if not one_by_one or len(batch) == 1:
+        return run(batch)
+    return np.concatenate([run(batch[n : n + 1]) for n in range(len(batch))])

@@ -1,8 +1,9 @@
-"""TorchScript: the network traced once, loaded from the cache."""
+"""TorchScript: the network traced once, loaded from the cache, as it is or frozen."""
 
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import torch
 
@@ -12,10 +13,14 @@ from midas_bench.depth.backends.torch_eager import TorchBackend
 
 
 def load(build: Build) -> TorchBackend:
-    """Load the trace, made first if the cache lacks it."""
+    """Load the trace, made first if the cache lacks it; `frozen` makes its weights constants and folds batch norm."""
     made = artifact("jit", build.weights, build.cache_dir)
     with warnings.catch_warnings():
-        # TorchScript is deprecated and still what the article's claim is about: this warning and no other
-        warnings.filterwarnings("ignore", message=r".*torch\.jit\.load.*deprecated", category=DeprecationWarning)
-        network = torch.jit.load(str(made.path), map_location="cpu")  # type: ignore[no-untyped-call]
-    return TorchBackend(network.eval(), build.threads)
+        # TorchScript is deprecated and still what the article's claim is about: these warnings and no others
+        warnings.filterwarnings(
+            "ignore", message=r".*torch\.jit\.(load|freeze).*deprecated", category=DeprecationWarning
+        )
+        network: Any = torch.jit.load(str(made.path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+        if build.variant == "frozen":
+            network = torch.jit.freeze(network)
+    return TorchBackend(network, build.threads)

@@ -1,0 +1,160 @@
+"""`midas-bench depth FOLDER -o OUT`: a heat map for each photo of a folder, going on where it was interrupted."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from midas_bench.depth.config import Resolved
+from midas_bench.depth.photo import inspect
+from midas_bench.depth.pipeline import DepthPipeline
+from midas_bench.errors import UserError
+from midas_bench.files import written_atomically
+from midas_bench.scenes import SUFFIXES, is_photo
+
+NOTE = "midas-bench.json"
+"""In the folder of heat maps: what made them, so that one folder never mixes two networks."""
+
+EXIT_NOTHING_MADE = 2
+
+
+@dataclass(frozen=True)
+class Task:
+    """A photo and where its heat map goes."""
+
+    photo: Path
+    heatmap: Path
+
+    @property
+    def done(self) -> bool:
+        """Whether the heat map is there, whole, of the photo's size, and not older than the photo."""
+        try:
+            if self.heatmap.stat().st_mtime_ns < self.photo.stat().st_mtime_ns:
+                return False
+            photo, heatmap = inspect(self.photo.read_bytes()), inspect(self.heatmap.read_bytes())
+        except (OSError, UserError):
+            return False
+        return (photo.width, photo.height) == (heatmap.width, heatmap.height)
+
+
+def tasks(folder: Path, output: Path, suffix: str) -> list[Task]:
+    """Return a task for each photo that stands in the folder itself, in the order of their names.
+
+    A heat map is named like its photo; photos that differ in their suffix alone keep it, as `a.jpg.png`. Where that
+    is the name of another photo's heat map, all keep it.
+
+    Raises:
+        UserError: the folder cannot be read, holds no photos, or is where the heat maps shall go.
+    """
+    if folder.resolve() == output.resolve():
+        raise UserError(output, "holds the photos", "name another folder for the heat maps")
+    try:
+        files = sorted(path for path in folder.iterdir() if is_photo(path))
+    except OSError as error:
+        raise UserError(folder, f"cannot be read ({error.strerror})", "check its permissions") from error
+    photos = [path for path in files if not path.is_dir()]
+    if not photos:
+        raise UserError(folder, "holds no photos", f"name a folder with {', '.join(SUFFIXES)} files in it")
+    stems = Counter(photo.stem for photo in photos)
+    names = [photo.stem if stems[photo.stem] == 1 else photo.name for photo in photos]
+    if len(set(names)) < len(names):
+        names = [photo.name for photo in photos]
+    return [Task(photo, output / (name + suffix)) for photo, name in zip(photos, names, strict=True)]
+
+
+def run(tasks: Sequence[Task], output: Path, config: Resolved, save: Callable[[NDArray[np.uint8], Path], None]) -> int:
+    """Make what is missing, list the photos that cannot be used, and return the exit code.
+
+    Raises:
+        UserError: the folder was made with other weights or another backend, holds files of these names that were not
+            made here, or cannot be written.
+    """
+    if not is_signed(output, config) and any(os.path.lexists(task.heatmap) for task in tasks):
+        raise UserError(output, "holds files that were not made here", "choose another folder")
+    missing = [task for task in tasks if not task.done]
+    start_s = time.perf_counter()
+    bad = _make(missing, output, config, save) if missing else []
+    seconds = time.perf_counter() - start_s
+    for error in bad:
+        print(f"midas-bench: left out: {error}", file=sys.stderr)
+    made, found = len(missing) - len(bad), len(tasks) - len(missing)
+    told = [f"{made} made ({made / seconds:.1f} a second, {config.backend})" if made else "0 made"]
+    told += [f"{found} there already"] * bool(found) + [f"{len(bad)} left out"] * bool(bad)
+    print(f"{output}: {', '.join(told)}")
+    return 0 if made or found else EXIT_NOTHING_MADE
+
+
+def _make(
+    missing: Sequence[Task], output: Path, config: Resolved, save: Callable[[NDArray[np.uint8], Path], None]
+) -> list[UserError]:
+    """Write the heat maps and return what was wrong with photos that have none."""
+    bad: list[UserError] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)  # results go to stdout
+    with (
+        DepthPipeline.open(config=config) as pipeline,
+        closing(pipeline.map((task.photo for task in missing), errors="return")) as stream,
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
+    ):
+        for task, made in zip(progress.track(missing, description="heat maps"), stream, strict=True):
+            if isinstance(made, UserError):
+                bad.append(made)
+                continue
+            sign(output, config)  # not before there is something to save: a failed try leaves no mark
+            try:
+                save(made, task.heatmap)
+            except UserError as error:
+                if not isinstance(error.__cause__, OSError):
+                    bad.append(error)
+                elif error.__cause__.errno == errno.ENAMETOOLONG:
+                    bad.append(UserError(task.photo, "has too long a name for its heat map", "shorten it"))
+                else:
+                    raise  # a full disk is no photo's fault
+    return bad
+
+
+def is_signed(output: Path, config: Resolved) -> bool:
+    """Tell whether the folder has a note of what makes its heat maps.
+
+    Raises:
+        UserError: they were made otherwise, or the note is damaged.
+    """
+    note = output / NOTE
+    if not note.exists():
+        return False
+    try:
+        then = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(note, "cannot be read", "remove it or choose another folder") from error
+    if then != _note(config):
+        raise UserError(output, "holds heat maps of other weights or another backend", "choose another folder")
+    return True
+
+
+def sign(output: Path, config: Resolved) -> None:
+    """Leave a note of what makes the heat maps, unless there is one.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    note = output / NOTE
+    if not note.exists():
+        with written_atomically(note) as temporary:
+            temporary.write_text(json.dumps(_note(config)), encoding="utf-8")
+
+
+def _note(config: Resolved) -> dict[str, str]:
+    return {"backend": config.backend, "recipe": config.recipe, "weights": config.weights.sha256}

@@ -1,0 +1,82 @@
+"""OpenVINO on its CPU plugin: the exported ONNX graph, or the int8 one that NNCF made of it. Never imports torch."""
+
+from __future__ import annotations
+
+import threading
+import zipfile
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from midas_bench.cpu import allowed_cores
+from midas_bench.depth.artifacts import artifact
+from midas_bench.depth.backends.registry import Build, checked, in_batches
+from midas_bench.depth.quantize import IR_BIN, IR_XML
+
+PRECISION = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
+"""What OpenVINO may compute in, by variant: left alone it takes bfloat16 where the CPU has it, int8 graphs included."""
+
+
+class OpenVinoBackend:
+    """Run one compiled model, with as many calls at a time as it has streams."""
+
+    def __init__(self, compiled: openvino.CompiledModel) -> None:
+        self._compiled: openvino.CompiledModel | None = compiled
+        self._streams = int(compiled.get_property("NUM_STREAMS"))
+        self._room = threading.Semaphore(self._streams)
+        self._idle = [compiled.create_infer_request() for _ in range(self._streams)]  # one caller's at a time
+        self._lock = threading.Lock()
+        first = compiled.input().partial_shape[0]
+        self._fixed_batch = first.is_static and first.get_length() == 1
+
+    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map float32 (N, 3, 256, 256) to new float32 (N, 256, 256)."""
+        ready = checked(batch)
+        with self._room:
+            with self._lock:
+                if self._compiled is None:
+                    raise ValueError("the backend is closed")
+                request = self._idle.pop()
+
+            def run(part: NDArray[np.float32]) -> NDArray[np.float32]:
+                request.infer([part], share_inputs=True)
+                return np.array(request.get_output_tensor().data)
+
+            try:
+                return in_batches(run, ready, self._fixed_batch)
+            finally:
+                self._idle.append(request)
+
+    @property
+    def threads(self) -> int:
+        """The inference threads of one stream, as the compiled model reports them."""
+        if self._compiled is None:
+            raise ValueError("the backend is closed")
+        return int(self._compiled.get_property("INFERENCE_NUM_THREADS")) // self._streams
+
+    def close(self) -> None:
+        """Drop the model and its buffers; a call under way still ends well."""
+        with self._lock:
+            self._compiled = None
+            self._idle.clear()
+
+
+def load(build: Build) -> OpenVinoBackend:
+    """Compile the graph, made first if the cache lacks it."""
+    kind = "openvino-int8" if build.variant == "int8" else "onnx"
+    made = artifact(kind, build.weights, build.cache_dir, build.calibration)
+    core = openvino.Core()
+    if made.path.suffix == ".zip":
+        with zipfile.ZipFile(made.path) as archive:
+            model = core.read_model(archive.read(IR_XML), archive.read(IR_BIN))
+    else:
+        model = core.read_model(made.path)
+    streams = max(1, allowed_cores() // build.threads)
+    settings = {
+        "INFERENCE_PRECISION_HINT": PRECISION[build.variant],
+        "INFERENCE_NUM_THREADS": build.threads * streams,
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": streams,  # calls that run side by side; a request alone would make them wait for each other
+    }
+    return OpenVinoBackend(core.compile_model(model, "CPU", settings))

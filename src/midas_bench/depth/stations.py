@@ -1,0 +1,93 @@
+"""A recipe's stations: what stands before and behind the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midas_bench.depth import heatmap, photo, preprocess
+
+
+class Picture(Protocol):
+    """A decoded photo, in whatever form its recipe gives it.
+
+    `width` and `height` are those of the photo itself, upright, however small it was decoded.
+    """
+
+    @property
+    def width(self) -> int: ...  # noqa: D102
+    @property
+    def height(self) -> int: ...  # noqa: D102
+
+
+ENCODED = bytes | bytearray | memoryview
+Given = ENCODED | str | Path | NDArray[np.uint8]
+"""A photo as it comes: encoded, the path of its file, or its RGB pixels (H, W, 3), such as the frame of a video."""
+
+
+def refuse_one(photos: object) -> None:
+    """Refuse one photo where several are expected: Python would take it apart.
+
+    Raises:
+        TypeError: that is so.
+    """
+    one = photos.ndim != 4 if isinstance(photos, np.ndarray) else isinstance(photos, ENCODED | str | Path)
+    if one:
+        raise TypeError(f"photos come as a list or another iterable, and this is one {type(photos).__name__}: [photo]")
+
+
+@dataclass(frozen=True)
+class Stations:
+    """One recipe's way through decoding, preprocessing and colouring.
+
+    `decode` takes the photo's bytes and the name that errors call it by; what it returns goes into `preprocess` as it
+    is, as does what `wrap` makes of pixels that are decoded already. `heatmap` takes depth, width and height.
+    """
+
+    decode: Callable[..., Picture]
+    wrap: Callable[[NDArray[np.uint8]], Picture]
+    preprocess: Callable[[Sequence[Any]], NDArray[np.float32]]
+    heatmap: Callable[[NDArray[np.float32], int, int], NDArray[np.uint8]]
+
+    def picture(self, given: Given) -> Picture:
+        """Return a photo decoded, read first where it is a path; pixels are taken as they are.
+
+        Raises:
+            UserError: it cannot be read or decoded.
+            TypeError: it is no photo.
+        """
+        if isinstance(given, ENCODED):
+            return self.decode(bytes(given))
+        if isinstance(given, str | Path):
+            return self.decode(photo.read(Path(given)), str(given))
+        if isinstance(given, np.ndarray) and given.dtype == np.uint8 and given.shape[2:] == (3,) and given.size:
+            return self.wrap(np.ascontiguousarray(given))
+        what = f"{given.dtype} {given.shape}" if isinstance(given, np.ndarray) else type(given).__name__
+        raise TypeError(f"a photo is JPEG, PNG or WebP bytes, a path, or uint8 (H, W, 3) RGB pixels; this is {what}")
+
+
+def stations(recipe: str) -> Stations:
+    """Return a recipe's stations; the article's import torch and torchvision."""
+    if recipe == "article":
+        from midas_bench.depth import article
+
+        return Stations(article.decode, article.wrap, article.preprocess, article.heatmap)
+    return Stations(_decode, _wrap, _preprocess, heatmap.heatmap)
+
+
+def _decode(data: bytes, name: str = "photo") -> photo.Decoded:
+    return photo.decode_reduced(data, preprocess.LEAST_SIDE, name)
+
+
+def _wrap(pixels: NDArray[np.uint8]) -> photo.Decoded:
+    height, width, _ = pixels.shape
+    return photo.Decoded(pixels, width, height)
+
+
+def _preprocess(photos: Sequence[photo.Decoded]) -> NDArray[np.float32]:
+    return preprocess.preprocess([one.pixels for one in photos])

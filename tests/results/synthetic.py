@@ -18,6 +18,13 @@ STAGE_S = {
     "article": {"decode": 0.0042, "preprocess": 0.0065, "heatmap": 0.0009},
     "fast": {"decode": 0.0021, "preprocess": 0.0008, "heatmap": 0.0003},
 }
+FIDELITY = {
+    backend: {
+        "max_relative_error": 6 * error, "mean_relative_error": error, "rank_correlation": 1 - error,
+        "flipped_pairs": error / 10,
+    }
+    for backend, error in {"eager": 0.0, "jit": 4e-7, "onnx": 5e-7}.items()
+}  # fmt: skip
 MIB = 1024 * 1024
 WEIGHTS = {"source": "seeded", "sha256": "6a" * 32}
 PHOTOS = Path(__file__).parents[2] / "fixtures/images"
@@ -41,7 +48,7 @@ class Maker:
         info.setdefault("kind", "latency")
         info.setdefault("noise", {"noisy": False, "reasons": []})
         info.setdefault("weights", WEIGHTS)
-        if info["kind"] in ("latency", "stage"):
+        if info["kind"] in ("latency", "stage", "stream"):
             info["latency_s"] = {"p50": median, "p90": float(np.percentile(data, 90)), "p95": None, "p99": None}
         self.benchmarks.append(
             {
@@ -66,7 +73,9 @@ class Maker:
     def everything(self, depth_maps: bool = True) -> list[dict[str, Any]]:
         self.latency(depth_maps)
         self.stages()
+        self.peers()
         self.threads()
+        self.streams()
         self.memory()
         self.startup()
         self.ratios()
@@ -90,7 +99,7 @@ class Maker:
                         size * (network_s * gain + around["fast"]),
                         scene=scene, backend=backend, recipe="fast", batch_size=size, threads=2,
                         photos=[self.photo(scene)] * size, photos_repeated=size > 1, load_s=0.4, first_inference_s=0.1,
-                        max_relative_error=3e-6, depth_maps=[f"{backend}-{scene}.png"] if depth_maps else [],
+                        **FIDELITY[backend], depth_maps=[f"{backend}-{scene}.png"] if depth_maps else [],
                     )  # fmt: skip
 
     def stages(self) -> None:
@@ -105,7 +114,18 @@ class Maker:
             self.add(
                 f"bench/test_inference.py::test_inference[{backend}-b1]", network_s,
                 kind="stage", stage="inference", backend=backend, recipe="fast", batch_size=1, threads=2,
+                flop=9_000_000_000, peak_flop_per_s=2.5e11,
             )  # fmt: skip
+
+    def peers(self) -> None:
+        self.add(
+            "bench/test_peers.py::test_benchmark_app[f32]", 7.0,
+            kind="peer", peer="OpenVINO benchmark_app, f32", peer_median_s=0.046, batch_size=1, threads=2,
+        )  # fmt: skip
+        self.add(
+            "bench/test_peers.py::test_backbone", 0.031,
+            kind="peer", peer="timm backbone, eager", scene=self.scenes[0], batch_size=1, threads=2,
+        )  # fmt: skip
 
     def threads(self) -> None:
         for backend, network_s in NETWORK_S.items():
@@ -114,6 +134,13 @@ class Maker:
                     f"bench/test_threads.py::test_threads[{backend}-t{count}]", network_s * (1.75 if count == 1 else 1),
                     scene="street", backend=backend, recipe="fast", batch_size=1, threads=count,
                 )  # fmt: skip
+
+    def streams(self) -> None:
+        for backend, network_s in NETWORK_S.items():
+            self.add(
+                f"bench/test_stream.py::test_stream[{backend}]", 24 * network_s * 0.9,
+                kind="stream", backend=backend, recipe="fast", stream_photos=24, threads=1,
+            )  # fmt: skip
 
     def memory(self) -> None:
         peaks = {"eager": 720, "jit": 760, "onnx": 290}

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from midas_bench.results import answers as words
+from midas_bench.results import fidelity
 from midas_bench.results.answers import answers, quiet, three_lines
 from midas_bench.results.intervals import Interval
 from midas_bench.results.ranking import Setup, best_throughput, fastest, least_memory
@@ -50,12 +51,25 @@ def test_memory_is_priced_against_the_same_batch_where_there_is_one(small):
     assert alternative.price.estimate == 2
 
 
+def test_a_scene_with_a_disturbed_cell_is_left_out_for_all_setups(small):
+    [onnx] = [r for r in small.records if r.name == "test_pipeline[onnx-b1-street]"]
+    [eager] = [r for r in small.records if r.name == "test_pipeline[eager-b1-street]"]
+    quiet_noise = Noise(noisy=False, reasons=())
+    both = [replace(r, noise=quiet_noise) for r in (onnx, eager)]
+    slow = replace(onnx.times, median_s=9.0, rounds_s=(9.0,) * 10)
+    busy = replace(onnx, fullname="p1", scene="pet", times=slow, noise=Noise(noisy=True, reasons=("busy",)))
+    pet = replace(both[1], fullname="p2", scene="pet")
+    answer = fastest([*both, busy, pet])
+    assert (answer.winner.backend, answer.scenes) == ("onnx", ("street",))
+    assert fastest([busy, pet]).scenes == ("pet",)  # nothing else is left
+
+
 def test_a_close_second_is_named(small):
     onnx = next(r for r in small.records if r.name == "test_pipeline[onnx-b1-street]")
     twin = replace(onnx, fullname="twin", backend="twin")
     answer = fastest([onnx, twin])
     assert answer.tied == (answer.alternatives[0].setup,)
-    assert words.caution(answer).startswith("This run cannot tell it from")
+    assert words.caution(answer, {}).startswith("This run cannot tell it from")
     assert "too close to call" in three_lines([onnx, twin])[0]
 
 
@@ -102,3 +116,21 @@ def test_whether_the_machine_was_quiet(small):
     assert "not recorded" in quiet(silent)
     assert "during 1 of 12 cells, 1 of them behind these answers" in quiet(small.records, behind)
     assert "none of them behind these answers" in quiet(small.records)
+
+
+def test_after_a_winner_of_reduced_precision_the_next_exact_one_is_priced(small):
+    [onnx] = [r for r in small.records if r.name == "test_pipeline[onnx-b1-street]"]
+    exact = replace(onnx, max_relative_error=4e-6, mean_relative_error=1e-6)
+    fast = replace(onnx.times, median_s=0.02, interval=None, rounds_s=onnx.times.rounds_s[:0])
+    faster = replace(fast, median_s=0.01)
+    int8, bf16 = (
+        replace(onnx, fullname=name, backend=name, times=times, max_relative_error=0.1, mean_relative_error=0.021)
+        for name, times in (("onnx-int8", faster), ("openvino-bf16", fast))
+    )
+    [line, *_] = three_lines([exact, int8, bf16])
+    assert ": onnx-int8 (2 threads), 10.0 ms, reduced precision; onnx (2 threads) takes 4.55" in line
+    answer = fastest([exact, int8, bf16])
+    said = words.caution(answer, fidelity.reduced([exact, int8, bf16]))
+    assert said.startswith("Reduced precision: its depth is 2.10 % of the range off.")
+    assert "reduced" not in three_lines([exact])[0]
+    assert words.runner_up(fastest([int8, bf16]), {"onnx-int8": None, "openvino-bf16": None}) is None

@@ -10,6 +10,7 @@ from midas_bench.errors import UserError
 from midas_bench.results.files import read, saved_in
 from midas_bench.results.frame import COLUMNS, frame
 from midas_bench.results.intervals import Interval
+from midas_bench.results.record import CellInfo
 from midas_bench.results.runs import Skip
 
 MIB = 1024 * 1024
@@ -128,6 +129,9 @@ def set_info(index, **values):
         (set_info(5, peak_rss_bytes=900), "less than any process needs"),
         (set_info(5, rss_over_time={"t_s": [1.0], "rss_bytes": []}), "not as long as t_s"),
         (set_info(0, batch_size=1.5), "is 1.5 and not a whole number"),
+        (set_info(0, batch_size=10**400), "not a number"),
+        (set_info(0, batch_size=1e308), "is 1e+308 and not a whole number of at most 9007199254740992"),
+        (set_stat("data", [0.1, 10**400]), "not a list of numbers"),
         (set_info(0, scene=7), "is 7 and not a string"),
         (set_info(0, photos=["a"]), "photos[0]"),
         (set_info(0, noise={"noisy": "no"}), "not true or false"),
@@ -197,8 +201,31 @@ def test_the_frame_has_a_row_a_cell_in_si_units(small):
     assert np.isnan(memory.median_s)  # the time of that process is no latency
 
 
+def test_a_stream_knows_its_photos_a_second(synthetic, tmp_path):
+    run = read(synthetic.run(tmp_path / "0001_run.json"))
+    [onnx] = [record for record in run.of_kind("stream") if record.backend == "onnx"]
+    assert (onnx.stream_photos, onnx.batch_size, onnx.threads) == (24, None, 1)
+    assert onnx.images_per_second == pytest.approx(24 / onnx.times.median_s)
+    row = frame([run]).set_index("fullname").loc[onnx.fullname]
+    assert (row["stream_photos"], row["median_s"]) == (24, onnx.times.median_s)
+    assert row["images_per_second"] == pytest.approx(onnx.images_per_second)
+    assert not onnx.is_pipeline
+
+
+def test_what_a_stream_writes_is_photos_a_second():
+    info = CellInfo(kind="stream", stream_photos=24).to_extra_info([2.0, 3.0, 4.0])
+    assert info["images_per_second"] == 8.0
+
+
 def test_the_synthetic_run_is_read(synthetic, tmp_path):
     run = read(synthetic.run(tmp_path / "0001_run.json"))
-    assert {record.kind for record in run.records} == {"latency", "stage", "memory", "startup", "ratio", "scene"}
+    kinds = {"latency", "stage", "stream", "memory", "startup", "ratio", "scene", "peer"}
+    assert {record.kind for record in run.records} == kinds
     assert json.loads((tmp_path / "0001_run.json").read_text())["machine_info"]["node"] == "synthetic"
     assert Path(run.path).with_suffix("").is_dir()
+
+
+def test_an_integer_of_thousands_of_digits_is_a_line_and_no_traceback(tmp_path):
+    (tmp_path / "a.json").write_text('{"benchmarks": ' + "9" * 5000 + "}")
+    with pytest.raises(UserError, match="is not whole JSON"):
+        read(tmp_path / "a.json")

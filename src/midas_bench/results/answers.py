@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from midas_bench.results import units
+from midas_bench.results import fidelity, units
+from midas_bench.results.fidelity import Point
 from midas_bench.results.intervals import Interval
 from midas_bench.results.ranking import Alternative, Answer, Setup, best_throughput, fastest, least_memory
 from midas_bench.results.runs import Record
@@ -56,12 +57,23 @@ def price(answer: Answer, alternative: Alternative) -> str:
     return f"{setup(answer, alternative.setup)} takes {units.times_span(alternative.price)} {COSTS[answer.question]}"
 
 
-def caution(answer: Answer) -> str | None:
-    """Name the set-ups that this run cannot tell from the winner, if there are any."""
-    if not answer.tied:
-        return None
-    names = " or ".join(setup(answer, tied) for tied in answer.tied)
-    return f"This run cannot tell it from {names}."
+def runner_up(answer: Answer, reduced: Collection[str]) -> str | None:
+    """Say what the next best costs; after a winner of reduced precision, the next best whose depth is exact."""
+    exact = [a for a in answer.alternatives if a.setup.backend not in reduced]
+    rest = exact if answer.winner.backend in reduced else answer.alternatives
+    return price(answer, rest[0]) if rest else None
+
+
+def caution(answer: Answer, reduced: Mapping[str, Point]) -> str:
+    """Say that the winner's precision is reduced, and which set-ups this run cannot tell from it."""
+    said = []
+    point = reduced.get(answer.winner.backend)
+    if point:
+        said.append(f"Reduced precision: its depth is {units.percent(point.mean_relative_error)} of the range off.")
+    if answer.tied:
+        names = " or ".join(setup(answer, tied) for tied in answer.tied)
+        said.append(f"This run cannot tell it from {names}.")
+    return " ".join(said)
 
 
 def quiet(records: Sequence[Record], answer_cells: Sequence[str] = ()) -> str:
@@ -88,11 +100,14 @@ def three_lines(records: Sequence[Record]) -> list[str]:
     """Return a line for each answer that the records allow: figure, interval, and what the runner-up costs."""
     width = max(map(len, TITLES.values())) + 1
     lines = []
+    reduced = fidelity.reduced(records)
     for answer in answers(records):
-        runner_up = f"; {price(answer, answer.alternatives[0])}" if answer.alternatives else ""
+        next_best = runner_up(answer, reduced)
+        rest = ", reduced precision" if answer.winner.backend in reduced else ""
+        rest += f"; {next_best}" if next_best else ""
         tied = " (too close to call)" if answer.tied else ""
         title = f"{TITLES[answer.question]}:"
-        lines.append(f"{title:<{width}} {setup(answer, answer.winner)}, {figure(answer)}{runner_up}{tied}")
+        lines.append(f"{title:<{width}} {setup(answer, answer.winner)}, {figure(answer)}{rest}{tied}")
     return lines
 
 

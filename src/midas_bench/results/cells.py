@@ -10,13 +10,14 @@ import numpy as np
 from midas_bench.errors import UserError
 from midas_bench.results.fields import Fields
 from midas_bench.results.intervals import CONFIDENCE, Interval, block_ratio, median_interval
-from midas_bench.results.runs import Memory, Noise, Photo, Ratio, Record, Startup, Times
+from midas_bench.results.load import load_from
+from midas_bench.results.record import PHASES
+from midas_bench.results.runs import Memory, Noise, Peer, Photo, Ratio, Record, Startup, Times
 
 MIB = 1024 * 1024
 TIMERS_IN_NANOSECONDS = "_ns"
-PHASES = ("import", "load", "first_inference", "steady")
 PLAIN = "plain"
-KINDS = ("latency", "stage", "memory", "startup", "ratio", "scene")
+KINDS = ("latency", "stage", "stream", "memory", "startup", "ratio", "scene", "peer", "load")
 
 
 def record_from(benchmark: Fields, path: Path) -> Record:
@@ -51,6 +52,7 @@ def _described(record: Record, info: Fields, path: Path) -> Record:
         recipe=info.text("recipe"),
         stage=info.text("stage"),
         batch_size=info.whole("batch_size"),
+        stream_photos=info.whole("stream_photos"),
         threads=info.whole("threads"),
         photos=tuple(_photo(photo) for photo in info.sections("photos")),
         photos_repeated=bool(info.flag("photos_repeated")),
@@ -59,11 +61,19 @@ def _described(record: Record, info: Fields, path: Path) -> Record:
         load_s=info.number("load_s", "seconds"),
         first_inference_s=info.number("first_inference_s", "seconds"),
         max_relative_error=info.number("max_relative_error"),
+        mean_relative_error=info.number("mean_relative_error"),
+        rank_correlation=info.number("rank_correlation", signed=True),
+        flipped_pairs=info.number("flipped_pairs"),
         noise=_noise(info),
-        memory=_memory(info, path, record.fullname),
+        # a loaded process holds its queue too: that is no answer to how much memory a call needs
+        memory=None if record.kind == "load" else _memory(info, path, record.fullname),
         startup=_startup(info),
         ratio=_ratio(info),
         depth_maps=info.texts("depth_maps"),
+        flop=info.whole("flop"),
+        peak_flop_per_s=info.number("peak_flop_per_s"),
+        peer=_peer(info, record.times),
+        load=load_from(info) if record.kind == "load" else None,
     )
 
 
@@ -122,6 +132,14 @@ def _interval(info: Fields, name: str, estimate: float | None) -> Interval | Non
 
 def _photo(photo: Fields) -> Photo:
     return Photo(photo.text("file") or "?", photo.whole("width"), photo.whole("height"), photo.text("sha256"))
+
+
+def _peer(info: Fields, times: Times) -> Peer | None:
+    name, median_s = info.text("peer"), info.number("peer_median_s", "seconds")
+    if name is None:
+        return None
+    # a peer that timed itself said its median and no more
+    return Peer(name, times.median if median_s is None else Interval(median_s, median_s, median_s, confidence=0.0))
 
 
 def _noise(info: Fields) -> Noise | None:

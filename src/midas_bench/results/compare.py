@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from midas_bench.results.intervals import Interval, bootstrap_ratio, file_ratio, holm
-from midas_bench.results.runs import Record, Run
+from midas_bench.results.intervals import CONFIDENCE, Interval, bootstrap_ratio, file_ratio, holm
+from midas_bench.results.runs import TIMED, Record, Run
 
 SIGNIFICANT = 0.05
 """The chance of one false verdict or more in a whole comparison."""
@@ -68,14 +69,14 @@ class Comparison:
     machine_differences: Mapping[str, tuple[str, str]]
 
 
-def compare(before: Side, after: Side) -> Comparison:
-    """Match the cells of two sides by id, and compare what each has on both."""
+def compare(before: Side, after: Side, confidence: float = CONFIDENCE) -> Comparison:
+    """Match the cells of two sides by id, and compare what each has on both; intervals over files have `confidence`."""
     old, new = _by_cell(before), _by_cell(after)
     by_file = min(len(before.runs), len(after.runs)) >= 2
     found: list[tuple[Change, float | None]] = []
     for fullname in old:
         if fullname in new:
-            found.extend(_changes(fullname, old[fullname], new[fullname], by_file))
+            found.extend(_changes(fullname, old[fullname], new[fullname], by_file, confidence))
     return Comparison(
         before=before,
         after=after,
@@ -110,7 +111,7 @@ def _startup_s(record: Record) -> float | None:
 
 
 def _time_s(record: Record) -> float | None:
-    return record.times.median_s if record.kind in ("latency", "stage", "plain") else None
+    return record.times.median_s if record.kind in TIMED else None
 
 
 FIGURES = (
@@ -120,8 +121,26 @@ FIGURES = (
 )
 
 
+def files_with(side: Side) -> dict[tuple[str, str], int]:
+    """Return in how many files of a side each figure is, by its cell's id and its name."""
+    found = Counter(
+        (record.fullname, figure.name)
+        for run in side.runs
+        for record in run.records
+        for figure in FIGURES
+        if figure.of(record)
+    )
+    return dict(found)
+
+
+def kinds_without_figures(side: Side) -> dict[str, int]:
+    """Return how many cells of each kind a side has that hold none of `FIGURES`, so that they are never compared."""
+    cells = {(r.fullname, r.kind) for run in side.runs for r in run.records if not any(f.of(r) for f in FIGURES)}
+    return dict(sorted(Counter(kind for _, kind in cells).items()))
+
+
 def _changes(
-    fullname: str, old: Sequence[Record], new: Sequence[Record], by_file: bool
+    fullname: str, old: Sequence[Record], new: Sequence[Record], by_file: bool, confidence: float
 ) -> list[tuple[Change, float | None]]:
     found: list[tuple[Change, float | None]] = []
     for figure in FIGURES:
@@ -129,7 +148,7 @@ def _changes(
         after = [value for record in new if (value := figure.of(record))]
         if not before or not after:
             continue
-        ratio, p_value = _ratio(figure, before, after, old, new, by_file)
+        ratio, p_value = _ratio(figure, before, after, old, new, confidence if by_file else None)
         noisy = any(record.noise.noisy for record in (*old, *new) if record.noise)
         means = sum(before) / len(before), sum(after) / len(after)
         found.append((Change(fullname, figure.name, figure.unit, *means, ratio, None, noisy), p_value))
@@ -142,10 +161,10 @@ def _ratio(
     after: Sequence[float],
     old: Sequence[Record],
     new: Sequence[Record],
-    by_file: bool,
+    file_confidence: float | None,
 ) -> tuple[Interval, float | None]:
-    if by_file:
-        compared = file_ratio(after, before)
+    if file_confidence is not None:
+        compared = file_ratio(after, before, file_confidence)
         if compared is not None:
             return compared.interval, compared.p_value
     estimate = (sum(after) / len(after)) / (sum(before) / len(before))

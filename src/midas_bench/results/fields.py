@@ -12,12 +12,20 @@ from midas_bench.errors import UserError
 
 NEXT_STEP = "leave the file out or write it anew"
 LONGEST_TEXT = 300
+LARGEST_WHOLE = 2**53
 
 
 def clean(text: str) -> str:
     """Replace control characters and line ends, which no table, chart or page can hold, and cut what is endless."""
     visible = "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c)[0] == "C" else c for c in text)
     return visible if len(visible) <= LONGEST_TEXT else visible[: LONGEST_TEXT - 1] + "…"
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond the largest float
+        return False
 
 
 class Fields:
@@ -41,12 +49,13 @@ class Fields:
         at = " of ".join(part for part in (name, self._where) if part)
         return UserError(self._path, f"{at} is {clean(repr(value))[:60]} and not {expected}", NEXT_STEP)
 
-    def number(self, name: str, unit: str = "") -> float | None:
-        """Return a finite number of at least zero."""
+    def number(self, name: str, unit: str = "", signed: bool = False) -> float | None:
+        """Return a finite number, of at least zero unless it is a signed one."""
         value = self._value.get(name)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        number = isinstance(value, int | float) and not isinstance(value, bool) and _finite(value)
+        if not number or (value < 0 and not signed):
             raise self.wrong(name, value, f"a number{f' of {unit}' if unit else ''}")
         return float(value)
 
@@ -58,10 +67,10 @@ class Fields:
         return value
 
     def whole(self, name: str) -> int | None:
-        """Return a whole number of at least zero."""
+        """Return a whole number of at least zero that a float holds exactly."""
         value = self.number(name)
-        if value is not None and not value.is_integer():
-            raise self.wrong(name, value, "a whole number")
+        if value is not None and not (value.is_integer() and value <= LARGEST_WHOLE):
+            raise self.wrong(name, value, f"a whole number of at most {LARGEST_WHOLE}")
         return None if value is None else int(value)
 
     def text(self, name: str) -> str | None:
@@ -85,7 +94,7 @@ class Fields:
         values = self._list(name)
         for value in values:
             # one type check a value: the raw rounds of a long history are millions
-            if type(value) not in (float, int) or not math.isfinite(value) or (value < 0 and not signed):
+            if type(value) not in (float, int) or not _finite(value) or (value < 0 and not signed):
                 raise self.wrong(name, value, "a list of numbers")
         return values
 

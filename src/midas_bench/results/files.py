@@ -13,7 +13,7 @@ from midas_bench.results.fields import Fields, clean
 from midas_bench.results.runs import Machine, Record, Run, Skip
 
 SCHEMA = 1
-"""The newest form of the key `midas_bench` that this version reads."""
+"""The form of the key `midas_bench` that this version writes, and the newest that it reads."""
 
 STORAGE = Path(".benchmarks")
 
@@ -35,7 +35,7 @@ def read(path: Path) -> Run:
         raise UserError(path, "is empty: its run was ended before it could save", "run again with --resume")
     try:
         content = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a plain ValueError: an integer of thousands of digits
         at = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         reason = f"is not whole JSON (it breaks off or goes wrong{at})"
         raise UserError(path, reason, "run again with --resume, or name another file") from error
@@ -147,6 +147,11 @@ def lacking(ours: Fields, machine: Fields, records: tuple[Record, ...]) -> Itera
         yield f"cells for {', '.join(absent)}"
     if "latency" in found and not any(record.depth_maps for record in records):
         yield "depth maps"
+
+
+def depth_maps_of(path: Path) -> Path:
+    """Return the folder beside a file that its run's depth maps are kept in."""
+    return path.with_suffix("") if path.suffix == ".json" else path.with_name(path.name + "-maps")
 
 
 def saved_in(folder: Path) -> list[Path]:

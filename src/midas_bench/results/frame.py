@@ -7,14 +7,16 @@ from typing import Any
 
 import pandas as pd
 
-from midas_bench.results.runs import Record, Run
+from midas_bench.results.runs import TIMED, Record, Run
 
+FIDELITY = ("max_relative_error", "mean_relative_error", "rank_correlation", "flipped_pairs")
+PEAK = ("flop", "peak_flop_per_s")
 COLUMNS = (
     "label", "run", "when", "commit", "machine", "status", "fullname", "name", "benchmark", "group", "kind", "scene",
-    "backend", "recipe", "stage", "batch_size", "threads", "rounds", "median_s", "median_low_s", "median_high_s",
-    "mean_s", "min_s", "max_s", "stddev_s", "images_per_second", "load_s", "first_inference_s", "max_relative_error",
-    "peak_rss_bytes", "baseline_rss_bytes", "loaded_rss_bytes", "ratio", "ratio_estimate", "ratio_low", "ratio_high",
-    "noisy", "noise_reasons", "photos_repeated", "weights",
+    "backend", "recipe", "stage", "batch_size", "stream_photos", "threads", "rounds", "median_s", "median_low_s",
+    "median_high_s", "mean_s", "min_s", "max_s", "stddev_s", "images_per_second", "load_s", "first_inference_s",
+    *FIDELITY, *PEAK, "peer", "peer_median_s", "peak_rss_bytes", "baseline_rss_bytes", "loaded_rss_bytes",
+    "ratio", "ratio_estimate", "ratio_low", "ratio_high", "noisy", "noise_reasons", "photos_repeated", "weights",
 )  # fmt: skip
 
 
@@ -22,7 +24,15 @@ def frame(runs: Iterable[Run], label: str = "") -> pd.DataFrame:
     """Return one row for each cell of each run, with `COLUMNS`; a fact that a cell has not is missing (NA)."""
     rows = [_row(run, record, label or run.name) for run in runs for record in run.records]
     table = pd.DataFrame(rows, columns=pd.Index(COLUMNS))
-    whole = ["batch_size", "threads", "rounds", "peak_rss_bytes", "baseline_rss_bytes", "loaded_rss_bytes"]
+    whole = [
+        "batch_size",
+        "stream_photos",
+        "threads",
+        "rounds",
+        "peak_rss_bytes",
+        "baseline_rss_bytes",
+        "loaded_rss_bytes",
+    ]
     return table.astype(dict.fromkeys(whole, "Int64") | {"noisy": "boolean"})
 
 
@@ -39,9 +49,18 @@ def _row(run: Run, record: Record, label: str) -> dict[str, Any]:
     }
     for name in ("fullname", "name", "benchmark", "group", "kind", "scene", "backend", "recipe", "stage"):
         known[name] = getattr(record, name)
-    for name in ("batch_size", "threads", "load_s", "first_inference_s", "max_relative_error", "photos_repeated"):
+    for name in (
+        "batch_size",
+        "stream_photos",
+        "threads",
+        "load_s",
+        "first_inference_s",
+        *FIDELITY,
+        *PEAK,
+        "photos_repeated",
+    ):
         known[name] = getattr(record, name)
-    if record.kind in ("latency", "stage", "plain"):  # elsewhere the stats time something else than a call
+    if record.kind in TIMED:
         known |= {name: getattr(times, name) for name in ("rounds", "median_s", "mean_s", "min_s", "max_s", "stddev_s")}
         known["images_per_second"] = record.images_per_second
         if times.interval:
@@ -54,6 +73,13 @@ def _row(run: Run, record: Record, label: str) -> dict[str, Any]:
         if ratio.interval:
             known["ratio_estimate"] = ratio.interval.estimate
             known |= {"ratio_low": ratio.interval.low, "ratio_high": ratio.interval.high}
+    if record.peer:
+        known |= {"peer": record.peer.name, "peer_median_s": record.peer.median.estimate}
     if noise:
         known |= {"noisy": noise.noisy, "noise_reasons": "; ".join(noise.reasons)}
     return known
+
+
+def known(value: Any) -> Any:
+    """Return a fact out of the table, or None where the cell has not got it."""
+    return None if pd.isna(value) else value

@@ -77,12 +77,18 @@ class _Candidate:
 
 
 def fastest(records: Sequence[Record]) -> Answer | None:
-    """Find the set-up with the least time for one photo: the mean over scenes of the medians, in seconds."""
+    """Find the set-up with the least time for one photo: the mean over scenes of the medians, in seconds.
+
+    Scenes with a disturbed cell are left out for all set-ups, as long as others are left.
+    """
     return _timed("latency", [r for r in records if r.is_pipeline and r.batch_size == 1], lambda seconds, _: seconds)
 
 
 def best_throughput(records: Sequence[Record]) -> Answer | None:
-    """Find the set-up with the most images a second: the batch size over the mean over scenes of the medians."""
+    """Find the set-up with the most images a second: the batch size over the mean over scenes of the medians.
+
+    Scenes with a disturbed cell are left out as in `fastest`.
+    """
     return _timed(
         "throughput", [r for r in records if r.is_pipeline and r.batch_size], lambda seconds, size: size / seconds
     )
@@ -96,6 +102,9 @@ def _timed(question: str, cells: Sequence[Record], figure: Callable[[float, int]
     if not scenes:  # nothing was measured on the same photos: keep the scene that most set-ups have
         every = [str(r.scene) for r in cells]
         scenes = {max(dict.fromkeys(every), key=every.count)}
+    # a backend is not slow because the machine was busy with something else during one of its cells
+    disturbed = {str(r.scene) for r in cells if r.noise and r.noise.noisy}
+    scenes = scenes - disturbed or scenes
     candidates = []
     for seed, (setup, group) in enumerate(sorted(found.items(), key=lambda item: str(item[0]))):
         common = tuple(r for r in group if str(r.scene) in scenes)

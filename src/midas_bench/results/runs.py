@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,9 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midas_bench.results.intervals import Interval
+from midas_bench.results.load import Load
 
 PIPELINES = ("test_pipeline", "test_article")
 """The benchmarks that answers, claims and the article's table rest on."""
+
+TIMED = ("latency", "stage", "stream", "plain")
+"""The kinds whose rounds are times of what the cell asks; elsewhere they time a process or a block as a whole."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,14 @@ class Ratio:
 
 
 @dataclass(frozen=True)
+class Peer:
+    """Somebody else's program or network in the same run, and its median seconds a call."""
+
+    name: str
+    median: Interval
+
+
+@dataclass(frozen=True)
 class Photo:
     """A photo that a cell worked on."""
 
@@ -101,7 +113,7 @@ class Record:
         fullname: the benchmark's id, unique within a run.
         name: the id without its file.
         group: the table of the terminal summary that it stood in.
-        kind: latency, stage, memory, startup, ratio or scene; `plain` where the file does not say.
+        kind: latency, stage, stream, memory, startup, ratio, scene, peer or load; `plain` where the file does not say.
     """
 
     fullname: str
@@ -114,6 +126,7 @@ class Record:
     recipe: str | None = None
     stage: str | None = None
     batch_size: int | None = None
+    stream_photos: int | None = None
     threads: int | None = None
     photos: tuple[Photo, ...] = ()
     photos_repeated: bool = False
@@ -122,11 +135,18 @@ class Record:
     load_s: float | None = None
     first_inference_s: float | None = None
     max_relative_error: float | None = None
+    mean_relative_error: float | None = None
+    rank_correlation: float | None = None
+    flipped_pairs: float | None = None
     noise: Noise | None = None
     memory: Memory | None = None
     startup: Startup | None = None
     ratio: Ratio | None = None
     depth_maps: tuple[str, ...] = ()
+    flop: int | None = None
+    peak_flop_per_s: float | None = None
+    peer: Peer | None = None
+    load: Load | None = None
 
     @property
     def benchmark(self) -> str:
@@ -143,9 +163,11 @@ class Record:
 
     @property
     def images_per_second(self) -> float | None:
-        """Photos a second at the median, where the batch size is known."""
-        known = self.kind == "latency" and self.batch_size and self.times.median_s
-        return self.batch_size / self.times.median_s if known and self.batch_size else None
+        """Photos a second: at the median, where it is known how many a round has, or as LoadGen counted them."""
+        if self.load is not None:
+            return self.load.images_per_second
+        images = {"latency": self.batch_size, "stream": self.stream_photos}.get(self.kind)
+        return images / self.times.median_s if images and self.times.median_s else None
 
 
 @dataclass(frozen=True)
@@ -216,3 +238,21 @@ class Run:
     def of_kind(self, *kinds: str) -> tuple[Record, ...]:
         """Return the cells of some kinds."""
         return tuple(record for record in self.records if record.kind in kinds)
+
+
+def copies(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs that add nothing to the others: every cell's raw rounds stand in another of them too.
+
+    So it is with a file given twice, with its copy, and with what an interrupted run saved before it was resumed. None
+    of them is a repetition, and an interval over files that counted them would be too narrow.
+    """
+    found, kept = [], list[set[tuple[str, bytes]]]()
+    for run in sorted(runs, key=lambda run: -len(run.records)):
+        # without raw rounds only the path tells
+        own = {(r.fullname, r.times.rounds_s.tobytes()) for r in run.records if len(r.times.rounds_s)}
+        own = own or {(str(run.path.resolve()), b"")}
+        if any(own <= other for other in kept):
+            found.append(run)
+        else:
+            kept.append(own)
+    return found

@@ -35,6 +35,12 @@ def seconds(value_s: float | None) -> str:
     return f"{digits(value_s / size)} {name}"
 
 
+def duration(value_s: float) -> str:
+    """Format seconds as people say them."""
+    minutes, rest = divmod(round(value_s), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
 def mib(value_bytes: float | None) -> str:
     """Return such as `312 MiB`."""
     return NOTHING if value_bytes is None else f"{digits(value_bytes / MIB)} MiB"
@@ -43,6 +49,11 @@ def mib(value_bytes: float | None) -> str:
 def rate(value: float | None) -> str:
     """Return images a second, such as `19.3 images/s`."""
     return NOTHING if value is None else f"{digits(value)} images/s"
+
+
+def flop_rate(value: float | None) -> str:
+    """Return operations a second, such as `198 GFLOP/s`."""
+    return NOTHING if value is None else f"{digits(value / 1e9)} GFLOP/s"
 
 
 def times(value: float | None) -> str:

@@ -1,0 +1,67 @@
+"""Speed beside fidelity: each backend's time for one photo, and how close its depth is to the reference's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from midas_bench.results.intervals import Interval, mean_interval
+from midas_bench.results.ranking import ARTICLE
+from midas_bench.results.runs import Record
+
+EXACT = 1e-3
+"""The largest error, as a share of the depth range, that rounding in float32 may make."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One backend, at the thread count that makes it fastest.
+
+    Attributes:
+        backend: its name.
+        time: seconds for one photo, the mean over scenes of the medians.
+        max_relative_error: the largest of all cells, as a share of the depth range.
+        mean_relative_error: the mean over cells.
+        rank_correlation: the lowest of all cells; None where it was not recorded.
+        flipped_pairs: the largest share of all cells; None where it was not recorded.
+        cells: those behind it.
+    """
+
+    backend: str
+    time: Interval
+    max_relative_error: float | None
+    mean_relative_error: float
+    rank_correlation: float | None
+    flipped_pairs: float | None
+    cells: tuple[Record, ...]
+
+
+def points(records: Sequence[Record]) -> list[Point]:
+    """Return a point for each backend whose fidelity was recorded, the fastest first."""
+    by_setup: dict[tuple[str, int | None], list[Record]] = {}
+    for r in records:
+        if r.is_pipeline and r.batch_size == 1 and r.recipe != ARTICLE and r.mean_relative_error is not None:
+            by_setup.setdefault((str(r.backend), r.threads), []).append(r)
+    ranked = sorted((_point(backend, cells) for (backend, _), cells in by_setup.items()), key=lambda p: p.time.estimate)
+    best: dict[str, Point] = {}
+    for point in ranked:
+        best.setdefault(point.backend, point)
+    return list(best.values())
+
+
+def _point(backend: str, cells: Sequence[Record]) -> Point:
+    means = [r.mean_relative_error for r in cells if r.mean_relative_error is not None]
+    return Point(
+        backend=backend,
+        time=mean_interval([r.times.median for r in cells]),
+        max_relative_error=max((r.max_relative_error for r in cells if r.max_relative_error is not None), default=None),
+        mean_relative_error=sum(means) / len(means),
+        rank_correlation=min((r.rank_correlation for r in cells if r.rank_correlation is not None), default=None),
+        flipped_pairs=max((r.flipped_pairs for r in cells if r.flipped_pairs is not None), default=None),
+        cells=tuple(cells),
+    )
+
+
+def reduced(records: Sequence[Record]) -> dict[str, Point]:
+    """Return the backends whose depth differs by more than rounding."""
+    return {p.backend: p for p in points(records) if p.max_relative_error is not None and p.max_relative_error > EXACT}

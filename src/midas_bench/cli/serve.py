@@ -1,0 +1,105 @@
+"""`midas-bench serve`: the page and the API, until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from midas_bench import scenes
+from midas_bench.cli.depth import calibration_photos, prepared
+from midas_bench.cli.main import EXIT_INTERRUPTED
+from midas_bench.depth.config import PipelineConfig
+from midas_bench.errors import UserError
+from midas_bench.options import SINGLE, add_to_parser, at_most_one, split, thread_counts
+from midas_bench.scenes import Photo
+from midas_bench.serve.config import MIB, ServeConfig, check_installed
+
+DEFAULTS = ServeConfig()
+MAX_PORT = 65_535
+MOST = {"workers": 64, "queue": 256, "batch": 8, "deadline": 3600, "max_upload": 1024}
+"""Of each flag, in its unit: a place in the queue and one in work take a thread each, and a photo's memory."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
+    parser.add_argument("--port", type=int, default=8000, help="port, or 0 for any that is free (default: 8000)")
+    flags = ("--backend", "--weights", "--model", "--threads", "--photos")
+    add_to_parser(
+        parser, flags, SINGLE | {"--threads": "threads for one photo, of the runtime and of OpenCV (default: 1)"}
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="photos in work at a time (default: by the cores)")
+    for flag, kind, default, metavar, says in (
+        ("--queue", int, DEFAULTS.queue_size, "N", "photos that may wait"),
+        ("--batch", int, DEFAULTS.batch, "N", "photos that the network may take together"),
+        ("--deadline", float, DEFAULTS.deadline_s, "SECONDS", "longest wait in the queue"),
+        ("--max-upload", float, DEFAULTS.max_upload_bytes / MIB, "MIB", "largest request, in MiB"),
+    ):
+        says = f"{says} (default: {default:g})"
+        parser.add_argument(flag, type=kind, default=default, metavar=metavar, help=says)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT, and finish what was accepted."""
+    check_installed()
+    from midas_bench.serve.server import Server
+
+    _check(arguments)
+    samples = _samples(arguments.photos)  # before anything is fetched or made
+    backend = at_most_one("--backend", split(arguments.backend)) or "onnx"
+    threads = at_most_one("--threads", thread_counts(arguments.threads)) or 1
+    calibration = calibration_photos(backend, Path(scenes.MANIFEST))
+    pipeline = PipelineConfig(backend, threads, arguments.weights, calibration=calibration, model=arguments.model)
+    config = ServeConfig(
+        pipeline=prepared(pipeline),
+        queue_size=arguments.queue,
+        workers=arguments.workers,
+        batch=arguments.batch,
+        deadline_s=arguments.deadline,
+        max_upload_bytes=int(arguments.max_upload * MIB),
+        samples=samples,
+    )
+    server = Server(config, arguments.host, arguments.port)
+    server.stop_on_signals()
+    try:
+        ended = server.run(ready=lambda: print(f"{server.url} is ready; Ctrl-C ends it", flush=True))
+    except KeyboardInterrupt:  # the second Ctrl-C
+        print("midas-bench: interrupted", file=sys.stderr)
+        _leave(EXIT_INTERRUPTED)
+    if not ended:
+        _leave(0)
+    return 0
+
+
+def _leave(code: int) -> NoReturn:
+    """End without Python's own end, which aborts the process while a thread is inside the model's C++."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if not 0 <= arguments.port <= MAX_PORT:  # the system would take a larger one modulo 65536
+        raise UserError(f"--port {arguments.port}", "is no port", f"give 1 to {MAX_PORT}, or 0 for any that is free")
+    for flag in ("workers", "queue", "batch"):
+        number = getattr(arguments, flag)
+        if number is not None and not 1 <= number <= MOST[flag]:
+            raise UserError(f"--{flag} {number}", "is not possible", f"give 1 to {MOST[flag]}")
+    for flag in ("deadline", "max_upload"):
+        value = getattr(arguments, flag)
+        if not 0 < value <= MOST[flag]:
+            thing = f"--{flag.replace('_', '-')} {value:g}"
+            raise UserError(thing, "is not possible", f"give a number above 0, up to {MOST[flag]}")
+
+
+def _samples(folder: str | None) -> tuple[Photo, ...]:
+    """Return the first photo of each scene, of the user's folder or of the project's if it is here."""
+    if folder is None and not Path(scenes.MANIFEST).is_file():
+        return ()
+    found = scenes.from_folder(Path(folder)) if folder else scenes.from_manifest(Path(scenes.MANIFEST))
+    return tuple({photo.file: photo for photo in scenes.firsts(found)}.values())

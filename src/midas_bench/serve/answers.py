@@ -1,0 +1,96 @@
+"""Depth -> the bytes of an answer, in the form that the client asks for."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from midas_bench.depth.heatmap import grey16, heatmap
+
+if TYPE_CHECKING:  # who only names or encodes answers needs no server
+    from werkzeug.datastructures import MIMEAccept
+
+PNG_LEVEL = 1
+"""zlib's fastest: at its usual level, encoding takes longer than making the heat map, for a fifth fewer bytes."""
+JPEG_QUALITY = 92
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One form of answer.
+
+    Attributes:
+        media_type: its name in `Accept` and `Content-Type`.
+        suffix: of a file that holds it.
+        says: what it is, for the API's description.
+        draw: float32 depth (256, 256), width and height of the photo -> the array to encode.
+        encode: that array -> bytes.
+    """
+
+    media_type: str
+    suffix: str
+    says: str
+    draw: Callable[[NDArray[np.float32], int, int], NDArray[Any]]
+    encode: Callable[[NDArray[Any]], bytes]
+
+
+def _png(pixels: NDArray[Any]) -> bytes:
+    return _encoded(".png", pixels, cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL)
+
+
+def _jpeg(pixels: NDArray[Any]) -> bytes:
+    return _encoded(".jpg", pixels, cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)
+
+
+def _encoded(suffix: str, pixels: NDArray[Any], *settings: int) -> bytes:
+    ordered = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
+    _, data = cv2.imencode(suffix, ordered, settings)
+    return data.tobytes()
+
+
+def _npy(depth: NDArray[Any]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, depth, allow_pickle=False)
+    return file.getvalue()
+
+
+def _as_it_is(depth: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:  # noqa: ARG001
+    return depth
+
+
+PNG = Answer("image/png", ".png", "The heat map, Inferno colours, in the photo's size.", heatmap, _png)
+JPEG = Answer("image/jpeg", ".jpg", "The heat map as a JPEG: smaller, nearly the same.", heatmap, _jpeg)
+DEPTH = Answer(
+    "image/png;depth=16", ".png",
+    "Inverse depth as 16-bit grey in the photo's size: the nearest point is 65535, the farthest 0.", grey16, _png,
+)  # fmt: skip
+NPY = Answer(
+    "application/x-npy", ".npy",
+    "The network's own output: inverse relative depth, float32 (256, 256), as NumPy's save writes it.", _as_it_is, _npy,
+)  # fmt: skip
+
+ANSWERS = (PNG, JPEG, DEPTH, NPY)
+"""The first is the default, and what `*/*` and `image/*` get."""
+
+
+def choose(accept: MIMEAccept) -> Answer | None:
+    """Return the form that the client likes best, or None if it takes none of them.
+
+    Of those that it likes equally, one that it names goes before one that a `*` covers, and then the order here counts.
+    """
+    if not accept:
+        return PNG
+
+    def liking(answer: Answer) -> tuple[float, bool]:
+        found = accept.find(answer.media_type)
+        said, quality = accept[found] if found >= 0 else ("*", 0.0)
+        return quality, "*" not in said
+
+    best = max(ANSWERS, key=liking)
+    return best if liking(best)[0] > 0 else None

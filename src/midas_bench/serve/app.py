@@ -1,0 +1,212 @@
+"""The routes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import IO, Any
+
+from flask import Flask, Request, Response, abort, jsonify, render_template, request
+from werkzeug.exceptions import HTTPException, InternalServerError
+
+from midas_bench.depth.config import resolve
+from midas_bench.depth.pipeline import DepthPipeline
+from midas_bench.serve import page, problems
+from midas_bench.serve.answers import ANSWERS, JPEG, choose
+from midas_bench.serve.config import ServeConfig
+from midas_bench.serve.engine import STAGES, Done, Engine
+from midas_bench.serve.metrics import CONTENT_TYPE, Metrics
+from midas_bench.serve.openapi import description
+from midas_bench.serve.problems import Problem, RefusedError
+
+REFUSED = "midas_bench.refused"
+"""In a request's environment: the status with which the HTTP server refused it, its body unread."""
+
+SECURITY = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+FORM_PARTS = 16
+METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE")
+SAMPLES_CACHED_S = 3600
+
+
+class _InMemory(Request):
+    """Keeps uploads in memory, where Werkzeug would write those over 500 kB to a file."""
+
+    max_form_parts = FORM_PARTS
+
+    def _get_file_stream(self, *_: Any, **__: Any) -> IO[bytes]:
+        return io.BytesIO()
+
+
+class _Application(Flask):
+    request_class = _InMemory
+
+
+@dataclass(frozen=True)
+class Service:
+    """What stands behind the routes; `application.extensions["midas_bench"]`."""
+
+    config: ServeConfig
+    engine: Engine
+    metrics: Metrics
+
+
+def create_app(config: ServeConfig, opened: Callable[[], DepthPipeline] | None = None) -> Flask:
+    """Return the application; it answers photos with 503 until its engine's `start()` is through.
+
+    Args:
+        config: what it is started with.
+        opened: gives the engine its pipeline; by default the real one.
+
+    Raises:
+        UserError: the pipeline's weights or threads cannot be had.
+    """
+    resolved = resolve(config.pipeline)
+    config = replace(config, pipeline=resolved)
+    engine = Engine(config, opened)
+    metrics = Metrics()
+    metrics.watch(lambda: engine.queue_length, lambda: engine.in_work)
+    about = page.About.of(resolved)
+    weights = f"{resolved.weights.source}; sha256={resolved.weights.sha256}"
+    samples = {photo.file: photo for photo in config.samples}
+    app = _Application("midas_bench.serve")
+    app.config["MAX_CONTENT_LENGTH"] = limit_bytes = config.max_upload_bytes
+    app.extensions["midas_bench"] = Service(config, engine, metrics)
+    api = description(config)
+
+    def shown(status: int = 200, **what: Any) -> Response:
+        return Response(render_template("page.html", **page.context(config, about, **what)), status)
+
+    def computed(photo: bytes, answer: Any) -> Done:
+        done = engine(photo, answer)
+        metrics.spent(done.stage_s)
+        return done
+
+    @app.get("/")
+    def show() -> Response:
+        return shown()
+
+    @app.post("/")
+    def show_result() -> Response:
+        engine.check()
+        wanted = request.form.get("sample")
+        if wanted is not None and wanted not in samples:
+            raise RefusedError(problems.unknown_sample(wanted))
+        photo, name = (samples[wanted].data, wanted) if wanted else _upload()
+        return shown(result=page.result(photo, name, computed(photo, JPEG)))
+
+    @app.post("/api/depth")
+    def depth() -> Response:
+        answer = choose(request.accept_mimetypes)
+        if answer is None:
+            raise RefusedError(problems.not_acceptable([one.media_type for one in ANSWERS]))
+        engine.check()
+        form = request.mimetype == "multipart/form-data"
+        photo = _upload()[0] if form else request.get_data(cache=False)
+        done = computed(photo, answer)
+        response = Response(done.body, content_type=answer.media_type)
+        response.headers["Server-Timing"] = server_timing(done.stage_s)
+        response.headers["Midas-Backend"] = resolved.backend
+        response.headers["Midas-Weights"] = weights
+        response.vary.add("Accept")
+        return response
+
+    @app.get("/samples/<name>")
+    def sample(name: str) -> Response:
+        if name not in samples:
+            raise RefusedError(problems.unknown_sample(name))
+        photo = samples[name]
+        small = "thumb" in request.args
+        data = page.thumbnail(photo) if small else photo.data
+        response = Response(data, content_type=JPEG.media_type if small else page.media_type(data))
+        response.cache_control.max_age = SAMPLES_CACHED_S
+        return response
+
+    @app.get("/healthz")
+    def alive() -> Response:
+        return jsonify(status="alive")
+
+    @app.get("/readyz")
+    def ready() -> Response:
+        response = jsonify(status=engine.state)
+        response.status_code = 200 if engine.ready else 503
+        return response
+
+    @app.get("/metrics")
+    def counted() -> Response:
+        return Response(metrics.text(), content_type=CONTENT_TYPE)
+
+    @app.get("/openapi.json")
+    def described() -> Response:
+        return jsonify(api)
+
+    @app.before_request
+    def refuse() -> None:
+        if REFUSED in request.environ:
+            if request.environ[REFUSED] == 503:
+                detail = "more photos are being uploaded than there is room for"
+                raise RefusedError(problems.busy("uploads", detail, engine.retry_after_s()))
+            abort(request.environ[REFUSED])
+        if request.method == "POST" and request.headers.get("Sec-Fetch-Site") == "cross-site":
+            raise RefusedError(problems.from_another_site())
+        encoding = request.headers.get("Content-Encoding", "identity")
+        if encoding.lower() != "identity":
+            raise RefusedError(problems.compressed_body(encoding))
+
+    @app.errorhandler(RefusedError)
+    def refused(error: RefusedError) -> Response:
+        return say(error.problem)
+
+    @app.errorhandler(HTTPException)
+    def failed(error: HTTPException) -> Response:
+        if error.code == 413 and REFUSED not in request.environ and (request.content_length or 0) <= limit_bytes:
+            return say(problems.large_form(FORM_PARTS))
+        return say(problems.of_http(error, limit_bytes))
+
+    @app.errorhandler(Exception)
+    def broken(error: Exception) -> Response:
+        app.logger.exception("while serving %s", request.path, exc_info=error)
+        return say(problems.of_http(InternalServerError(), limit_bytes))
+
+    def say(problem: Problem) -> Response:
+        metrics.rejected(problem.reason)
+        if request.path == "/" and request.method == "POST":
+            response = shown(problem.status, problem=problem)
+        else:
+            response = jsonify(problem.to_json())
+            response.status_code = problem.status
+            response.content_type = problems.MEDIA_TYPE
+        response.headers.extend(problem.headers)
+        return response
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        response.headers.extend(SECURITY)
+        if "Cache-Control" not in response.headers:
+            response.cache_control.no_store = True
+        rule = request.url_rule.rule if request.url_rule else "none"
+        method = request.method if request.method in METHODS else "other"  # any word may be one
+        metrics.answered(rule, method, response.status_code)
+        return response
+
+    return app
+
+
+def server_timing(stage_s: Mapping[str, float]) -> str:
+    """Return the value of the header: milliseconds, as the standard has it."""
+    return ", ".join(f"{stage};dur={stage_s[stage] * 1000:.3f}" for stage in STAGES)
+
+
+def _upload() -> tuple[bytes, str]:
+    """Return the form's photo and its name."""
+    file = request.files.get("photo")
+    if file is None or (not file.filename and not file.content_length and not file.stream.read(1)):
+        raise RefusedError(problems.missing_photo())
+    file.stream.seek(0)
+    return file.stream.read(), file.filename or "photo"

@@ -1,0 +1,133 @@
+"""What a connection does beyond waitress's own: refuse in the application's words, linger, and close when draining."""
+
+from __future__ import annotations
+
+import io
+import socket
+import time
+from typing import Any
+
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.task import WSGITask
+
+from midas_bench.serve.app import REFUSED
+from midas_bench.serve.receiving import Arriving
+
+LINGER_S = 2.0
+LINGER_BYTES = 64 << 20
+"""What is read and dropped after a refusal: a client that still sends would lose the answer to a reset connection."""
+
+
+class Task(WSGITask):  # type: ignore[misc]  # waitress has no types
+    """Serve a request; the last one on its connection if the server is stopping."""
+
+    def build_response_header(self) -> bytes:
+        """Tell the client, before it counts on the connection."""
+        if self.channel.stopping():
+            self.set_close_on_finish()
+        header: bytes = super().build_response_header()
+        return header
+
+
+class RefusedTask(Task):
+    """Let the application word the answer to a request that waitress refused, such as one with too large a body."""
+
+    def get_environment(self) -> dict[str, Any]:
+        """Return the request's environment, without its body, and with the status to answer."""
+        refused = self.request
+        if not hasattr(refused, "path"):  # the first line could not be parsed
+            refused.command, refused.path, refused.query, refused.request_uri = "GET", "", "", ""
+            refused.url_scheme = self.channel.adj.url_scheme
+        environment: dict[str, Any] = super().get_environment()
+        environment.update({"wsgi.input": io.BytesIO(), "CONTENT_LENGTH": "0", REFUSED: refused.error.code})
+        return environment
+
+    def execute(self) -> None:
+        """Answer, and close the connection: what is left of the body would be taken for a request."""
+        self.set_close_on_finish()
+        super().execute()
+
+
+class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
+    """A connection."""
+
+    task_class = Task
+    error_task_class = RefusedTask
+
+    close_when_flushed: bool
+
+    _refuses = False
+    _lingers_until_s: float | None = None
+    _lingered_bytes = 0
+
+    def stopping(self) -> bool:
+        """Tell whether the server takes no more connections."""
+        return not self.server.accepting
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being received, worked on or sent; what follows a refused request is nothing."""
+        if self._lingers_until_s is not None:
+            return True
+        return self.awaits_client and not self.request
+
+    @property
+    def awaits_client(self) -> bool:
+        """Whether it is for the client to send something, or the rest of it."""
+        return not (self.requests or self.total_outbufs_len or self.close_when_flushed)
+
+    @property
+    def body_bytes(self) -> int:
+        """What has arrived of bodies that are not answered yet."""
+        return sum(one.body_bytes_received for one in (*self.requests, self.request) if one is not None)
+
+    def parser_class(self, adj: Adjustments) -> Arriving:
+        """Return an empty request."""
+        return Arriving(adj, self._full)
+
+    def _full(self) -> bool:
+        everyone = self.server.active_channels.values()
+        return bool(sum(channel.body_bytes for channel in everyone) > self.server.room_bytes)
+
+    def send_continue(self) -> None:
+        """Ask for the body unless the answer is known without it."""
+        if self.request.completed:
+            self.request.expect_continue = False
+        else:
+            super().send_continue()
+
+    def service(self) -> None:
+        """Answer a request, in one of waitress's threads."""
+        self._refuses = self.requests[0].error is not None
+        super().service()
+        with self.requests_lock:
+            if self.request is not None:  # its beginning came with the request that was answered
+                self.request.begin_again()
+
+    def handle_write(self) -> None:
+        """Send; and after a refusal say goodbye before hanging up."""
+        refused = self._refuses and self.close_when_flushed and not self.total_outbufs_len and not self.will_close
+        if not refused:
+            super().handle_write()
+            return
+        self.close_when_flushed = False
+        self._lingers_until_s = time.monotonic() + LINGER_S
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:  # the client is gone
+            self.handle_close()
+
+    def handle_read(self) -> None:
+        """Receive; after a refusal, drop what still comes."""
+        if self._lingers_until_s is None:
+            super().handle_read()
+            return
+        try:
+            self._lingered_bytes += len(self.recv(self.adj.recv_bytes))  # an end of the stream closes by itself
+            self.last_activity = time.time()
+        except OSError:
+            self.handle_close()
+            return
+        if self._lingered_bytes > LINGER_BYTES or time.monotonic() > self._lingers_until_s:
+            self.will_close = True

@@ -1,0 +1,257 @@
+"""A bounded queue before a fixed set of workers, which share one pipeline."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from midas_bench.cpu import allowed_cores
+from midas_bench.depth.photo import PhotoError, inspect
+from midas_bench.depth.pipeline import DepthPipeline
+from midas_bench.depth.stations import Picture
+from midas_bench.serve.answers import Answer
+from midas_bench.serve.config import ServeConfig
+from midas_bench.serve.problems import RefusedError, busy, of_photo
+
+STAGES = ("queue", "decode", "preprocess", "inference", "heatmap", "encode")
+"""`queue` is all waiting: for a worker, for the network's turn, and for the others of a batch."""
+
+STARTING_RETRY_S = 5
+
+
+@dataclass(frozen=True)
+class Done:
+    """An answer, and where its time went.
+
+    Attributes:
+        body: encoded.
+        width: of the photo, in pixels.
+        height: of the photo, in pixels.
+        stage_s: seconds in each of `STAGES`; in a batch, those of a shared stage are the whole batch's.
+    """
+
+    body: bytes
+    width: int
+    height: int
+    stage_s: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """An accepted photo."""
+
+    photo: bytes
+    answer: Answer
+    accepted_s: float
+    done: Future[Done] = field(default_factory=Future)
+
+
+class Engine:
+    """Takes photos from any number of threads, and works on a fixed number at a time."""
+
+    def __init__(self, config: ServeConfig, opened: Callable[[], DepthPipeline] | None = None) -> None:
+        """Prepare; nothing is loaded before `start`. `opened` gives the pipeline, the real one by default."""
+        self.config = config
+        self._opened = opened or (lambda: DepthPipeline.open(config=config.pipeline))
+        self._queue: queue.Queue[Job | None] = queue.Queue(config.queue_size)
+        self._threads: list[threading.Thread] = []
+        self._pipeline: DepthPipeline | None = None
+        self._door = threading.Lock()  # no photo comes in behind the sentinels
+        self._busy = 0
+        self._counting = threading.Lock()
+        self._last_work_s = 0.0
+        self.workers = config.workers or max(2, allowed_cores() // (config.pipeline.threads or 1))
+        self.state = "starting"
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model is loaded and warm, and the server means to stay."""
+        return self.state == "ready"
+
+    @property
+    def queue_length(self) -> int:
+        """Accepted photos that wait for a worker."""
+        return self._queue.qsize()
+
+    @property
+    def in_work(self) -> int:
+        """Photos that workers have."""
+        return self._busy
+
+    def start(self) -> None:
+        """Load the model, warm it with one call, and start the workers.
+
+        Raises:
+            UserError: the backend, the weights or the cache cannot be used.
+        """
+        pipeline = self._opened()
+        _, blank = cv2.imencode(".png", np.zeros((2, 2, 3), np.uint8))
+        pipeline.run([blank.tobytes()] * self.config.batch)
+        self._pipeline = pipeline
+        for number in range(self.workers):
+            worker = threading.Thread(target=self._work, args=(pipeline,), name=f"midas-bench-{number}", daemon=True)
+            self._threads.append(worker)
+            worker.start()
+        with self._door:
+            if self.state == "starting":
+                self.state = "ready"
+
+    def __call__(self, photo: bytes, answer: Answer) -> Done:
+        """Return the answer for one photo; waits for it.
+
+        Raises:
+            RefusedError: the photo is not usable, or there is no room or no time for it.
+        """
+        try:
+            inspect(photo, max_pixels=self.config.max_pixels)  # what is no photo takes nobody's place in the queue
+            return self._wait(self._submit(Job(photo, answer, time.perf_counter())))
+        except PhotoError as error:
+            raise RefusedError(of_photo(error)) from error
+
+    def _wait(self, job: Job) -> Done:
+        try:
+            return job.done.result(timeout=self.config.deadline_s)
+        except TimeoutError:
+            if job.done.cancel():
+                self._forget(job)
+                detail = f"the photo waited {self.config.deadline_s:g} s and no worker was free"
+                raise RefusedError(busy("deadline", detail, self.retry_after_s())) from None
+        return job.done.result()  # a worker has it, so it will be done
+
+    def _forget(self, job: Job) -> None:
+        """Give the place of a photo that nobody waits for to another."""
+        with self._queue.not_full, contextlib.suppress(ValueError):  # a worker has just taken it out
+            self._queue.queue.remove(job)
+            self._queue.not_full.notify()
+
+    def check(self) -> None:
+        """See whether a photo would be taken now, before the work of reading it; no promise.
+
+        Raises:
+            RefusedError: it would not.
+        """
+        if self.state == "starting":
+            raise RefusedError(busy("starting", "the model is being loaded", STARTING_RETRY_S))
+        if self.state == "closed":
+            raise RefusedError(busy("draining", "the server is stopping", STARTING_RETRY_S))
+        if self._queue.full():
+            detail = f"{self.config.queue_size} photos wait already"
+            raise RefusedError(busy("queue-full", detail, self.retry_after_s()))
+
+    def _submit(self, job: Job) -> Job:
+        with self._door:  # workers only take, so a place that is free stays free
+            self.check()
+            self._queue.put_nowait(job)
+        return job
+
+    def retry_after_s(self) -> int:
+        """Return after how long there may be room again, by the last photo's time."""
+        return max(1, math.ceil(self.config.queue_size * self._last_work_s / self.workers))
+
+    def drain(self) -> None:
+        """Say from now on that the server is not ready; photos that still come in are worked on."""
+        with self._door:
+            self.state = "draining" if self.state != "closed" else "closed"
+
+    def close(self) -> None:
+        """Refuse what comes in, finish what was accepted, and free the model."""
+        with self._door:
+            self.state = "closed"
+        for _ in self._threads:
+            self._queue.put(None)
+        for worker in self._threads:
+            worker.join()
+        self._threads.clear()
+        if self._pipeline is not None:
+            self._pipeline.close()
+
+    def _work(self, pipeline: DepthPipeline) -> None:
+        while True:
+            jobs, last = self._take()
+            if jobs:
+                self._count(len(jobs))
+                begun_s = time.perf_counter()
+                try:
+                    _finish(pipeline, jobs)
+                except Exception as error:  # of the network: each of them hears of it, and the worker lives on
+                    for job in jobs:
+                        if not job.done.done():
+                            job.done.set_exception(error)
+                finally:
+                    self._count(-len(jobs))
+                    self._last_work_s = time.perf_counter() - begun_s
+            if last:
+                return
+
+    def _count(self, more: int) -> None:
+        with self._counting:
+            self._busy += more
+
+    def _take(self) -> tuple[list[Job], bool]:
+        """Wait for photos, at most `batch`; and tell whether they are the last."""
+        jobs: list[Job] = []
+        until_s = math.inf
+        while len(jobs) < self.config.batch:
+            try:
+                left_s = None if until_s == math.inf else max(0.0, until_s - time.perf_counter())
+                job = self._queue.get(timeout=left_s)
+            except queue.Empty:
+                break
+            if job is None:
+                return jobs, True
+            if job.done.set_running_or_notify_cancel():
+                jobs.append(job)
+                until_s = min(until_s, time.perf_counter() + self.config.batch_wait_s)
+        return jobs, False
+
+
+def _finish(pipeline: DepthPipeline, jobs: list[Job]) -> None:
+    """Bring jobs through the stations; a damaged photo fails alone."""
+    clock = time.perf_counter
+    at = pipeline.stations
+    pictures: list[tuple[Job, Picture, float]] = []
+    for job in jobs:
+        begun_s = clock()
+        try:
+            picture = at.decode(job.photo)
+        except PhotoError as error:
+            job.done.set_exception(error)
+            continue
+        pictures.append((job, picture, clock() - begun_s))
+    if not pictures:
+        return
+    marks_s = [clock()]
+    batch = at.preprocess([picture for _, picture, _ in pictures])
+    marks_s.append(clock())
+    with pipeline.turn:
+        marks_s.append(clock())
+        depth = pipeline.backend(batch)
+    marks_s.append(clock())
+    for one, (job, picture, decode_s) in zip(depth, pictures, strict=True):
+        try:
+            begun_s = clock()
+            drawn = job.answer.draw(one, picture.width, picture.height)
+            drawn_s = clock()
+            body = job.answer.encode(drawn)
+        except Exception as error:  # an encoder's limits are this photo's own
+            job.done.set_exception(error)
+            continue
+        ended_s = clock()
+        worked_s = {
+            "decode": decode_s,
+            "preprocess": marks_s[1] - marks_s[0],
+            "inference": marks_s[3] - marks_s[2],
+            "heatmap": drawn_s - begun_s,
+            "encode": ended_s - drawn_s,
+        }
+        stage_s = {"queue": ended_s - job.accepted_s - sum(worked_s.values()), **worked_s}
+        job.done.set_result(Done(body, picture.width, picture.height, stage_s))

@@ -1,0 +1,138 @@
+"""Every way to say no: RFC 9457 problem details, with the next step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from werkzeug.exceptions import HTTPException
+
+from midas_bench.depth.photo import FORMATS, PhotoError
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a request gets no heat map.
+
+    Attributes:
+        status: of the HTTP response.
+        reason: one word for it, in the problem's type and in the metrics.
+        title: the same for every problem of that reason.
+        detail: what was wrong this time.
+        next_step: what to do about it.
+        headers: of the response, beside the usual ones.
+    """
+
+    status: int
+    reason: str
+    title: str
+    detail: str
+    next_step: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the members of RFC 9457, and `next_step`."""
+        return {
+            "type": f"urn:midas-bench:problem:{self.reason}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "next_step": self.next_step,
+        }
+
+
+class RefusedError(Exception):
+    """Carries a problem from where it is found to where it is answered."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        super().__init__(problem.detail)
+
+
+PHOTOS = {
+    "empty": (400, "The photo is empty"),
+    "truncated": (400, "The photo is cut off"),
+    "damaged": (400, "The photo is damaged"),
+    "foreign": (415, "Not a photo in a known format"),
+    "huge": (422, "The photo has too many pixels"),
+}
+"""By `PhotoError.kind`."""
+
+
+def of_photo(error: PhotoError) -> Problem:
+    """Say what is wrong with a photo."""
+    status, title = PHOTOS[error.kind]
+    headers = {"Accept": ", ".join(f"image/{name.lower()}" for name in FORMATS)} if status == 415 else {}
+    detail = f"{error.thing} {error.reason}"
+    return Problem(status, error.kind, title, detail, error.next_step, headers)
+
+
+def busy(reason: str, detail: str, retry_after_s: int) -> Problem:
+    """Say that the server cannot take or finish the photo now.
+
+    The reason is `queue-full`, `deadline`, `uploads`, `starting` or `draining`.
+    """
+    wait = f"try again in {retry_after_s} s"
+    return Problem(503, reason, "The server is busy", detail, wait, {"Retry-After": str(retry_after_s)})
+
+
+def missing_photo() -> Problem:
+    """Say that a form holds no photo."""
+    detail = "the form has no file called photo, or it is damaged and cannot be read"
+    return Problem(400, "no-photo", "No photo was sent", detail, "send one in the field photo, and the form whole")
+
+
+def large_form(parts: int) -> Problem:
+    """Say that a form holds more than photos need."""
+    detail = f"the form has more than {parts} fields, or one without a file that is too long"
+    return Problem(413, "large-form", "The form is too large", detail, "send the photo alone, in the field photo")
+
+
+def unknown_sample(name: str) -> Problem:
+    """Say that there is no such sample photo."""
+    return Problem(404, "no-sample", "No such sample", f"there is no sample photo called {name!r}", "choose another")
+
+
+def not_acceptable(media_types: list[str]) -> Problem:
+    """Say that no form of answer is one that the client takes."""
+    choice = ", ".join(media_types)
+    detail = "no answer is of a type that the Accept header names"
+    return Problem(406, "not-acceptable", "Not acceptable", detail, f"accept one of {choice}")
+
+
+def compressed_body(encoding: str) -> Problem:
+    """Say that the body is compressed, and a photo is already."""
+    detail = f"the body has Content-Encoding {encoding}"
+    headers = {"Accept-Encoding": "identity"}
+    return Problem(415, "compressed", "The body is compressed", detail, "send the photo as it is", headers)
+
+
+def from_another_site() -> Problem:
+    """Say that another site's page sent the form."""
+    detail = "the browser says that a page of another site sent this"
+    return Problem(403, "cross-site", "Sent from another site", detail, "use the server's own page or another client")
+
+
+NEXT_STEPS = {
+    404: "/openapi.json lists what there is",
+    405: "the Allow header and /openapi.json name the methods",
+    408: "send it faster, or scale the photo down",
+    413: "send a smaller photo, or scale it down",
+    431: "send fewer or shorter headers",
+    500: "try another photo; the server's log has the error",
+}
+
+
+def of_http(error: HTTPException, max_upload_bytes: int) -> Problem:
+    """Give an error of the framework or of HTTP itself the same form."""
+    status = error.code or 500
+    detail = error.description or error.name
+    if status == 413:
+        detail = f"the request's body is over the limit of {max_upload_bytes:,} bytes"
+    response = error.get_response()
+    headers = {name: response.headers[name] for name in ("Allow", "Location") if name in response.headers}
+    next_step = NEXT_STEPS.get(status, "see /openapi.json")
+    return Problem(status, error.name.lower().replace(" ", "-"), error.name, detail, next_step, headers)

@@ -1,0 +1,66 @@
+"""A request while it arrives: refused when it takes too long, or when all of them together take too much memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from waitress.adjustments import Adjustments
+from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.utilities import Error
+
+RECEIVE_S = 60.0
+LEAST_BYTES_PER_S = 100_000
+"""A request may take `RECEIVE_S`, and as long again as its bytes need at this rate."""
+
+
+class TooSlowError(Error):  # type: ignore[misc]  # waitress has no types
+    """The client sends too slowly."""
+
+    code, reason = 408, "Request Timeout"
+
+
+class NoRoomError(Error):  # type: ignore[misc]
+    """More is being received than the server has room for."""
+
+    code, reason = 503, "Service Unavailable"
+
+
+class Arriving(HTTPRequestParser):  # type: ignore[misc]
+    """A request; what refuses it is in `error` as for waitress's own reasons."""
+
+    completed: bool
+
+    def __init__(self, adj: Adjustments, full: Callable[[], bool]) -> None:
+        """Begin to wait for it; `full` tells whether bodies, this one included, take too much memory."""
+        super().__init__(adj)
+        self._full = full
+        self._since_s = time.monotonic()
+
+    def begin_again(self) -> None:
+        """Count its time from now on: until now nobody read it."""
+        self._since_s = time.monotonic()
+
+    def received(self, data: bytes) -> int:
+        """Take bytes, and return how many were this request's."""
+        taken: int = super().received(data)
+        if not self.completed:
+            bytes_so_far = self.header_bytes_received + self.body_bytes_received
+            if time.monotonic() - self._since_s > RECEIVE_S + bytes_so_far / LEAST_BYTES_PER_S:
+                self.error = TooSlowError("too slow")
+            elif self.body_bytes_received and self._full():
+                self.error = NoRoomError("no room")
+            self.completed = self.error is not None
+        return taken
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Read the head.
+
+        Raises:
+            ParsingError: it is malformed; also where waitress lets Python's own error through, as for a length of more
+                digits than Python reads.
+        """
+        try:
+            super().parse_header(header_plus)
+        except ValueError as error:
+            raise ParsingError(f"the head is malformed ({error})") from error

@@ -1,0 +1,55 @@
+"""What the command refuses before it serves; serving itself is tested in tests/serve."""
+
+import importlib.util
+
+import pytest
+
+from midas_bench.cli.main import main
+
+
+def refused(capsys, *line):
+    code = main(["serve", "--weights", "seeded", "--port", "0", *line])
+    out, err = capsys.readouterr()
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    return err
+
+
+def test_without_the_extra_it_says_what_to_install(capsys, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "waitress" else found(name))
+    err = refused(capsys)
+    assert "waitress" in err
+    assert "not installed; pip install 'midas-bench[web]'" in err
+
+
+def test_the_help_tells_its_own_default_of_threads(capsys):
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "threads for one photo, of the runtime and of OpenCV (default: 1)" in said
+    assert "physical cores" not in said
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (["--port", "99999"], "--port 99999: is no port; give 1 to 65535"),
+        (["--workers", "0"], "--workers 0: is not possible; give 1 to 64"),
+        (["--queue", "-1"], "--queue -1: is not possible; give 1 to 256"),
+        (["--batch", "0"], "--batch 0: is not possible; give 1 to 8"),
+        (["--deadline", "nan"], "--deadline nan: is not possible; give a number above 0, up to 3600"),
+        (["--max-upload", "0"], "--max-upload 0: is not possible; give a number above 0, up to 1024"),
+        (["--workers", "100000"], "--workers 100000: is not possible"),
+        (["--queue", "40000"], "--queue 40000: is not possible"),
+        (["--batch", "1000"], "--batch 1000: is not possible"),
+        (["--deadline", "1e300"], "--deadline 1e+300: is not possible"),
+        (["--max-upload", "inf"], "--max-upload inf: is not possible"),
+        (["--backend", "eager,jit"], "--backend eager,jit: names several"),
+        (["--photos", "no/such/folder"], "no/such/folder: no such folder"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_one_line_and_code_2(capsys, line, message):
+    for name in ("flask", "waitress", "prometheus_client"):
+        pytest.importorskip(name, reason="needs the extra [web]")
+    assert message in refused(capsys, *line)

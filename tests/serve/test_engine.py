@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import itertools
+import threading
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from midas_bench.depth.photo import PhotoError
+
+pytest.importorskip("flask", reason="needs the extra [web]")
+pytestmark = pytest.mark.slow
+
+from midas_bench.serve.answers import JPEG, PNG  # noqa: E402
+from midas_bench.serve.engine import STAGES, Engine, Job, _finish  # noqa: E402
+from midas_bench.serve.problems import RefusedError  # noqa: E402
+
+
+@pytest.fixture
+def engine(configured, opened):
+    """Start engines; all are closed again."""
+    started = []
+
+    def start(**fields):
+        made = Engine(configured(**fields), opened)
+        made.start()
+        started.append(made)
+        return made
+
+    yield start
+    for one in started:
+        one.close()
+
+
+def test_an_answer_tells_size_and_stages(engine, photo):
+    done = engine()(photo, PNG)
+    assert (done.width, done.height) == (640, 427)
+    assert set(done.stage_s) == set(STAGES)
+    assert all(seconds >= 0 for seconds in done.stage_s.values())
+    assert done.body.startswith(b"\x89PNG")
+
+
+def test_beyond_the_queue_photos_are_refused_at_once_and_the_accepted_ones_answered(
+    engine, network, callers, photo, until
+):
+    one = engine(workers=1, queue_size=2)
+    network.hold()
+    accepted = [callers.submit(one, photo, JPEG)]
+    network.wait_entered()
+    accepted += [callers.submit(one, photo, JPEG) for _ in range(2)]
+    until(lambda: one.queue_length == 2)
+    assert one.in_work == 1
+    with pytest.raises(RefusedError) as caught:
+        one(photo, JPEG)
+    problem = caught.value.problem
+    assert (problem.status, problem.reason) == (503, "queue-full")
+    assert int(problem.headers["Retry-After"]) >= 1
+    network.gate.set()
+    assert all(future.result().body for future in accepted)
+    assert network.batches == [1, 1, 1]
+    until(lambda: one.in_work == 0)
+
+
+def test_a_photo_that_waits_too_long_is_refused_and_never_worked_on(engine, network, callers, photo):
+    one = engine(workers=1)
+    network.hold()
+    in_work = callers.submit(one, photo, JPEG)
+    network.wait_entered()
+    patient, one.config = one.config, replace(one.config, deadline_s=0.1)
+    with pytest.raises(RefusedError) as caught:
+        one(photo, JPEG)
+    one.config = patient
+    assert (caught.value.problem.status, caught.value.problem.reason) == (503, "deadline")
+    network.gate.set()
+    assert in_work.result().body, "what a worker has is finished, however long it took"
+    assert one(photo, JPEG).body
+    assert network.batches == [1, 1]
+
+
+def test_photos_that_waited_too_long_leave_their_places_to_others(engine, network, callers, photo, until):
+    one = engine(workers=1, queue_size=2)
+    network.hold()
+    accepted = [callers.submit(one, photo, JPEG)]
+    network.wait_entered()
+    patient, one.config = one.config, replace(one.config, deadline_s=0.05)
+    for _ in range(4):
+        with pytest.raises(RefusedError) as caught:
+            one(photo, JPEG)
+        assert caught.value.problem.reason == "deadline"
+        assert one.queue_length == 0
+    one.config = patient
+    accepted += [callers.submit(one, photo, JPEG) for _ in range(2)]
+    until(lambda: one.queue_length == 2)
+    network.gate.set()
+    assert all(future.result().body for future in accepted)
+    assert network.batches == [1, 1, 1]
+
+
+def test_the_stages_of_each_photo_of_a_batch_are_all_of_its_time(opened, photo, monkeypatch):
+    ticks = itertools.count()
+    monkeypatch.setattr("midas_bench.serve.engine.time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
+    pipeline = opened()
+    jobs = [Job(photo, JPEG, accepted_s=-10.0), Job(photo, JPEG, accepted_s=-20.0)]
+    ends_s = []
+    for job in jobs:
+        job.done.add_done_callback(lambda _: ends_s.append(float(next(ticks)) - 1))
+    _finish(pipeline, jobs)
+    for job, ended_s in zip(jobs, ends_s, strict=True):
+        stage_s = job.done.result().stage_s
+        assert tuple(stage_s) == STAGES
+        assert sum(stage_s.values()) == ended_s - job.accepted_s
+
+
+def test_photos_that_wait_are_taken_together_up_to_the_batch(engine, network, callers, photo, until):
+    one = engine(workers=1, batch=4)
+    network.hold()
+    accepted = [callers.submit(one, photo, JPEG)]
+    network.wait_entered()
+    accepted += [callers.submit(one, photo, JPEG) for _ in range(6)]
+    until(lambda: one.queue_length == 6)
+    network.gate.set()
+    assert len({future.result().body for future in accepted}) == 1
+    assert network.batches == [1, 4, 2]
+
+
+def test_a_damaged_photo_fails_alone_in_its_batch(configured, opened, network, callers, photo, until):
+    pipeline = opened()
+
+    def decode(data):
+        if data == damaged:
+            raise PhotoError("damaged", "photo", "is damaged", "replace it")
+        return whole(data)
+
+    whole, damaged = pipeline.stations.decode, photo + b"damaged"
+    pipeline.stations = replace(pipeline.stations, decode=decode)
+    one = Engine(configured(workers=1, batch=4), lambda: pipeline)
+    one.start()
+    network.hold()
+    held = callers.submit(one, photo, JPEG)
+    network.wait_entered()
+    sound, broken = callers.submit(one, photo, JPEG), callers.submit(one, damaged, JPEG)
+    until(lambda: one.queue_length == 2)
+    network.gate.set()
+    assert held.result().body == sound.result().body
+    with pytest.raises(RefusedError) as caught:
+        broken.result()
+    assert (caught.value.problem.status, caught.value.problem.reason) == (400, "damaged")
+    one.close()
+
+
+def test_an_answer_that_cannot_be_encoded_fails_alone(engine, network, callers, photo, until):
+    def broken(_pixels):
+        raise OverflowError("too wide")
+
+    one = engine(workers=1, batch=2)
+    network.hold()
+    held = callers.submit(one, photo, JPEG)
+    network.wait_entered()
+    wide = callers.submit(one, photo, replace(JPEG, encode=broken))
+    until(lambda: one.queue_length == 1)
+    sound = callers.submit(one, photo, JPEG)
+    until(lambda: one.queue_length == 2)
+    network.gate.set()
+    assert held.result().body == sound.result().body
+    with pytest.raises(OverflowError):
+        wide.result()
+
+
+def test_after_an_error_of_the_network_the_worker_lives_on(engine, network, photo, until):
+    one = engine(workers=1)
+    network.fails = RuntimeError("no memory")
+    with pytest.raises(RuntimeError, match="no memory"):
+        one(photo, JPEG)
+    network.fails = None
+    assert one(photo, JPEG).body
+    until(lambda: one.in_work == 0)
+
+
+def test_what_is_no_photo_is_refused_without_a_worker(engine, network, photo):
+    one = engine(max_pixels=1000)
+    network.hold()
+    with pytest.raises(RefusedError) as caught:
+        one(photo, JPEG)
+    assert (caught.value.problem.status, caught.value.problem.reason) == (422, "huge")
+    with pytest.raises(RefusedError) as caught:
+        one(b"GIF89a", JPEG)
+    assert (caught.value.problem.status, caught.value.problem.reason) == (415, "foreign")
+    assert network.batches == []
+    network.gate.set()
+
+
+def test_closing_refuses_what_comes_and_finishes_what_was_accepted(configured, opened, network, callers, photo, until):
+    one = Engine(configured(workers=1), opened)
+    one.start()
+    network.hold()
+    accepted = [callers.submit(one, photo, JPEG)]
+    network.wait_entered()
+    accepted += [callers.submit(one, photo, JPEG) for _ in range(3)]
+    until(lambda: one.queue_length == 3)
+    closing = callers.submit(one.close)
+    until(lambda: one.state == "closed")
+    with pytest.raises(RefusedError) as caught:
+        one(photo, JPEG)
+    assert caught.value.problem.reason == "draining"
+    assert not network.closed
+    network.gate.set()
+    closing.result()
+    assert all(future.result().body for future in accepted)  # its thread may wake later than this one
+    assert network.closed
+
+
+def test_before_the_model_is_loaded_photos_are_refused(configured, opened, photo):
+    one = Engine(configured(), opened)
+    assert not one.ready
+    with pytest.raises(RefusedError) as caught:
+        one(photo, JPEG)
+    assert (caught.value.problem.status, caught.value.problem.reason) == (503, "starting")
+
+
+def test_draining_is_not_ready_but_still_works(engine, photo):
+    one = engine()
+    assert one.ready
+    one.drain()
+    assert not one.ready
+    assert one(photo, JPEG).body
+
+
+def test_no_more_calls_of_the_network_at_a_time_than_the_cores_have_room_for(
+    configured, resolved, network, photo, callers
+):
+    from midas_bench.depth.pipeline import DepthPipeline
+
+    pipeline = DepthPipeline(resolved, network)
+    pipeline.turn = threading.BoundedSemaphore(1)
+    one = Engine(configured(workers=4), lambda: pipeline)
+    one.start()
+    accepted = [callers.submit(one, photo, JPEG) for _ in range(16)]
+    assert all(future.result().body for future in accepted)
+    assert network.most_at_a_time == 1
+    one.close()

@@ -2,5 +2,5 @@
 
 pytest_plugins = tuple(
     f"midas_bench.measure.plugin.{station}"
-    for station in ("settings", "matrix", "noise", "ledger", "cell", "schedule", "summary")
+    for station in ("settings", "matrix", "noise", "ledger", "saving", "cell", "schedule", "summary")
 )

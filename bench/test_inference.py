@@ -1,13 +1,14 @@
-"""How long does the network alone take?"""
+"""How long does the network alone take, and what share of this machine's peak is that?"""
 
-from midas_bench.depth.preprocess import preprocess
-from midas_bench.scenes import batch as photos_for
+from midas_bench import scenes
 
 
-def test_inference(cell, opened, run, batch_size):
+def test_inference(cell, opened, run, peaks, batch_size):
     """Time the backend on a batch that is ready: float32 (N, 3, 256, 256) -> (N, 256, 256)."""
-    photos = photos_for([photo for scene in run.scenes.values() for photo in scene[:1]], batch_size)
-    ready = preprocess([opened.pipeline.stations.decode(data) for data in photos.data])
+    photos = scenes.batch(scenes.firsts(run.scenes), batch_size)
+    at = opened.pipeline.stations
+    ready = at.preprocess([at.decode(data) for data in photos.data])
     cell.describe(kind="stage", stage="inference", batch_size=batch_size)
+    cell.describe_work(batch_size, peaks)
     cell.check(opened.pipeline.backend(ready), photos)
     cell.time("inference alone", opened.pipeline.backend, ready)

@@ -21,19 +21,28 @@ def in_the_default_run(backend, batch_size, scene, **_):
     return backend == "eager" and batch_size == 1
 
 
+def in_a_fresh_process(config, photos):
+    """Run the pipeline in a process of its own, watched from outside, and return what it reports."""
+    watch = Watch()
+    request = {"task": "memory", "config": config.to_json(), "photos": photos.paths, "calls": CALLS}
+    reply = ask(MODULE, request, TIMEOUT_S, started=watch.start)
+    watch.finish()
+    if reply["peak_rss_bytes"] is None:  # a system without a high-water mark
+        reply["peak_rss_bytes"] = max(watch.rss_bytes)
+    return reply | {"rss_over_time": {"t_s": watch.t_s, "rss_bytes": watch.rss_bytes}}
+
+
 @pytest.mark.by_default.with_args(in_the_default_run)
 def test_memory(cell, run, backend, threads, batch, batch_size):
     """Record resident memory after imports, after loading, and at its peak; sampled from outside over time."""
     config = replace(run.config, backend=backend, threads=threads)
-    request = {"task": "memory", "config": config.to_json(), "photos": batch.paths, "calls": CALLS}
-
-    def child():
-        watch = Watch()
-        reply = ask(MODULE, dict(request), TIMEOUT_S, started=watch.start)
-        watch.finish()
-        if reply["peak_rss_bytes"] is None:  # a system without a high-water mark
-            reply["peak_rss_bytes"] = max(watch.rss_bytes)
-        return reply | {"rss_over_time": {"t_s": watch.t_s, "rss_bytes": watch.rss_bytes}}
-
     cell.describe(kind="memory", backend=backend, threads=threads, recipe="fast")
-    cell.record(f"process for memory, batch {batch_size}", child)
+    cell.record(f"process for memory, batch {batch_size}", lambda: in_a_fresh_process(config, batch))
+
+
+@pytest.mark.extended
+def test_memory_article(cell, run, threads, one_photo):
+    """Record the same for the article's recipe."""
+    config = replace(run.config, backend="eager", threads=threads, recipe="article")
+    cell.describe(kind="memory", backend="eager", threads=threads, recipe="article")
+    cell.record("process for memory, batch 1", lambda: in_a_fresh_process(config, one_photo))

@@ -1,12 +1,12 @@
 """How much faster is one than the other? Measured interleaved, in blocks of fresh processes, on one core."""
 
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 
 import pytest
 
 from midas_bench import scenes
-from midas_bench.measure.blocks import Arm, Probe, blocks, log_ratios
+from midas_bench.measure.arms import Arm, Probe
+from midas_bench.measure.blocks import blocks, log_ratios
 from midas_bench.results.record import ratio_fields
 
 BLOCKS = 4
@@ -68,8 +68,7 @@ def measure(run, ratio, count):
     probes = (*ratio.above, ratio.below)
     names = dict.fromkeys(probe.arm for probe in probes)
     arms = [arm(run, name, {probe.pipeline for probe in probes if probe.arm == name}) for name in names]
-    medians = list(islice(blocks(arms, probes, ratio.rounds, SEED), count))
-    return ratio_fields(log_ratios(medians, ratio.quotient))
+    return ratio_fields(log_ratios(blocks(arms, probes, ratio.rounds, SEED, count), ratio.quotient))
 
 
 def record(cell, run, ratio, count, group):
@@ -77,9 +76,10 @@ def record(cell, run, ratio, count, group):
     above, below = (
         "+".join(f"{p.arm} {p.pipeline} {p.call}" for p in probes) for probes in (ratio.above, [ratio.below])
     )
-    needed = {probe.arm for probe in (*ratio.above, ratio.below)} - {"article", *run.settings.backends}
+    there = run.settings.backends if run.settings.model else ("article", *run.settings.backends)
+    needed = {probe.arm for probe in (*ratio.above, ratio.below)} - set(there)
     if needed:
-        pytest.skip(f"needs the backend {', '.join(sorted(needed))}, which --backend leaves out")
+        pytest.skip(f"needs {', '.join(sorted(needed))}, which --backend or --model leaves out")
     cell.describe(kind="ratio", ratio=ratio.name, numerator=above, denominator=below, threads=1)
     cell.record(group, lambda: measure(run, ratio, count))
 

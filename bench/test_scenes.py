@@ -1,13 +1,13 @@
 """Does it matter what a photo shows? Interleaved, at equal size, in blocks of fresh processes on one core."""
 
 from dataclasses import asdict, replace
-from itertools import islice
 
 import cv2
 import pytest
 
 from midas_bench.depth.photo import decode
-from midas_bench.measure.blocks import Arm, Probe, blocks, log_ratios
+from midas_bench.measure.arms import Arm, Probe
+from midas_bench.measure.blocks import blocks, log_ratios
 from midas_bench.results.record import ratio_fields
 from midas_bench.scenes import SCENES
 
@@ -23,21 +23,18 @@ pytestmark = [pytest.mark.not_quick, pytest.mark.expected_seconds(5)]
 
 
 @pytest.fixture(scope="module")
-def measured(run, tmp_path_factory):
-    """Return a function that measures all scenes together, once, and gives the blocks' medians."""
+def measured(run, tmp_path_factory, measured_once):
+    """Measure all scenes together, once, in blocks."""
     backend = "onnx" if "onnx" in run.settings.backends else run.settings.backends[0]
-    kept = []
 
-    def medians():
-        if not kept:
-            config = asdict(replace(run.config, backend=backend, threads=1))
-            folder = tmp_path_factory.mktemp("scenes")
-            pipelines = {scene: {"photos": [equal(run, scene, folder)], "config": config} for scene in run.scenes}
-            probes = [Probe(backend, scene, call) for call in CALLS for scene in run.scenes]
-            kept.extend(islice(blocks([Arm(backend, pipelines)], probes, ROUNDS, SEED), BLOCKS))
-        return backend, kept
+    def all_blocks():
+        config = asdict(replace(run.config, backend=backend, threads=1))
+        folder = tmp_path_factory.mktemp("scenes")
+        pipelines = {scene: {"photos": [equal(run, scene, folder)], "config": config} for scene in run.scenes}
+        probes = [Probe(backend, scene, call) for call in CALLS for scene in run.scenes]
+        return backend, blocks([Arm(backend, pipelines)], probes, ROUNDS, SEED, BLOCKS)
 
-    return medians
+    return measured_once(all_blocks)
 
 
 def equal(run, scene, folder):
@@ -57,9 +54,9 @@ def test_scenes(cell, run, measured, stage, other):
         pytest.skip(f"needs photos of {BASELINE} and {other}")
 
     def ratio():
-        backend, medians = measured()
+        backend, found = measured()
         above, below = (Probe(backend, scene, stage) for scene in (other, BASELINE))
-        fields = ratio_fields(log_ratios(medians, lambda block: block[above] / block[below]))
+        fields = ratio_fields(log_ratios(found, lambda block: block[above] / block[below]))
         return fields | {"backend": backend, "numerator": other, "denominator": BASELINE}
 
     cell.describe(kind="scene", stage=stage, scene=other, baseline_scene=BASELINE, threads=1, recipe="fast")

@@ -4,7 +4,7 @@ import cv2
 import pytest
 
 from midas_bench.depth.backends.torch_eager import use_threads
-from midas_bench.depth.pipeline import stations
+from midas_bench.depth.stations import stations
 
 pytestmark = pytest.mark.benchmark(max_time=0.5)  # hundreds of rounds all the same
 both_recipes = pytest.mark.parametrize("recipe", ["article", "fast"])

@@ -9,8 +9,8 @@ import pytest
 from midas_bench.depth.backends.registry import find
 from midas_bench.measure.child import MODULE
 from midas_bench.processes import ask
+from midas_bench.results.record import PHASES
 
-PHASES = ("import", "load", "first_inference", "steady")
 PROCESSES = {"warm": 3, "empty": 1}
 MORE_PROCESSES = {"warm": 10, "empty": 3}
 TIMEOUT_S = 600.0

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +20,18 @@ from PIL import Image
 from midas_bench.depth import weights
 from midas_bench.depth.backends import registry
 from midas_bench.depth.weights import Weights
+from midas_bench.files import CACHE_VARIABLE
+from midas_bench.results.files import read
+from midas_bench.results.runs import Run
 from midas_bench.scenes import Photo, from_manifest
 
 PROJECT = Path(__file__).parent.parent
+SMALL = PROJECT / "tests/results/data/small.json"
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM_ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync",
+)  # fmt: skip
 NOBODY_LISTENS = "http://127.0.0.1:9/weights.pt"
 
 COLD_ONNX = """
@@ -43,26 +57,33 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def isolated(cache_dir: Path) -> Iterator[None]:
     """Keep every test, and the processes it starts, off the user's cache and the network."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MIDAS_BENCH_CACHE", str(cache_dir))
+        patch.setenv(CACHE_VARIABLE, str(cache_dir))
         patch.setenv(weights.URL_VARIABLE, NOBODY_LISTENS)
         patch.delenv(weights.SHA256_VARIABLE, raising=False)
         patch.setenv("no_proxy", "*")
+        for name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
+            patch.delenv(name)  # the pytests that tests start are not this one's workers
         yield
 
 
 @pytest.fixture(scope="session")
-def cold_onnx(cache_dir: Path, photos: dict[str, Photo]) -> dict[str, list]:
-    """Run ONNX in a process of its own on an empty cache: what it imported, and its heat map's shape."""
-    assert not registry.is_prepared("onnx", weights.seeded(), cache_dir)
+def cold_onnx(cache_dir: Path, tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Photo]) -> dict[str, list]:
+    """Run ONNX in a process of its own on an empty cache: what it imported, and its heat map's shape.
+
+    What it made is then in the tests' cache.
+    """
+    cold = tmp_path_factory.mktemp("cold")
     command = [sys.executable, "-c", COLD_ONNX, str(photos["street"].path)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    environment = {**os.environ, CACHE_VARIABLE: str(cold)}
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    shutil.copytree(cold, cache_dir, dirs_exist_ok=True)
     return json.loads(ran.stdout)
 
 
 @pytest.fixture(scope="session")
 def graphs(cold_onnx: object, cache_dir: Path) -> Path:  # noqa: ARG001 - it fills the cache
-    """Give a cache that holds the graph of every backend."""
-    for name in registry.select(["all"]):
+    """Give a cache that holds the graphs of the default run's backends."""
+    for name in ("jit", "onnx"):
         registry.prepare(name, weights.seeded(), cache_dir)
     return cache_dir
 
@@ -71,6 +92,12 @@ def graphs(cold_onnx: object, cache_dir: Path) -> Path:  # noqa: ARG001 - it fil
 def photos() -> dict[str, Photo]:
     """Give the first photo of each scene."""
     return {scene: found[0] for scene, found in from_manifest(PROJECT / "fixtures/images/manifest.toml").items()}
+
+
+@pytest.fixture(scope="session")
+def calibration(photos: dict[str, Photo]) -> tuple[str, ...]:
+    """Give paths of photos to calibrate on."""
+    return tuple(str(photo.path) for photo in photos.values())
 
 
 @pytest.fixture(scope="session")
@@ -127,3 +154,85 @@ def files_in() -> Callable[[Path], list[str]]:
         return sorted(path.relative_to(folder).as_posix() for path in found)
 
     return listed
+
+
+@pytest.fixture(scope="session")
+def synthetic() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("synthetic", PROJECT / "tests/results/synthetic.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def small() -> Run:
+    """Give a small run whose every figure can be computed by hand."""
+    return read(SMALL)
+
+
+@pytest.fixture
+def changed(tmp_path: Path) -> Callable[..., Path]:
+    """Save the small run after a change: `changed(lambda content: ...)`."""
+
+    def save(change: Callable[[dict[str, Any]], object] = lambda _: None, name: str = "changed.json") -> Path:
+        content = json.loads(SMALL.read_text())
+        change(content)
+        path = tmp_path / name
+        path.write_text(json.dumps(content))
+        return path
+
+    return save
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    """Save what another project's pytest-benchmark would, without raw rounds."""
+    stats = {"min": 1e-6, "max": 4e-6, "mean": 2e-6, "stddev": 1e-7, "median": 2e-6, "rounds": 1000}
+    names = ("test_parse", "test_render")
+    benchmarks = [
+        {
+            "name": name,
+            "fullname": f"tests/test_speed.py::{name}",
+            "group": None,
+            "extra_info": {"kind": 3, "scene": ["any"], "photos": "thing"},
+            "stats": {key: value * (i + 1) if key != "rounds" else value for key, value in stats.items()},
+        }
+        for i, name in enumerate(names)
+    ]
+    path = tmp_path / "foreign.json"
+    path.write_text(json.dumps({"benchmarks": benchmarks, "machine_info": {"machine": "arm64"}, "version": "5.2.0"}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Give Debian's Chromium, headless."""
+    if not CHROMIUM.exists() or importlib.util.find_spec("playwright") is None:
+        pytest.skip("needs playwright and Debian's chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(CHROMIUM_ARGUMENTS))
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def new_page(browser):
+    """Open pages: `new_page(color_scheme="dark")`; each keeps in `said` its complaints, in `requested` what it asks."""
+    contexts = []
+
+    def opened(**options):
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.said, page.requested = [], []
+        page.on("console", lambda message: page.said.append(message.text))
+        page.on("pageerror", lambda error: page.said.append(str(error)))
+        page.on("request", lambda asked: page.requested.append(asked.url))
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()

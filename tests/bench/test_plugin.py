@@ -11,7 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from midas_bench.depth.artifacts import artifact
+from midas_bench.depth.backends import registry
+from midas_bench.depth.weights import seeded
+from midas_bench.files import CACHE_VARIABLE, sha256_of
+
 CLEAN = ("-p", "no:cacheprovider")
+
+pytestmark = pytest.mark.slow  # each starts pytest once or more
+FEW_ROUNDS = ("--benchmark-min-rounds=2", "--benchmark-max-time=0.01", "--benchmark-json=out.json")
 
 
 @pytest.fixture
@@ -45,11 +53,21 @@ def bench(tree):
 
 
 @pytest.fixture(scope="module")
-def collected(project):
+def collect(project):
+    """Return a function that lists the ids of the cells that flags choose."""
+
+    def ids(*flags):
+        command = [sys.executable, "-m", "pytest", "bench", *CLEAN, "--collect-only", "-q", *flags]
+        ran = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
+        return [line for line in ran.stdout.splitlines() if "::" in line]
+
+    return ids
+
+
+@pytest.fixture(scope="module")
+def collected(collect):
     """List the ids of all cells of a default run."""
-    command = [sys.executable, "-m", "pytest", "bench", *CLEAN, "--collect-only", "-q"]
-    ran = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
-    return [line for line in ran.stdout.splitlines() if "::" in line]
+    return collect()
 
 
 def test_the_matrix_has_48_cells_whose_ids_read_as_sentences(collected):
@@ -69,9 +87,10 @@ def test_cells_of_one_backend_stand_together(collected):
     assert sum(one != other for one, other in pairwise(backends)) == 2
 
 
-def test_every_benchmark_is_collected_and_says_its_question(collected, project):
+def test_every_benchmark_is_collected_and_says_its_question(collect, project):
     files = set(project.glob("bench/test_*.py"))
-    assert {project / name.partition("::")[0] for name in collected} == files
+    all_of_them = collect("-m", "extended or not extended")
+    assert {project / name.partition("::")[0] for name in all_of_them} == files
     assert all(path.read_text(encoding="utf-8").startswith('"""') for path in files)
 
 
@@ -186,7 +205,7 @@ class Garbage:
 def load(build):
     return Garbage(build.threads)
 
-registry.REGISTRY["garbage"] = registry.Row("garbage", "garbage_backend", "fp32", "numpy")
+registry.REGISTRY["garbage"] = registry.Row("garbage", "garbage_backend", "fp32", ("numpy",))
 """
 
 
@@ -194,9 +213,92 @@ registry.REGISTRY["garbage"] = registry.Row("garbage", "garbage_backend", "fp32"
 def test_a_backend_that_computes_something_else_fails_and_is_not_saved(bench, tree, monkeypatch):
     (tree / "garbage_backend.py").write_text(GARBAGE)
     monkeypatch.setenv("PYTHONPATH", str(tree))
-    quick = ("--benchmark-min-rounds=2", "--benchmark-max-time=0.01", "--benchmark-json=out.json")
-    ran = bench("-p", "garbage_backend", "--backend=garbage,onnx", "-k", "street and b1", *quick)
+    ran = bench("-p", "garbage_backend", "--backend=garbage,onnx", "-k", "street and b1", *FEW_ROUNDS)
     assert ran.returncode == pytest.ExitCode.TESTS_FAILED
     assert re.search("garbage differs from eager by .* of the depth range.*; nothing was timed", ran.stdout)
     saved = json.loads(Path(tree / "out.json").read_text())["benchmarks"]
     assert [one["params"]["backend"] for one in saved] == ["onnx"]
+
+
+def results(tree):
+    return {cell["name"]: cell["extra_info"] for cell in json.loads((tree / "out.json").read_text())["benchmarks"]}
+
+
+@pytest.mark.usefixtures("graphs")
+def test_the_network_alone_has_a_share_of_the_peak_and_peers_beside_it(bench, tree):
+    ran = bench("--backend=onnx", "-k", "b1 or f32 or backbone", *FEW_ROUNDS,
+                paths=["bench/test_inference.py", "bench/test_peers.py"])  # fmt: skip
+    assert ran.returncode == 0, ran.stdout
+    found = results(tree)
+    network = found.pop("test_inference[onnx-b1]")
+    assert network["share_of_peak"] == pytest.approx(
+        network["flop"] / network["peak_flop_per_s"] / network["latency_s"]["p50"]
+    )
+    assert 0.01 < network["share_of_peak"] < 1.5
+    assert {info["kind"] for info in found.values()} == {"peer"}
+    assert found["test_backbone"]["latency_s"]["p50"] > 0
+    app = found.get("test_benchmark_app[f32]")
+    assert app["peer_median_s"] > 0 if app else "needs benchmark_app" in ran.stdout
+
+
+@pytest.mark.usefixtures("graphs")
+def test_a_peer_that_is_not_installed_is_skipped_with_the_reason(bench, tree, monkeypatch):
+    (tree / "absent.py").write_text("from midas_bench.measure import peers\npeers.BENCHMARK_APP = 'no_such_command'\n")
+    monkeypatch.setenv("PYTHONPATH", str(tree))
+    ran = bench("-p", "absent", "-k", "f32", "--backend=onnx", *FEW_ROUNDS, paths=["bench/test_peers.py"])
+    assert "1 skipped" in ran.stdout
+    assert "needs benchmark_app, which OpenVINO brings; pip install 'midas-bench[peers]'" in ran.stdout
+
+
+@pytest.mark.usefixtures("graphs")
+def test_the_server_is_not_measured_without_its_extra(bench, tree, monkeypatch):
+    (tree / "absent.py").write_text("from midas_bench.serve import config\nconfig.LIBRARIES = ('no_such_library',)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tree))
+    ran = bench("-p", "absent", "-m", "extended", "--backend=onnx", paths=["bench/test_service.py"])
+    assert "5 skipped" in ran.stdout
+    assert "needs no_such_library, which is not installed; pip install 'midas-bench[web]'" in ran.stdout
+
+
+def test_a_model_of_ones_own_is_measured_against_onnx_runtime(bench, tree, graphs):
+    model = artifact("onnx", seeded(), graphs).path
+    ran = bench(f"--model={model}", "--weights=auto", "-k", "street and b1", *FEW_ROUNDS)
+    assert ran.returncode == 0, ran.stdout
+    [(name, info)] = results(tree).items()
+    assert name == "test_pipeline[onnx-b1-street]"
+    assert info["weights"] == {"source": "model", "sha256": sha256_of(model)}
+    assert info["max_relative_error"] <= 1e-6
+
+
+def test_the_article_is_skipped_for_a_model_of_ones_own(bench, graphs):
+    model = artifact("onnx", seeded(), graphs).path
+    ran = bench(f"--model={model}", "--weights=auto", "-k", "street", *FEW_ROUNDS, paths=["bench/test_article.py"])
+    assert "1 skipped" in ran.stdout
+    assert "the article's recipe runs its own network, and --model another" in ran.stdout
+
+
+def test_reduced_precision_is_measured_on_seeded_weights_and_not_judged(bench, tree, graphs, monkeypatch):
+    cache = tree / "cache"  # of its own: other tests may have made the int8 graph
+    shutil.copytree(graphs, cache, ignore=shutil.ignore_patterns("*int8*"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(cache))
+    ran = bench("--backend=onnx-int8", "-k", "b1 and (street or pet)", *FEW_ROUNDS)
+    assert ran.returncode == 0, ran.stdout
+    assert "making the graph for onnx-int8" in ran.stdout
+    for info in results(tree).values():
+        assert 0 < info["mean_relative_error"] < info["max_relative_error"]
+        assert 0.5 < info["rank_correlation"] < 1
+        assert 0 < info["flipped_pairs"] < 0.5
+
+
+@pytest.mark.usefixtures("graphs")
+def test_all_says_what_it_leaves_out_why_and_what_to_do(bench, monkeypatch):
+    monkeypatch.setenv("CXX", "/nowhere/g++")
+    ran = bench("--backend=all", "-k", "onnx-b1-street", *FEW_ROUNDS)
+    assert ran.returncode == 0, ran.stdout
+    assert "left out: backend compile: needs a C++ compiler, and none is found; install g++, or name" in ran.stdout
+
+
+@pytest.mark.usefixtures("graphs")
+def test_all_takes_the_backends_that_are_present(bench):
+    ran = bench("--backend=all", "--collect-only", "-q", "-k", "street and b1")
+    names = set(re.findall(r"test_pipeline\[([\w-]+)-b1-street\]", ran.stdout))
+    assert names == set(registry.select(["all"]))

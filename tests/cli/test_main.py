@@ -1,6 +1,9 @@
+import io
 import re
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -44,10 +47,51 @@ def test_a_users_error_is_one_line_and_code_2(module, capsys):
     assert capsys.readouterr() == ("", "midas-bench: pet.jpg: is empty; replace it\n")
 
 
+@pytest.mark.usefixtures("module")
+def test_a_command_shows_its_own_usage_where_a_flag_is_unknown(capsys):
+    with pytest.raises(SystemExit) as caught:
+        command.main(["odd", "hello", "--nosuch"])
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("usage: midas-bench odd")
+    assert "unrecognized arguments: --nosuch" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("redirected", "code", "said"), [(">&-", 0, ""), ("> /dev/full", 2, "cannot be written")])
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+def test_an_output_that_is_closed_or_full_is_no_traceback(redirected, code, said):
+    line = (
+        f'"{sys.executable}" -m midas_bench.cli.main report "{Path(__file__).parents[1]}/results/data/small.json" -o '
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        ran = subprocess.run(f'{line} "{folder}/out" {redirected}', shell=True, stderr=subprocess.PIPE, text=True)
+    assert ran.returncode == code, ran.stderr
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
 def test_ctrl_c_is_one_line_and_code_130(module, capsys):
     module.result = KeyboardInterrupt()
     assert command.main(["odd", "hello"]) == 130
     assert capsys.readouterr() == ("", "midas-bench: interrupted\n")
+
+
+def test_ctrl_c_while_a_command_is_imported_is_one_line_too(module, capsys, monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "add_arguments", interrupted)
+    assert command.main(["odd", "hello"]) == 130
+    assert capsys.readouterr() == ("", "midas-bench: interrupted\n")
+
+
+@pytest.mark.usefixtures("module")
+def test_a_name_that_is_no_text_is_printed_all_the_same(monkeypatch):
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    assert command.main(["odd", "caf\udce9"]) == 0
+    assert stdout.buffer.getvalue() == b"caf\\udce9\n"
 
 
 @pytest.mark.parametrize("line", [[], ["no-such-command"], ["--no-such-flag"], ["depth"], ["depth", "a.jpg"]])

@@ -6,6 +6,9 @@ import pytest
 
 from midas_bench.depth import weights
 from midas_bench.depth.backends import registry
+from midas_bench.measure.arms import Arm
+
+CALL_S = 0.002
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +17,30 @@ def ready(cache_dir: Path) -> Path:
     for name in ("jit", "onnx"):
         registry.prepare(name, weights.seeded(), cache_dir)
     return cache_dir
+
+
+@pytest.fixture
+def package(tmp_path):
+    """Put a package named like ours, with nothing but calls that sleep, where a worker finds it first."""
+    folder = tmp_path / "tree/midas_bench/depth"
+    folder.mkdir(parents=True)
+    for path in (folder.parent / "__init__.py", folder / "__init__.py"):
+        path.touch()
+    (folder / "calls.py").write_text((Path(__file__).parent / "fake_calls.py").read_text())
+    return tmp_path / "tree"
+
+
+@pytest.fixture
+def log(tmp_path):
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def arm(package, log):
+    """Make an arm of one pipeline: `arm("a", call_s=0.01)`."""
+
+    def made(name, **config):
+        how = {"photos": [], "config": {"name": name, "log": str(log), "call_s": CALL_S, **config}}
+        return Arm(name, {"one": how}, {"PYTHONPATH": str(package)})
+
+    return made

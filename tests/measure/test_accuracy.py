@@ -2,18 +2,22 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from midas_bench.cli.depth import calibration_photos
 from midas_bench.cli.main import main
 from midas_bench.depth.backends.registry import REGISTRY
 from midas_bench.depth.config import cache_folder
+from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.depth.weights import URL_VARIABLE
 from midas_bench.errors import UserError
 from midas_bench.files import CACHE_VARIABLE
 from midas_bench.measure.accuracy import compare
+from midas_bench.scenes import MANIFEST
 
 USERS_CACHE = cache_folder(os.environ)  # read before the tests are given a cache of their own
 
@@ -75,6 +79,20 @@ def test_seeded_weights_cannot_be_judged(capsys, project, monkeypatch):
     document = json.loads(capsys.readouterr().out)
     assert document["judged"] is False
     assert {row["file"] for row in document["rows"]} >= {"street_a.jpg", "indoor_a.jpg"}
+
+
+def test_the_graph_that_is_judged_is_the_one_that_is_deployed(project, monkeypatch, all_photos):
+    opened = []
+
+    def open_pipeline(*, config):
+        opened.append(config)
+        raise UserError("the network", "is not needed here", "look at its configuration")
+
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(DepthPipeline, "open", open_pipeline)
+    assert main(["accuracy", "--weights", "seeded", "--backend", "onnx-int8"]) == 2
+    assert opened[0].calibration == calibration_photos("onnx-int8", Path(MANIFEST))
+    assert len(opened[0].calibration) == len(all_photos)
 
 
 def test_a_manifest_without_depth_is_refused(capsys, tmp_path, photos):

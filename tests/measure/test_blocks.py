@@ -1,50 +1,31 @@
 import math
-import os
 import random
 import subprocess
 import sys
 import time
 from collections import Counter
-from itertools import islice, pairwise, permutations
-from pathlib import Path
+from dataclasses import replace
+from itertools import pairwise, permutations
 
-import numpy as np
 import psutil
 import pytest
 
+from midas_bench.measure import arms
 from midas_bench.measure import blocks as module
-from midas_bench.measure.blocks import WARM_UP_CALLS, Arm, Probe, balanced_orders, blocks, log_ratios
+from midas_bench.measure.arms import Arm, Probe
+from midas_bench.measure.blocks import (
+    WARM_UP_CALLS,
+    Block,
+    balanced_orders,
+    blocks,
+    interleaved,
+    log_ratios,
+    start_order,
+)
+from midas_bench.measure.rss import MIB
 from midas_bench.processes import ProcessDiedError
 
 A, B = Probe("a", "one"), Probe("b", "one")
-CALL_S = 0.002
-
-
-@pytest.fixture
-def package(tmp_path):
-    """Put a package named like ours, with nothing but calls that sleep, where a worker finds it first."""
-    folder = tmp_path / "tree/midas_bench/depth"
-    folder.mkdir(parents=True)
-    for path in (folder.parent / "__init__.py", folder / "__init__.py"):
-        path.touch()
-    (folder / "calls.py").write_text((Path(__file__).parent / "fake_calls.py").read_text())
-    return tmp_path / "tree"
-
-
-@pytest.fixture
-def log(tmp_path):
-    return tmp_path / "log"
-
-
-@pytest.fixture
-def arm(package, log):
-    """Make an arm of one pipeline: `arm("a", call_s=0.01)`."""
-
-    def made(name, **config):
-        how = {"photos": [], "config": {"name": name, "log": str(log), "call_s": CALL_S, **config}}
-        return Arm(name, {"one": how}, {"PYTHONPATH": str(package)})
-
-    return made
 
 
 def events(log):
@@ -59,13 +40,13 @@ def nobody_left(log):
 
 
 def take(count, arms, probes, rounds=2, seed=1, **how):
-    return list(islice(blocks(arms, probes, rounds, seed, **how), count))
+    return blocks(arms, probes, rounds, seed, count, **how)
 
 
 def test_workers_are_started_anew_for_each_block_and_none_is_left(arm, log):
-    found = take(2, [arm("a"), arm("b")], [A, B])
-    assert [block.keys() for block in found] == [{A, B}, {A, B}]
-    assert all(CALL_S <= seconds < 1 for block in found for seconds in block.values())
+    found = take(2, [arm("a", call_s=0.002), arm("b", call_s=0.002)], [A, B])
+    assert [block.medians_s.keys() for block in found] == [{A, B}, {A, B}]
+    assert all(0.002 <= seconds < 1 for block in found for seconds in block.medians_s.values())
     opened = [(name, pid) for name, pid, event in events(log) if event == "open"]
     assert Counter(name for name, _ in opened) == {"a": 2, "b": 2}
     assert len({pid for _, pid in opened}) == 4
@@ -101,8 +82,13 @@ class Fake:
     def __exit__(self, *_):
         self.log.append(("stop", self.arm.name, self.core))
 
+    startup_s = 0.5
+
     def open(self):
         self.log.append(("open", self.arm.name, self.core))
+
+    def peak_bytes(self):
+        return 9
 
     def call(self, probe):
         self.log.append(("call", probe.arm, self.core))
@@ -120,12 +106,30 @@ def fake_workers(monkeypatch):
 ARMS = [Arm("a", {}), Arm("b", {})]
 
 
-def test_the_arm_that_starts_first_is_drawn_anew_for_each_block(fake_workers):
-    take(200, ARMS, [A, B])
+def test_each_arm_starts_first_in_half_of_the_blocks_and_chance_says_in_which(fake_workers):
+    take(20, ARMS, [A, B])
     started = [name for event, name, _ in fake_workers if event == "start"]
-    first = Counter(started[::2])
-    assert 60 < first["a"] < 140  # 100 expected, 7 the standard deviation
-    assert all({one, two} == {"a", "b"} for one, two in zip(started[::2], started[1::2], strict=True))
+    pairs = [tuple(started[i : i + 4]) for i in range(0, 40, 4)]
+    assert set(pairs) == {("a", "b", "b", "a"), ("b", "a", "a", "b")}
+
+
+def test_of_several_arms_each_has_every_place_once_in_as_many_blocks():
+    several = [Arm(name, {}) for name in "abcd"]
+    orders = [[each.name for each in start_order(several, number, 4)] for number in range(12)]
+    for first in range(0, 12, 4):
+        for place in range(4):
+            assert {order[place] for order in orders[first : first + 4]} == set("abcd")
+    assert len({tuple(orders[first]) for first in (0, 4, 8)}) > 1
+    assert start_order(several, 0, 4) != start_order(several, 0, 5)
+
+
+def test_a_block_takes_the_order_it_is_given_and_rounds_alone_draw_one(fake_workers):
+    draw = random.Random(1)
+    for measure in [module.one_block] * 10 + [lambda *how: list(interleaved(*how))] * 10:
+        measure(ARMS, [A, B], 2, draw, None)
+    first = [name for event, name, _ in fake_workers if event == "start"][::2]
+    assert first[:10] == ["a"] * 10
+    assert set(first[10:]) == {"a", "b"}
 
 
 def test_the_same_seed_gives_the_same_order_and_another_one_another(fake_workers):
@@ -153,14 +157,6 @@ def test_unpinned_arms_wait_for_the_others_threads_to_sleep(fake_workers):
     assert {core for _, _, core in fake_workers} == {None}
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system cannot pin")
-def test_a_pinned_worker_runs_on_the_core_it_was_given(arm):
-    core = max(os.sched_getaffinity(0))
-    with module.Worker(arm("a"), core) as worker:
-        worker.open()
-        assert psutil.Process(worker._process.pid).cpu_affinity() == [core]
-
-
 def test_each_probe_precedes_each_other_equally_often():
     probes = [A, B, Probe("a", "four"), Probe("b", "four")]
     before = Counter()
@@ -174,17 +170,25 @@ def test_a_blocks_figure_is_the_median_of_its_calls(monkeypatch):
     seconds = iter([9.0] * WARM_UP_CALLS + [5.0, 1.0, 2.0])
     monkeypatch.setattr(Fake, "call", lambda *_: next(seconds))
     monkeypatch.setattr(module, "Worker", lambda arm, core: Fake(arm, core, []))
-    assert take(1, ARMS[:1], [A], rounds=3) == [{A: 2.0}]
+    assert take(1, ARMS[:1], [A], rounds=3) == [Block({A: 2.0}, {"a": 0.5}, {"a": 9})]
 
 
 def test_log_ratios_are_one_a_block():
-    assert log_ratios([{A: 2.0, B: 1.0}, {A: 1.0, B: 1.0}], lambda block: block[A] / block[B]) == [math.log(2), 0.0]
+    measured = [Block(medians_s, {}, {}) for medians_s in ({A: 2.0, B: 1.0}, {A: 1.0, B: 1.0})]
+    assert log_ratios(measured, lambda block: block[A] / block[B]) == [math.log(2), 0.0]
 
 
-def test_an_injected_slowdown_of_a_fifth_is_found(arm):
-    found = take(3, [arm("a", call_s=0.012), arm("b", call_s=0.010)], [A, B], rounds=6)
-    logs = log_ratios(found, lambda block: block[A] / block[B])
-    assert float(np.median(logs)) == pytest.approx(math.log(1.2), abs=0.1)
+@pytest.mark.slow
+def test_an_arm_whose_calls_take_five_times_as_long_is_the_slower_one(arm):
+    found = take(3, [arm("a", call_s=0.1), arm("b", call_s=0.02)], [A, B], rounds=4)
+    assert min(log_ratios(found, lambda block: block[A] / block[B])) > math.log(2)
+
+
+def test_a_block_says_how_long_each_side_took_to_start_and_how_much_memory_it_had(arm):
+    [block] = take(1, [arm("a"), replace(arm("b"), environment={**arm("b").environment, "SLOW_START": "0.7"})], [A, B])
+    assert block.startup_s["a"] > 0
+    assert block.startup_s["b"] > 0.7
+    assert all(MIB < peak < 200 * MIB for peak in block.peak_bytes.values())
 
 
 @pytest.mark.parametrize(
@@ -197,17 +201,8 @@ def test_a_worker_that_dies_is_named_with_its_last_words_and_takes_the_others_al
     nobody_left(log)
 
 
-def test_a_worker_that_is_killed_while_it_waits_is_a_dead_one(arm):
-    with module.Worker(arm("a"), None) as worker:
-        worker.open()
-        worker._process.kill()
-        worker._process.wait()
-        with pytest.raises(ProcessDiedError, match="arm a: "):
-            worker.call(A)
-
-
 def test_a_worker_that_hangs_is_given_up(arm, log, monkeypatch):
-    monkeypatch.setattr(module, "CALL_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(arms, "CALL_TIMEOUT_S", 0.5)
     with pytest.raises(ProcessDiedError, match="arm a: no answer within"):
         take(1, [arm("a", hang=True)], [A])
     nobody_left(log)
@@ -222,10 +217,10 @@ def test_a_worker_that_says_a_lot_is_not_stuck(arm, package):
 def test_ctrl_c_ends_the_workers(arm, package, log):
     """Interrupt a process in the middle of a call, and see that it takes its workers along."""
     script = f"""
-from itertools import islice
-from midas_bench.measure.blocks import Arm, Probe, blocks
+from midas_bench.measure.arms import Arm, Probe
+from midas_bench.measure.blocks import blocks
 how = {arm("a", hang=True).pipelines!r}
-list(islice(blocks([Arm("a", how, {{"PYTHONPATH": {str(package)!r}}})], [Probe("a", "one")], 2, 1), 1))
+blocks([Arm("a", how, {{"PYTHONPATH": {str(package)!r}}})], [Probe("a", "one")], 2, 1, 1)
 """
     with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True) as parent:
         end_s = time.monotonic() + 60
@@ -239,7 +234,7 @@ list(islice(blocks([Arm("a", how, {{"PYTHONPATH": {str(package)!r}}})], [Probe("
 
 
 def test_stopping_early_ends_the_workers_too(arm, log):
-    endless = blocks([arm("a")], [A], 2, 1)
+    endless = interleaved([arm("a")], [A], 1000, random.Random(1), None)
     next(endless)
     endless.close()
     nobody_left(log)

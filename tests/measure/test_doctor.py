@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from midas_bench import allocator
 from midas_bench.cli import doctor as command
 from midas_bench.cli.main import main
-from midas_bench.measure.doctor import BUSY_CORES_LIMIT, NEEDED_BYTES, STEAL_LIMIT, SWAP_LIMIT_BYTES, Finding, examine
+from midas_bench.measure.doctor import BUSY_CORES_LIMIT, NEEDED_BYTES, SWAP_LIMIT_BYTES, Finding, examine
 from midas_bench.measure.machine import Condition, Machine
+from midas_bench.measure.sentinel import STEAL_LIMIT
 
 GOOD = Machine("abc", "A CPU", ("AVX2",), 4, 8, 8, None, 16 << 30, None, "performance", True, False, "Linux", {}, {})
 QUIET = Condition((0.2, 0.2, 0.2), 0.05, 0.0, 12 << 30, 0, None)
@@ -16,7 +18,7 @@ QUIET = Condition((0.2, 0.2, 0.2), 0.05, 0.0, 12 << 30, 0, None)
 FINDINGS = {
     "load": ({}, {"busy_cores": BUSY_CORES_LIMIT + 0.01}, "other work uses 0.2 cores"),
     "recent load": ({}, {"load_average": (1.1, 0.5, 0.5)}, "the load average is 1.1"),
-    "steal": ({}, {"steal_fraction": STEAL_LIMIT + 0.01}, "the hypervisor takes 3% of the CPU time"),
+    "steal": ({}, {"steal_fraction": STEAL_LIMIT + 0.01}, "the hypervisor takes 3% of a core"),
     "battery": ({}, {"on_battery": True}, "the machine runs on battery"),
     "governor": ({"governor": "powersave"}, {}, "the frequency governor is 'powersave'"),
     "memory": ({}, {"available_bytes": NEEDED_BYTES - 1}, "only 2.0 GiB of memory can be had"),
@@ -111,6 +113,20 @@ def test_the_commands_json_holds_all_of_it(scripted, capsys):
     assert told["condition"]["on_battery"] is True
     assert told["builds"] == {"torch": "as built"}
     assert len(told["findings"]) == 1
+
+
+def test_advice_is_no_finding(scripted, monkeypatch, capsys):
+    scripted()
+    monkeypatch.setattr(allocator, "takes_effect", lambda: True)
+    for name in allocator.OWN_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    assert main(["doctor"]) == 0
+    told = capsys.readouterr().out
+    assert "advice: the C library's allocator works by its defaults: " in told
+    assert "; start with GLIBC_TUNABLES=glibc.malloc.hugetlb=1" in told
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=2")
+    assert main(["doctor", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["advice"] == []
 
 
 @pytest.mark.slow

@@ -32,12 +32,18 @@ def tree(tmp_path):
         ({"memory.max": "max\n"}, None),
         ({"memory/memory.limit_in_bytes": "1073741824\n"}, GIB),
         ({"memory/memory.limit_in_bytes": "9223372036854771712\n"}, None),
-        ({"memory.max": "1073741824\n", "memory/memory.limit_in_bytes": "5\n"}, GIB),
         ({}, None),
     ],
 )
 def test_a_cgroups_memory_limit_is_read_in_either_version(tree, files, limit):
     assert cgroup_memory_limit(tree(files)) == limit
+
+
+def test_the_least_memory_limit_of_nested_cgroups_counts(tree):
+    own = "0::/user.slice/bench.service\n"
+    sizes = {"memory.max": "max", "user.slice/memory.max": "3000", "user.slice/bench.service/memory.max": "5000"}
+    root = tree(sizes | {"own": own})
+    assert cgroup_memory_limit(root, root / "own") == 3000
 
 
 @pytest.mark.parametrize(

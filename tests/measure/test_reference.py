@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from midas_bench.depth.config import PipelineConfig, resolve
+from midas_bench.depth.weights import Weights
 from midas_bench.measure import reference
-from midas_bench.measure.reference import Reference, max_relative_error
+from midas_bench.measure.fidelity import fidelity
+from midas_bench.measure.reference import Reference
 from midas_bench.processes import ProcessDiedError
 from midas_bench.scenes import Photo
 
@@ -93,17 +95,12 @@ def test_a_child_that_dies_leaves_nothing_in_the_cache(config, monkeypatch, file
     assert files_in(Path(config.cache_dir)) == []
 
 
-def test_the_error_is_relative_to_the_range_and_the_largest_counts():
-    eager = np.array([[[10.0, 20.0], [30.0, 50.0]]], np.float32)
-    other = eager + np.array([[[0.0, 0.4], [-2.0, 0.0]]], np.float32)
-    assert max_relative_error(other, eager) == pytest.approx(2.0 / 40.0)
-    assert max_relative_error(eager, eager) == 0
-
-
-def test_a_flat_reference_and_depth_that_is_no_number_are_not_taken_for_agreement():
-    flat = np.ones((1, 2, 2), np.float32)
-    assert max_relative_error(flat + 1, flat) > 1
-    assert not max_relative_error(flat * np.nan, flat) <= 1
+def test_a_users_own_model_is_compared_with_onnx_runtime(config, asked):
+    model = replace(config, backend="openvino", weights=Weights("model", "1" * 64, "own.onnx"))
+    Reference(model).prepare([A])
+    [request] = asked
+    assert json.loads(request["config"])["backend"] == "onnx"
+    assert Reference(config).backend == "eager"
 
 
 @pytest.mark.slow
@@ -114,4 +111,4 @@ def test_a_child_computes_what_eager_gives_here(ready, photos):
     depth = Reference(config).depth([photos["pet"]])
     with DepthPipeline.open(config=replace(config, backend="eager")) as pipeline:
         here = pipeline.run([photos["pet"].data]).depth
-    assert max_relative_error(here, depth) < 1e-4
+    assert fidelity(here, depth).max_relative_error < 1e-4

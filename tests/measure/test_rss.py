@@ -70,31 +70,37 @@ def test_the_peak_is_not_inherited_from_a_large_parent(callee, tmp_path):
 
 
 def test_the_kernels_mark_is_read_in_bytes(tmp_path):
-    (tmp_path / "status").write_text("Name:\tpython\nVmPeak:\t  999999 kB\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n")
-    assert rss.peak_bytes(tmp_path / "status") == 2 * MIB
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7/status").write_text(
+        "Name:\tpython\nVmPeak:\t  999999 kB\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n"
+    )
+    assert rss.peak_bytes(7, tmp_path) == 2 * MIB
 
 
 def test_a_system_without_such_a_mark_has_none(tmp_path):
-    assert rss.peak_bytes(tmp_path / "no_proc") is None
+    assert rss.peak_bytes(proc=tmp_path / "no_proc") is None
 
 
 def test_windows_has_one_by_another_name(tmp_path, monkeypatch):
     class Process:
+        def __init__(self, pid):
+            assert pid is None
+
         def memory_info(self):
             return type("Info", (), {"peak_wset": 3 * MIB})()
 
     monkeypatch.setattr(rss.psutil, "Process", Process)
-    assert rss.peak_bytes(tmp_path / "no_proc") == 3 * MIB
+    assert rss.peak_bytes(proc=tmp_path / "no_proc") == 3 * MIB
 
 
 def test_memory_over_time_is_seen_from_outside(callee):
     watch = Watch()
-    reply = ask(callee, {"mib": ALLOCATED_MIB, "sleep_s": 0.4}, PATIENCE_S, started=watch.start)
+    reply = ask(callee, {"mib": ALLOCATED_MIB, "sleep_s": 0.8}, PATIENCE_S, started=watch.start)
     watch.finish()
     assert len(watch.t_s) == len(watch.rss_bytes) >= 5
     assert watch.t_s[0] == 0
     assert watch.t_s == sorted(watch.t_s)
-    assert watch.t_s[-1] >= 0.6
+    assert watch.t_s[-1] >= 1.2
     # it rises and falls again, and its highest is the peak where a system keeps no mark
     assert max(watch.rss_bytes) == pytest.approx(reply["held"], rel=0.05)
     assert watch.rss_bytes[0] < 0.5 * reply["held"]

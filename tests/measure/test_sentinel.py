@@ -1,4 +1,5 @@
 import mmap
+import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
@@ -11,6 +12,7 @@ from midas_bench.measure.sentinel import (
     MATRIX_LIMIT,
     OTHERS_LIMIT,
     REPEATS,
+    SECOND_LOOK_AFTER_S,
     STEAL_LIMIT,
     Best,
     Reading,
@@ -100,15 +102,42 @@ class ScriptedClock:
 
 
 def test_a_reading_is_the_best_of_a_few_and_the_run_keeps_the_best_of_all():
-    clock = ScriptedClock([3, 2, 4, 0.7, 0.9, 0.8, 9, 8, 7, 0.6, 0.5, 0.7])
+    clock = ScriptedClock([3, 2, 4, 0.7, 0.9, 0.8, 2.2, 2.3, 2.1, 0.6, 0.5, 0.7])
     watched = Sentinel(clock)
     assert watched.best == Best(float("inf"), float("inf"))
     first, second = watched.read(), watched.read()
     assert (first.matrix_s, first.copy_s) == (2, 0.7)
-    assert (second.matrix_s, second.copy_s) == (7, 0.5)
+    assert (second.matrix_s, second.copy_s) == (2.1, 0.5)
     assert watched.best == Best(2, 0.5)
     assert clock.readings_s == []
     assert REPEATS == 3
+
+
+QUIET = [2.0] * REPEATS + [0.5] * REPEATS
+SLOW_COPY = [2.0] * REPEATS + [1.5] * REPEATS
+SLOW_MATRIX = [4.0] * REPEATS + [0.5] * REPEATS
+
+
+@pytest.mark.parametrize(
+    ("spans_s", "read_s", "rests"),
+    [
+        ([*QUIET], (2.0, 0.5), 0),
+        ([*SLOW_COPY, *QUIET], (2.0, 0.5), 1),
+        ([*SLOW_MATRIX, *SLOW_COPY], (2.0, 0.5), 1),  # each piece of work was quiet once
+        ([*SLOW_COPY, *SLOW_COPY, *SLOW_COPY], (2.0, 1.5), 2),
+        ([*SLOW_MATRIX, *SLOW_MATRIX, *SLOW_MATRIX], (4.0, 0.5), 2),
+    ],
+)
+def test_what_is_over_after_a_rest_is_no_disturbance_and_what_stays_is(monkeypatch, spans_s, read_s, rests):
+    clock = ScriptedClock([*QUIET, *spans_s])
+    slept = []
+    monkeypatch.setattr(sentinel.time, "sleep", slept.append)
+    watched = Sentinel(clock)
+    watched.read()
+    reading = watched.read()
+    assert (reading.matrix_s, reading.copy_s) == read_s
+    assert clock.readings_s == []
+    assert slept == [0.0, 0.0] + [SECOND_LOOK_AFTER_S] * rests
 
 
 def test_the_work_is_done_on_one_thread_after_a_rest(monkeypatch):
@@ -162,3 +191,14 @@ def test_page_faults_of_this_process_are_counted():
     switches_after, faults_after = own_disturbance()
     assert faults_after > faults
     assert switches_after >= switches
+
+
+def test_a_child_that_runs_on_is_ours():
+    busy = "import time; t = time.process_time\nwhile t() < 0.3: pass\nprint(flush=True); input()"
+    before = sentinel._own_s()
+    with subprocess.Popen([sys.executable, "-c", busy], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        child.stdout.readline()
+        running = sentinel._own_s()
+        child.communicate(b"\n")
+    assert running - before >= 0.2  # the kernel counts in hundredths
+    assert sentinel._own_s() > running - 0.001, "what an ended child used stays ours"

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,16 +12,7 @@ import pytest
 from midas_bench.measure import worker
 
 SCRIPT = Path(worker.__file__)
-
-
-@pytest.fixture
-def package(tmp_path):
-    folder = tmp_path / "midas_bench/depth"
-    folder.mkdir(parents=True)
-    for path in (folder.parent / "__init__.py", folder / "__init__.py"):
-        path.touch()
-    (folder / "calls.py").write_text((Path(__file__).parent / "fake_calls.py").read_text())
-    return tmp_path
+CALLS = ["inference", "pipeline"]
 
 
 def spoken_to(package, *requests):
@@ -45,7 +37,7 @@ def test_it_opens_pipelines_calls_them_and_closes_them_when_stdin_ends(package, 
     calls = [{"pipeline": "one", "call": "pipeline"}, {"pipeline": "two", "call": "inference"}]
     ran, replies = spoken_to(package, request, *calls)
     assert ran.returncode == 0, ran.stderr
-    assert replies[0] == {"ready": ["one", "two"]}
+    assert replies[0] == {"ready": {"one": CALLS, "two": CALLS}}
     assert all(0.01 <= reply["seconds"] < 5 for reply in replies[1:])
     log = [line.split()[::2] for line in (tmp_path / "log").read_text().splitlines()]
     begun = [["one", "begin"], ["one", "end"], ["two", "begin"], ["two", "end"]]
@@ -54,7 +46,7 @@ def test_it_opens_pipelines_calls_them_and_closes_them_when_stdin_ends(package, 
 
 def test_what_libraries_print_is_kept_off_the_replies(package, tmp_path):
     ran, replies = spoken_to(package, opening(tmp_path, "one"))
-    assert replies == [{"ready": ["one"]}]
+    assert replies == [{"ready": {"one": CALLS}}]
     assert "what libraries say" in ran.stderr
 
 
@@ -76,6 +68,16 @@ def test_a_call_that_fails_ends_it(package, tmp_path):
     assert ran.stderr.strip().endswith("MemoryError: no room for a tensor")
 
 
+def test_a_package_from_elsewhere_than_the_tree_ends_it(package, tmp_path):
+    other = tmp_path / "other"  # without __init__.py in its folders, so that Python prefers the one behind it
+    (other / "midas_bench/depth").mkdir(parents=True)
+    (other / "midas_bench/depth/calls.py").write_text("")
+    ran, replies = spoken_to(f"{other}{os.pathsep}{package}", opening(tmp_path, "one") | {"tree": str(other)})
+    assert (ran.returncode, replies) == (1, [])
+    assert f"which is not in {other}: has a folder of its package no __init__.py?" in ran.stderr
+    assert spoken_to(package, opening(tmp_path, "one") | {"tree": str(package)})[1] == [{"ready": {"one": CALLS}}]
+
+
 def test_it_needs_nothing_but_the_standard_library_and_the_narrow_door():
     tree = ast.parse(SCRIPT.read_text())
     imported = set()
@@ -86,3 +88,18 @@ def test_it_needs_nothing_but_the_standard_library_and_the_narrow_door():
             imported.add(node.module)
     outside = {name for name in imported if name.partition(".")[0] not in sys.stdlib_module_names}
     assert outside == {"midas_bench.depth.calls"}
+
+
+@pytest.mark.parametrize(("slowdown", "seconds"), [(0.0, 4.0), (0.5, 6.0)])
+def test_a_slowdown_makes_each_call_longer_by_its_share(monkeypatch, slowdown, seconds):
+    now_s = [100.0]
+
+    def read():
+        now_s[0] += 0.25  # reading the clock is all that time passes with, besides the call
+        return now_s[0]
+
+    def call():
+        now_s[0] += 3.75
+
+    monkeypatch.setattr(worker.time, "perf_counter", read)
+    assert worker._timed_s(call, slowdown) == pytest.approx(seconds, abs=0.51)

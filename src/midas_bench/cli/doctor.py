@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from typing import Any
 
 from midas_bench.depth.backends import registry
 from midas_bench.measure import machine
 from midas_bench.measure.child import MODULE
-from midas_bench.measure.doctor import examine
+from midas_bench.measure.doctor import advise, examine
 from midas_bench.processes import ProcessDiedError, ask
 
 EXIT_DISTURBED = 1
@@ -26,10 +27,12 @@ def run(arguments: argparse.Namespace) -> int:
     facts = machine.inspect()
     now = machine.condition()
     findings = examine(facts, now)
+    advice = advise(os.environ)
     builds = _builds()
     if arguments.json:
         document = {"machine": facts.to_json(), "condition": now.to_json(), "builds": builds}
-        print(json.dumps(document | {"findings": [str(finding) for finding in findings]}, indent=2))
+        told = {"findings": [str(finding) for finding in findings], "advice": [str(finding) for finding in advice]}
+        print(json.dumps(document | told, indent=2))
         return EXIT_DISTURBED if findings else 0
     memory = f"{facts.memory_bytes / 2**30:.0f} GiB"
     if facts.memory_limit_bytes:
@@ -52,6 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     print()
     for finding in findings:
         print(f"! {finding}")
+    for finding in advice:
+        print(f"advice: {finding}")
     if not findings:
         print("Nothing in sight that would spoil a measurement.")
     return EXIT_DISTURBED if findings else 0

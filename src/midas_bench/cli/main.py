@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
+import io
 import os
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 from midas_bench.errors import UserError
 
@@ -14,6 +17,10 @@ COMMANDS = {
     "accuracy": "compare estimated with true depth on the rendered photos",
     "depth": "turn a photo into a depth heat map",
     "report": "turn saved runs into tables, charts and one page",
+    "gate": "say whether a revision made it slower, and fail if it did",
+    "loadgen": "drive it with MLCommons LoadGen: latency, throughput and the rate that holds a bound",
+    "tune": "find which backend, threads and batch size to deploy on this machine",
+    "serve": "show a web page and answer an API: photos to depth heat maps",
     "doctor": "say what machine this is and what will spoil a measurement on it now",
 }
 """Each is a module of this package with `add_arguments(parser)` and `run(arguments) -> exit code`."""
@@ -24,17 +31,12 @@ EXIT_INTERRUPTED = 130
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return 0 on success, 1 on a negative verdict, 2 on bad input, 3 if nothing can be said."""
-    argv = sys.argv[1:] if argv is None else argv
-    chosen = next((word for word in argv if word in COMMANDS), None)
-    parser = argparse.ArgumentParser("midas-bench", description="MiDaS_small monocular depth estimation on CPU.")
-    parser.add_argument("--version", action="version", version=f"midas-bench {version('midas-bench')}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, help_text in COMMANDS.items():
-        command = commands.add_parser(name, help=help_text, description=help_text.capitalize() + ".")
-        if name == chosen:  # the others' imports are not worth their time
-            importlib.import_module(f"midas_bench.cli.{name}").add_arguments(command)
-    arguments = parser.parse_args(argv)
+    if sys.stdout is None:  # closed by whoever started this: nobody listens
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - to the end of the process
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text that it can print
     try:
+        arguments = _parsed(sys.argv[1:] if argv is None else argv)
         module = importlib.import_module(f"midas_bench.cli.{arguments.command}")
         code: int = module.run(arguments)
         sys.stdout.flush()
@@ -45,9 +47,29 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # `midas-bench ... | head` is no error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.EBADF, errno.ENOSPC):
+            raise
+        print(f"midas-bench: standard output cannot be written ({error.strerror})", file=sys.stderr)
+        os._exit(EXIT_BAD_INPUT)  # Python would try again, and say so at length
     except KeyboardInterrupt:
         print("midas-bench: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def _parsed(argv: list[str]) -> argparse.Namespace:
+    chosen = next((word for word in argv if word in COMMANDS), None)
+    parser = argparse.ArgumentParser("midas-bench", description="MiDaS_small monocular depth estimation on CPU.")
+    parser.add_argument("--version", action="version", version=f"midas-bench {version('midas-bench')}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, help_text in COMMANDS.items():
+        command = commands.add_parser(name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.")
+        if name == chosen:  # the others' imports are not worth their time
+            importlib.import_module(f"midas_bench.cli.{name}").add_arguments(command)
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:  # the command's own usage, not that of all commands
+        commands.choices[arguments.command].error(f"unrecognized arguments: {' '.join(unknown)}")
+    return arguments
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def startup(request: Reply) -> Reply:
     registry.runtime(config.backend)
     import_s = time.time() - request["asked_at_s"]
     clock = time.perf_counter
-    made = registry.prepare(config.backend, config.weights, Path(config.cache_dir))
+    made = registry.prepare(config.backend, config.weights, Path(config.cache_dir), config.calibration)
     photos = [Path(photo).read_bytes() for photo in request["photos"]]
     start_s = clock()
     with DepthPipeline.open(config=config) as pipeline:
@@ -94,11 +94,19 @@ def builds(request: Reply) -> Reply:
     }
 
 
+def peak(request: Reply) -> Reply:
+    """Report this machine's peak on so many `threads`, in operations a second by each of some `precisions`."""
+    from midas_bench.measure.peak import peak_flop_per_s
+
+    return peak_flop_per_s(request["threads"], request["precisions"])
+
+
 TASKS: dict[str, Callable[[Reply], Reply]] = {
     "reference": reference,
     "memory": memory,
     "startup": startup,
     "builds": builds,
+    "peak": peak,
 }
 
 

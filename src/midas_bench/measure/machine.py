@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 import cpuinfo
 import psutil
 
-from midas_bench.cpu import CGROUP_ROOT, allowed_cores, cgroup_cpu_quota
+from midas_bench import allocator
+from midas_bench.cpu import CGROUP_ROOT, OWN_CGROUP, allowed_cores, cgroup_cpu_quota, cgroup_folders
 from midas_bench.depth.artifacts import library_versions
 
 LIBRARIES = (
@@ -23,6 +25,9 @@ LIBRARIES = (
     "timm",
     "onnxruntime",
     "onnx",
+    "openvino",
+    "nncf",
+    "mlcommons-loadgen",
     "numpy",
     "opencv-python-headless",
     "pillow",
@@ -48,7 +53,7 @@ ISA_FLAGS = {
 }
 """The kernel's (or py-cpuinfo's) names of what the runtimes choose their kernels by."""
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GLIBC_TUNABLES", "MALLOC_ARENA_MAX")
+VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_ARENA_MAX", *allocator.OWN_VARIABLES)
 NO_LIMIT_BYTES = 1 << 60
 """cgroup v1 says "unlimited" with a number near 2**63."""
 
@@ -74,7 +79,8 @@ class Machine:
         virtualised: whether a hypervisor is present, or None where it cannot be seen.
         system: operating system and architecture.
         versions: of the libraries that the numbers depend on.
-        environment: variables that change threads or memory allocation, where set.
+        environment: variables that change threads or memory allocation, where set; and those that the suite sets for
+            processes it starts, as `NAME (started processes)`.
     """
 
     fingerprint: str
@@ -121,17 +127,25 @@ def inspect() -> Machine:
         governor=_read(SYS_CPU / "cpu0/cpufreq/scaling_governor"),
         turbo=_turbo(),
         versions=library_versions(LIBRARIES) | {"python": platform.python_version()},
-        environment={name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
+        environment=_environment(os.environ),
         **facts,
     )
 
 
-def cgroup_memory_limit(root: Path = CGROUP_ROOT) -> int | None:
-    """Return the cgroup's memory limit in bytes, or None where there is none (cgroup v2, then v1)."""
-    text = _read(root / "memory.max") or _read(root / "memory/memory.limit_in_bytes")
-    if text is None or text == "max" or int(text) >= NO_LIMIT_BYTES:
-        return None
-    return int(text)
+def cgroup_memory_limit(root: Path = CGROUP_ROOT, own: Path = OWN_CGROUP) -> int | None:
+    """Return the memory limit in bytes, the least of this process's cgroup and those around it; None without any."""
+    texts = [_read(folder / "memory.max") for folder in cgroup_folders("", root, own)]
+    texts += [_read(folder / "memory.limit_in_bytes") for folder in cgroup_folders("memory", root, own)]
+    limits = [int(text) for text in texts if text and text != "max"]
+    return min((limit for limit in limits if limit < NO_LIMIT_BYTES), default=None)
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    added = {f"{name} (started processes)": value for name, value in allocator.settings(variables).items()}
+    if added:
+        kept = (f"{name}={value}" for name, (_, value) in allocator.MALLOPT.items())
+        added["mallopt (pytest's process)"] = " ".join(kept)
+    return {name: variables[name] for name in VARIABLES if name in variables} | added
 
 
 def _turbo() -> bool | None:
@@ -156,7 +170,7 @@ class Condition:
     Attributes:
         load_average: over 1, 5 and 15 minutes.
         busy_cores: cores' worth of CPU time that all processes used while looking.
-        steal_fraction: of the machine's CPU time, taken by the hypervisor.
+        steal_fraction: CPU seconds that the hypervisor gave to others a second of wall time, so 1.0 is one core.
         available_bytes: memory that can be had without swapping.
         swap_used_bytes: in use.
         on_battery: or None without a battery.
@@ -191,7 +205,7 @@ def condition(look_s: float = 1.0) -> Condition:
     return Condition(
         load_average=psutil.getloadavg(),
         busy_cores=percent / 100 * cores,
-        steal_fraction=(getattr(after, "steal", 0.0) - getattr(before, "steal", 0.0)) / (look_s * cores),
+        steal_fraction=(getattr(after, "steal", 0.0) - getattr(before, "steal", 0.0)) / look_s,
         available_bytes=psutil.virtual_memory().available,
         swap_used_bytes=psutil.swap_memory().used,
         on_battery=None if battery is None else not battery.power_plugged,

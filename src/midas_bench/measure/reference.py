@@ -1,4 +1,4 @@
-"""The eager depth that every backend's output is checked against."""
+"""The depth that every backend's output is checked against: eager's, or for a user's own ONNX model ONNX Runtime's."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from midas_bench import scenes
 from midas_bench.depth.artifacts import library_versions, source_digest
 from midas_bench.depth.config import Resolved
 from midas_bench.files import written_atomically
@@ -24,10 +25,11 @@ TIMEOUT_S = 600.0
 
 
 class Reference:
-    """Eager depth by photo, computed in a child process and cached by everything that decides it."""
+    """Reference depth by photo, computed in a child process and cached by everything that decides it."""
 
     def __init__(self, config: Resolved) -> None:
-        self._config = replace(config, backend="eager")
+        self.backend = "onnx" if config.weights.source == "model" else "eager"
+        self._config = replace(config, backend=self.backend)
 
     def depth(self, photos: Sequence[Photo]) -> NDArray[np.float32]:
         """Return float32 (N, 256, 256).
@@ -49,7 +51,7 @@ class Reference:
             request = {
                 "task": "reference",
                 "config": self._config.to_json(),
-                "photos": [str(photo.path) for photo in lacking],
+                "photos": list(scenes.paths(lacking)),
                 "outputs": [str(output) for output in outputs],
             }
             ask("midas_bench.measure.child", request, TIMEOUT_S)
@@ -67,8 +69,3 @@ class Reference:
         }
         key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
         return Path(self._config.cache_dir) / "reference" / f"{key}.npy"
-
-
-def max_relative_error(depth: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
-    """Return max|depth - reference| / (max reference - min reference), over a whole batch of equal shape."""
-    return float(np.abs(depth - reference).max() / max(float(np.ptp(reference)), np.finfo(np.float32).tiny))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 from contextlib import suppress
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-STATUS = Path("/proc/self/status")
+PROC = Path("/proc")
 KIB = 1024
 MIB = 1024 * 1024
 
@@ -23,16 +24,20 @@ def resident_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def peak_bytes(status: Path = STATUS) -> int | None:
-    """Return the highest resident set size this process ever had, or None where the system keeps no such mark.
+def peak_bytes(pid: int | None = None, proc: Path = PROC) -> int | None:
+    """Return the highest resident set size a process ever had, or None where the system keeps no such mark.
 
     Linux: VmHWM. Never `ru_maxrss`, which a child can inherit from its parent. Elsewhere psutil's `peak_wset`
     (Windows); macOS keeps none, and the samples from outside must do.
+
+    Args:
+        pid: of the process; None for this one.
+        proc: where the system shows its processes.
     """
     try:
-        lines = status.read_text().splitlines()
+        lines = (proc / str(pid or os.getpid()) / "status").read_text().splitlines()
     except OSError:
-        peak = getattr(psutil.Process().memory_info(), "peak_wset", None)
+        peak = getattr(psutil.Process(pid).memory_info(), "peak_wset", None)
         return None if peak is None else int(peak)
     [mark] = [line for line in lines if line.startswith("VmHWM:")]
     return int(mark.split()[1]) * KIB

@@ -7,7 +7,8 @@ quiet.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,8 +27,13 @@ MATRIX_LIMIT = 1.25
 COPY_LIMIT = 2.0
 """Against the run's best. 60 readings on an idle two-core virtual machine stayed below 1.1 and 1.7: a host's memory
 bandwidth is shared with its other guests, so a copy swings more than arithmetic."""
+SECOND_LOOKS = 2
+SECOND_LOOK_AFTER_S = 0.1
+"""A reading over a limit is taken again after a pause: it stands between two cells and takes milliseconds, and what is
+over by then says nothing of the seconds of a cell. In a run on an idle machine one copy in twenty was a glitch of that
+kind, and each marked the cells on both of its sides."""
 STEAL_LIMIT = 0.02
-"""Of the cell's wall time on its cores, taken by the hypervisor for others."""
+"""Of one core: CPU seconds that the hypervisor gave to others, over all cores, a second of wall time."""
 OTHERS_LIMIT = 0.10
 """Of one core, used by other processes while the cell ran."""
 
@@ -41,7 +47,7 @@ class Reading:
         copy_s: a copy of `COPY_BYTES`, likewise.
         at_s: monotonic seconds.
         busy_s: CPU seconds used on the whole machine since it started.
-        own_s: CPU seconds used by this process and its ended children.
+        own_s: CPU seconds used by this process and its children, those that still run included.
         steal_s: CPU seconds that the hypervisor gave to others.
     """
 
@@ -75,11 +81,22 @@ class Sentinel:
     def read(self, idle_s: float = 0.0) -> Reading:
         """Wait for spinning threads to sleep, do the fixed work on one thread, and read the counters."""
         time.sleep(idle_s)
+        matrix_s, copy_s = self._work()
+        for _ in range(SECOND_LOOKS):
+            if matrix_s <= MATRIX_LIMIT * self.best.matrix_s and copy_s <= COPY_LIMIT * self.best.copy_s:
+                break
+            time.sleep(SECOND_LOOK_AFTER_S)
+            again_s = self._work()
+            matrix_s, copy_s = min(matrix_s, again_s[0]), min(copy_s, again_s[1])
+        return Reading(matrix_s, copy_s, **_counters())
+
+    def _work(self) -> tuple[float, float]:
+        """Do both pieces of work, and return their seconds."""
         with self._blas.limit(limits=1, user_api="blas"):
             matrix_s = self._best_s(lambda: self._matrix @ self._matrix)
         copy_s = self._best_s(lambda: np.copyto(self._target, self._source))
         self.best = Best(min(self.best.matrix_s, matrix_s), min(self.best.copy_s, copy_s))
-        return Reading(matrix_s, copy_s, **_counters())
+        return matrix_s, copy_s
 
     def _best_s(self, work: Callable[[], object]) -> float:
         spans_s = []
@@ -92,15 +109,25 @@ class Sentinel:
 
 def _counters() -> dict[str, float]:
     whole = psutil.cpu_times()
-    own = psutil.Process().cpu_times()
     # guest time is counted in user time already
     idle = sum(getattr(whole, name, 0.0) for name in ("idle", "iowait", "steal", "guest", "guest_nice"))
     return {
         "at_s": time.monotonic(),
         "busy_s": sum(whole) - idle,
-        "own_s": own.user + own.system + own.children_user + own.children_system,
+        "own_s": _own_s(),
         "steal_s": getattr(whole, "steal", 0.0),
     }
+
+
+def _own_s() -> float:
+    """Return the CPU seconds of this process and its descendants: one that runs on, a server say, is no disturbance."""
+    this = psutil.Process()
+    total_s = 0.0
+    for process in (this, *this.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            used = process.cpu_times()
+            total_s += used.user + used.system + used.children_user + used.children_system
+    return total_s
 
 
 def own_disturbance() -> tuple[int, int]:
@@ -139,6 +166,17 @@ class Noise:
     def to_json(self) -> dict[str, Any]:
         """Return JSON types, the verdict included."""
         return {"noisy": self.noisy, **asdict(self), "reasons": list(self.reasons)}
+
+
+def together(noises: Sequence[Noise]) -> Noise:
+    """Join what disturbed the intervals that one result stands on: every reason once, and the worst figures."""
+    return Noise(
+        tuple(dict.fromkeys(reason for noise in noises for reason in noise.reasons)),
+        max(noise.matrix_ratio for noise in noises),
+        max(noise.copy_ratio for noise in noises),
+        max(noise.steal_fraction for noise in noises),
+        max(noise.others_fraction for noise in noises),
+    )
 
 
 def judge(before: Reading, after: Reading, best: Best) -> Noise:

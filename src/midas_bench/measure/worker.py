@@ -7,31 +7,43 @@ a read.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
 
 def serve() -> None:
-    """Answer `open` and `call` requests until stdin ends."""
+    """Answer requests until stdin ends.
+
+    `open` loads pipelines and names their calls; `pipeline` and `call` make one call and report its seconds; with
+    `save` they write the arrays that it returns, one behind the other, and report their shapes instead.
+    """
+    if sys.platform == "linux":  # a call that hangs would never see the end of stdin
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     # What libraries print belongs to stderr: stdout carries replies and nothing else.
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     opened: dict[str, Any] = {}
+    slowdown = 0.0
     with ExitStack() as stack:
         for line in sys.stdin:
             request = json.loads(line)
             if "open" in request:
                 reply = _open(request, opened, stack)
+                slowdown = request.get("slowdown", 0.0)
+            elif "save" in request:
+                reply = {"shapes": _save(opened[request["pipeline"]][request["call"]](), Path(request["save"]))}
             else:
-                call = opened[request["pipeline"]][request["call"]]
-                start_s = time.perf_counter()
-                call()
-                reply = {"seconds": time.perf_counter() - start_s}
+                reply = {"seconds": _timed_s(opened[request["pipeline"]][request["call"]], slowdown)}
             replies.write(json.dumps(reply) + "\n")
             replies.flush()
 
@@ -39,12 +51,32 @@ def serve() -> None:
 def _open(request: dict[str, Any], opened: dict[str, Any], stack: ExitStack) -> dict[str, Any]:
     if request["core"] is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {request["core"]})
-    from midas_bench.depth.calls import calls  # after pinning: runtimes count their cores at import
+    import midas_bench.depth.calls as door  # after pinning: runtimes count their cores at import
 
+    tree, found = request.get("tree"), Path(door.__file__).resolve()
+    if tree is not None and not found.is_relative_to(Path(tree).resolve()):
+        raise ImportError(f"{found} was imported, which is not in {tree}: has a folder of its package no __init__.py?")
     for name, how in request["open"].items():
         photos = [Path(photo).read_bytes() for photo in how["photos"]]
-        opened[name] = stack.enter_context(calls(photos, **how["config"]))
-    return {"ready": sorted(opened)}
+        opened[name] = stack.enter_context(door.calls(photos, **how["config"]))
+    return {"ready": {name: sorted(opened[name]) for name in sorted(opened)}}
+
+
+def _timed_s(call: Callable[[], object], slowdown: float) -> float:
+    """Make a call, stay busy for `slowdown` times as long again, and return the seconds of both."""
+    start_s = time.perf_counter()
+    call()
+    took_s = time.perf_counter() - start_s
+    while slowdown and time.perf_counter() - start_s < took_s * (1 + slowdown):
+        pass
+    return time.perf_counter() - start_s if slowdown else took_s
+
+
+def _save(arrays: Any, path: Path) -> list[list[int]]:
+    with path.open("wb") as file:
+        for array in arrays:
+            file.write(array.tobytes())
+    return [list(array.shape) for array in arrays]
 
 
 if __name__ == "__main__":

@@ -46,10 +46,11 @@ class Project:
         command = [sys.executable, "-m", "pytest", "bench/", "--benchmark-autosave", "--weights=seeded"]
         if not any(argument.startswith("--backend") for argument in arguments):
             command.append("--backend=fake")
+        path = os.pathsep.join([str(self.root), *filter(None, [os.environ.get("PYTHONPATH")])])
         return subprocess.Popen(
             [*command, *arguments],
             cwd=self.root,
-            env={**os.environ, "PYTHONPATH": str(self.root), "COLUMNS": "200", **self.environment, **variables},
+            env={**os.environ, "PYTHONPATH": path, "COLUMNS": "200", **self.environment, **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -61,9 +62,9 @@ class Project:
         return ended(self.start(*arguments, **variables))
 
     def interrupted(self, cells: int, *arguments: str, signal_number: int = signal.SIGKILL, **variables: str) -> Ran:
-        """Send a signal to the whole process group once so many cells are on disk."""
+        """Send a signal to the whole process group once so many cells are on disk; the fake backend waits for it."""
         before = len(self.rows("cell"))
-        process = self.start(*arguments, **variables)
+        process = self.start(*arguments, **{"FAKE_HOLD_AFTER": str(cells)} | variables)
         self.until(lambda: len(self.rows("cell")) >= before + cells, process)
         os.killpg(process.pid, signal_number)
         return ended(process)

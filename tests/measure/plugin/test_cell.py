@@ -5,6 +5,8 @@ from itertools import pairwise
 
 import pytest
 
+from midas_bench.depth.flop import PLAIN_FLOP
+
 TICK_S = 2.0**-30  # as scripted.py has it
 
 CLOCK = "--benchmark-timer=scripted.now"
@@ -40,6 +42,20 @@ def test_memory(cell):
 
     cell.describe(kind="memory")
     cell.record("memory", work, 3, lambda all_of_them: {"load_s": max(one["load_s"] for one in all_of_them)})
+"""
+PEAK = """
+import scripted
+from midas_bench.measure.plugin import matrix
+
+def ask(module, request, timeout_s):
+    scripted.note(f"{request['task']} {request['threads']}")
+    return {"f32": 1e11, "int8": 1e12}
+
+matrix.ask = ask
+
+def test_cells(cell, opened, peaks, batch, batch_size):
+    cell.describe_work(batch_size, peaks)
+    cell.time("group", opened.pipeline.backend, [0] * batch_size)
 """
 
 
@@ -77,12 +93,12 @@ def test_the_order_of_calls_is_as_promised(measured):
         "call",  # the first inference
         "call",  # for the check
         "check",
-        "sentinel 0",
+        "sentinel 0.1",  # once a live session's threads sleep
         *["call"] * 3,  # warm-up
         "call",  # pytest-benchmark's calibration
         *["call"] * 6,  # the rounds
         "call",  # its last, untimed one
-        "sentinel 0.1",  # once a live session's threads sleep
+        "sentinel 0.1",
         "close",
     ]
 
@@ -207,6 +223,26 @@ def test_what_is_written_says_what_was_measured(scripted):
     assert info["weights"]["source"] == "seeded"
     assert row["group"] == "batch 4"
     assert info["noise"]["page_faults_per_call"] >= 0
+
+
+def test_the_peak_is_measured_once_before_a_backend_is_alive(scripted):
+    scripted.bench(PEAK)
+    ran = scripted.run("-k", "street and (b1 or b2)", CLOCK, "--threads=1", FAKE_CALLS_S="[0.5]")
+    assert ran.code == 0, ran.output
+    events = scripted.events()
+    assert events.index("peak 1") < events.index("open 1")
+    assert events.count("peak 1") == 1
+    for info in (cell["extra_info"] for cell in scripted.rows("cell")):
+        assert info["flop"] == info["batch_size"] * PLAIN_FLOP
+        assert info["peak_flop_per_s"] == 1e11
+        assert info["share_of_peak"] == pytest.approx(info["flop"] / 1e11 / (0.5 + TICK_S))
+
+
+def test_no_peak_is_measured_where_nothing_is_timed(scripted):
+    scripted.bench(PEAK)
+    ran = scripted.run("-k", "b1-street", "--benchmark-disable")
+    assert ran.code == 0, ran.output
+    assert not [event for event in scripted.events() if event.startswith("peak")]
 
 
 def test_the_machine_stands_in_machine_info_and_its_condition_does_not(measured):

@@ -5,7 +5,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from midas_bench.errors import UserError
 from midas_bench.measure.plugin import journal as journals
@@ -52,9 +52,33 @@ def test_a_journal_of_another_version_is_refused(tmp_path, head):
 def test_the_newest_journal_that_nobody_holds_is_taken(tmp_path):
     for age, name in enumerate(["journal-c.jsonl", "journal-a.jsonl", "journal-b.jsonl"]):
         os.utime(written(tmp_path / name, HEAD), (1e9 - age, 1e9 - age))
-    assert abandoned(tmp_path).name == "journal-c.jsonl"
+    assert taken(tmp_path) == "journal-c.jsonl"
     with FileLock(tmp_path / "journal-c.lock"):
-        assert abandoned(tmp_path).name == "journal-a.jsonl"
+        assert taken(tmp_path) == "journal-a.jsonl"
+
+
+def taken(folder):
+    """Name the journal that would be gone on with, and leave it to others again."""
+    journal = abandoned(folder)
+    journal.release()
+    return journal.path.name
+
+
+def test_of_two_runs_that_resume_at_once_each_gets_a_journal_of_its_own_or_none(tmp_path):
+    written(tmp_path / "journal-a.jsonl", HEAD)
+    first = abandoned(tmp_path)
+    assert abandoned(tmp_path) is None
+    with pytest.raises(Timeout):
+        Journal(first.path)
+    first.release()
+    assert taken(tmp_path) == "journal-a.jsonl"
+
+
+def test_a_journal_that_its_run_removed_meanwhile_is_not_taken(tmp_path, monkeypatch):
+    gone = tmp_path / "journal-a.jsonl"
+    monkeypatch.setattr(type(tmp_path), "glob", lambda *_: [gone])
+    assert abandoned(tmp_path) is None
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_journal_of_a_living_process_is_not_taken(tmp_path):

@@ -7,47 +7,13 @@ import sys
 
 import pytest
 
-from midas_bench.measure.plugin.noise import MAX_RERUNS, Watch
-from midas_bench.measure.sentinel import Best, Reading
+from midas_bench.measure.plugin.noise import MAX_RERUNS
 
 pytestmark = pytest.mark.slow  # each test is a run of pytest, or several
 
 
 LOUD, QUIET = 1.3, 1.0
 ONE_CELL = ["-k", "b1-street"]
-
-
-class Scripted:
-    best = Best(1.0, 1.0)
-
-    def __init__(self, *matrix_s):
-        self.left = list(matrix_s)
-        self.idle_s = []
-
-    def read(self, idle_s=0.0):
-        self.idle_s.append(idle_s)
-        return Reading(self.left.pop(0), 1.0, 0.0, 0.0, 0.0, 0.0)
-
-
-def test_one_reading_ends_a_cell_and_starts_the_next():
-    sentinel = Scripted(QUIET, LOUD, QUIET, QUIET)
-    watch = Watch(sentinel)
-    noisy = [watch.around(name, lambda: None, backend_alive=False)[1].noisy for name in "abc"]
-    assert noisy == [True, True, False]
-    assert sentinel.left == []
-    assert [name for name, noise in watch.noise.items() if noise.noisy] == ["a", "b"]
-
-
-def test_the_sentinel_waits_for_a_live_backend_to_fall_asleep_and_for_nothing_else():
-    sentinel = Scripted(QUIET, QUIET, QUIET)
-    watch = Watch(sentinel)
-    watch.around("a", lambda: None, backend_alive=True)
-    watch.around("b", lambda: None, backend_alive=False)
-    assert sentinel.idle_s == [0.0, 0.1, 0.0]
-
-
-def test_what_the_work_returns_comes_back():
-    assert Watch(Scripted(QUIET, QUIET)).around("a", lambda: 42, backend_alive=False)[0] == 42
 
 
 def marked(saved):
@@ -74,7 +40,7 @@ def test_a_quiet_run_says_so(fake):
     ("matrix_s", "attempts", "noisy"),
     [
         ([QUIET, QUIET], 1, False),
-        ([QUIET, LOUD, QUIET, QUIET], 3, False),
+        ([QUIET, LOUD, QUIET, QUIET], 2, False),
         ([LOUD, QUIET, QUIET], 2, False),
         ([LOUD], 1 + MAX_RERUNS, True),
     ],
@@ -99,7 +65,7 @@ def test_the_last_attempt_is_what_is_kept_and_journalled_once(fake):
     fake.environment["PYTEST_ADDOPTS"] += " --benchmark-max-time=0"
     # the first cell is disturbed twice; the run is killed by the second, which is when the journal can be seen
     fake.bench((fake.root / "bench/test_cells.py").read_text().replace("    cell.check", KILLER + "    cell.check"))
-    killed = fake.run(*arguments, FAKE_MATRIX_S="[1.3, 1.3, 1.0, 1.0]", FAKE_CALLS_S=json.dumps(calls_s))
+    killed = fake.run(*arguments, FAKE_MATRIX_S="[1.3, 1.3, 1.3, 1.3, 1.0]", FAKE_CALLS_S=json.dumps(calls_s))
     assert killed.code < 0
     [row] = fake.rows("cell")
     assert row["extra_info"]["noise"]["noisy"] is False
@@ -132,6 +98,43 @@ def test_a_cell_that_fails_is_not_measured_again_for_the_noise_of_the_one_before
     assert ran.code == pytest.ExitCode.TESTS_FAILED
     assert fake.events().count("check") == 1
     assert "1 failed" in ran
+
+
+SHARED = """
+from itertools import count
+
+import pytest
+
+measurements = count(1)
+
+@pytest.fixture(scope="module")
+def shared(measured_once):
+    return measured_once(lambda: next(measurements))
+
+@pytest.mark.parametrize("name", ["first", "second", "third"])
+def test_shared(cell, shared, name):
+    cell.describe(kind="ratio")
+    cell.record("shared", lambda: {"block_log_ratios": [float(shared())]})
+"""
+
+
+@pytest.mark.parametrize(
+    ("flag", "matrix_s", "measured", "noisy"),
+    [
+        ("mark", [QUIET, LOUD, QUIET, QUIET], [1, 1, 1], True),
+        ("mark", [QUIET, QUIET, LOUD, QUIET], [1, 1, 1], False),
+        ("rerun", [QUIET, LOUD, QUIET, QUIET], [2, 2, 2], False),
+        ("rerun", [LOUD], [3, 3, 3], True),
+    ],
+    ids=["marked", "measured before", "measured again", "disturbed for ever"],
+)
+def test_cells_that_share_data_share_what_disturbed_them(fake, flag, matrix_s, measured, noisy):
+    fake.bench(SHARED)
+    ran = fake.run(f"--noise={flag}", FAKE_MATRIX_S=json.dumps(matrix_s))
+    assert ran.code == 0, ran.output
+    found = [row["extra_info"] for row in fake.saved()["benchmarks"]]
+    assert [info["noise"]["noisy"] for info in found] == [noisy] * 3
+    assert [info["block_log_ratios"] for info in found] == [[number] for number in measured]
 
 
 def test_load_from_other_processes_marks_each_cell(fake):

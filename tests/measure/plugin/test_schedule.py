@@ -1,7 +1,10 @@
+from types import SimpleNamespace
+
 import pytest
 
 from midas_bench.measure.plugin import schedule
-from midas_bench.measure.plugin.schedule import PRIOR_S, Schedule, duration, expected_s, flop_per_s
+from midas_bench.measure.plugin.schedule import PRIOR_S, Schedule, expected_s, flop_per_s
+from midas_bench.results.units import duration
 
 
 @pytest.fixture
@@ -30,6 +33,15 @@ def test_a_finished_run_has_nothing_left(two_cells):
     for name in ("a", "b", "b", "unknown"):
         two_cells.finish(name)
     assert two_cells.left_s(5000.0) == 0
+
+
+@pytest.mark.parametrize(("outcome", "when"), [("skipped", "setup"), ("failed", "setup"), ("failed", "call")])
+def test_a_cell_that_is_skipped_or_fails_is_no_longer_waited_for(two_cells, outcome, when):
+    config = SimpleNamespace(stash={schedule.SCHEDULE: two_cells})
+    for moment, ended in (("setup", "passed"), (when, outcome), ("teardown", "passed")):
+        report = SimpleNamespace(nodeid="a", when=moment, outcome=ended)
+        assert schedule.pytest_report_teststatus(report, config) is None
+    assert two_cells.left_s(1000.0) == two_cells.total_s == 30
 
 
 def test_larger_batches_and_more_rounds_are_expected_to_take_longer():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from midas_bench.depth.backends import registry
+from midas_bench.depth.flop import flop_per_image
 from midas_bench.measure import sentinel
+from midas_bench.measure.fidelity import fidelity, problem
 from midas_bench.measure.plugin import internals, pictures
 from midas_bench.measure.plugin.ledger import LEDGER
 from midas_bench.measure.plugin.matrix import Opened
 from midas_bench.measure.plugin.noise import WATCH, Watch
 from midas_bench.measure.plugin.settings import Run
-from midas_bench.measure.reference import max_relative_error
 from midas_bench.processes import ProcessDiedError
 from midas_bench.results.record import CellInfo
 from midas_bench.scenes import Batch
@@ -77,34 +78,42 @@ class Cell:
             threads_reported=reported,
             load_s=opened.load_s,
             first_inference_s=opened.first_inference_s,
+            compile_s=getattr(opened.pipeline.backend, "compile_s", None),
         )
 
+    def describe_work(self, photos: int, peaks: Mapping[int, Mapping[str, float]]) -> None:
+        """Record what the network computes for so many photos, and this machine's peak for it, where both are known."""
+        row = registry.find(str(self._info.backend))
+        flop = flop_per_image(row, self._run.weights)
+        peak = peaks.get(self._info.threads or 0, {}).get(row.precision)
+        if flop and peak:
+            self.describe(flop=photos * flop, peak_flop_per_s=peak)
+
     def check(self, depth: NDArray[np.float32], batch: Batch) -> None:
-        """Compare depth (N, 256, 256) with eager's for the same photos; fail the cell if it is not the same.
+        """Compare depth (N, 256, 256) with the reference for the same photos; fail the cell if it is too far from it.
 
         Done before anything is timed: pytest-benchmark keeps the figures of a test that fails afterwards.
         """
-        reference = self._run.references[self._info.recipe or "fast"].depth(batch.photos)
-        error = max_relative_error(depth, reference)
-        self.describe(max_relative_error=error, input_shape=[len(depth), 3, *depth.shape[1:]])
-        row = registry.find(str(self._info.backend))
-        if row.exact and not error <= registry.MAX_RELATIVE_ERROR:
-            pytest.fail(
-                f"{row.name} differs from eager by {error:.2g} of the depth range, more than "
-                f"{registry.MAX_RELATIVE_ERROR:g}; nothing was timed",
-                pytrace=False,
-            )
+        source = self._run.references[self._info.recipe or "fast"]
+        reference = source.depth(batch.photos)
+        found = fidelity(depth, reference)
+        self.describe(**asdict(found), input_shape=[len(depth), 3, *depth.shape[1:]])
+        name = str(self._info.backend)
+        wrong = problem(name, found, self._run.weights.source, source.backend)
+        if wrong:
+            pytest.fail(f"{wrong}; nothing was timed", pytrace=False)
         if self._pictures is not None and self._info.recipe == "fast":
-            names = pictures.save(self._pictures, row.name, batch.photos, depth, reference)
+            names = pictures.save(self._pictures, name, batch.photos, depth, reference)
             self.describe(depth_maps=names)
 
-    def time(self, group: str, call: Callable[..., object], *args: object) -> None:
+    def time(self, group: str, call: Callable[..., object], *args: object, warm_up_calls: int = WARM_UP_CALLS) -> None:
         """Warm up, let pytest-benchmark time `call(*args)`, and fill `extra_info`.
 
         Args:
             group: the table of the terminal summary that the cell stands in.
             call: what is timed and nothing else.
             *args: what it is called with.
+            warm_up_calls: before that; a call that infers many times needs fewer.
         """
         benchmark = self._benchmark
         benchmark.group = group
@@ -116,7 +125,7 @@ class Cell:
             return call(*args)
 
         def work() -> tuple[int, int]:
-            for _ in range(WARM_UP_CALLS):
+            for _ in range(warm_up_calls):
                 call(*args)
             switches, faults = sentinel.own_disturbance()
             benchmark(counted, *args)
@@ -174,8 +183,7 @@ class Cell:
         self._finish()
 
     def _finish(self, rounds_s: list[float] | None = None) -> None:
-        weights = self._run.weights
-        self.describe(weights={"source": weights.source, "sha256": weights.sha256})
+        self.describe(weights=self._run.weights.identity)
         self._benchmark.extra_info.update(self._info.to_extra_info(rounds_s or ()))
 
 
@@ -194,5 +202,4 @@ def cell(benchmark: BenchmarkFixture, run: Run, request: pytest.FixtureRequest) 
                 cell.describe_batch(request.getfixturevalue(name))
         yield cell
     finally:
-        # else pytest-benchmark warns of a cell that failed, or was interrupted, before it could be timed
-        benchmark.skipped = True
+        internals.excuse(benchmark)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import midas_bench
+from midas_bench.files import sources_sha256
 from midas_bench.measure.plugin.settings import RUN, SETTINGS
 
 OPTIONS = (
@@ -18,7 +19,11 @@ OPTIONS = (
     "benchmark_min_time",
     "benchmark_warmup",
     "benchmark_disable_gc",
+    "benchmark_warmup_iterations",
     "benchmark_precision",
+    "benchmark_confidence",
+    "benchmark_calibration_precision",
+    "benchmark_cprofile",
     "benchmark_timer",
 )
 
@@ -27,14 +32,13 @@ def identity(config: pytest.Config, planned: Sequence[str]) -> dict[str, Any]:
     """Return what identifies a run, in JSON types."""
     run, settings = config.stash[RUN], config.stash[SETTINGS]
     return {
-        "code": _code_digest(config.rootpath),
+        "code": sources_sha256(Path(midas_bench.__file__).parent, config.rootpath / "bench"),
         "weights": run.weights.sha256,
-        "photos": hashlib.sha256(
-            "".join(photo.sha256 for photos in run.scenes.values() for photo in photos).encode()
-        ).hexdigest(),
+        "photos": hashlib.sha256("".join(photo.sha256 for photo in run.photos).encode()).hexdigest(),
         "options": {name: str(getattr(config.option, name, None)) for name in OPTIONS}
         | {"threads": list(run.thread_counts), "quick": settings.quick},
         "machine": run.machine.fingerprint,
+        "environment": run.machine.environment,
         "versions": run.machine.versions,
         "cells": list(planned),
     }
@@ -63,12 +67,3 @@ def _cells(old: Sequence[str], new: Sequence[str]) -> str:
     missing, besides = ([name for name in a if name not in set(b)] for a, b in ((old, new), (new, old)))
     parts = [f"{word} {names[0]}" for word, names in (("without", missing), ("newly with", besides)) if names]
     return ", ".join([said, *(parts or ["in another order"])])
-
-
-def _code_digest(rootdir: Path) -> str:
-    digest = hashlib.sha256()
-    package = Path(midas_bench.__file__).parent
-    for folder in (package, rootdir / "bench"):
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()

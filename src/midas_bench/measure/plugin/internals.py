@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,10 +33,17 @@ def saves(config: pytest.Config) -> bool:
 
 
 def save_something_only(config: pytest.Config) -> None:
-    """Ask for no file where there is nothing to save: pytest-benchmark would warn, and warnings are errors here."""
+    """Ask for no file where there is nothing to save: pytest-benchmark would warn of what we say in other words."""
     session = session_of(config)
     if not session.benchmarks:
         session.save = session.autosave = session.json = None
+
+
+def save_within(config: pytest.Config, saving: Callable[[Callable[[], None]], None]) -> None:
+    """Let `saving` call what saves the files; that returns once all of them are written."""
+    session = session_of(config)
+    save = session.handle_saving
+    session.handle_saving = lambda: saving(save)  # type: ignore[method-assign]
 
 
 def storage_folder(config: pytest.Config) -> Path:
@@ -57,6 +64,11 @@ def as_row(benchmark: Any) -> dict[str, Any] | None:
 def rounds_s(benchmark: BenchmarkFixture) -> list[float]:
     """Return the raw rounds of a timed fixture, in seconds a call."""
     return list(benchmark.stats.stats.data) if benchmark.stats is not None else []
+
+
+def excuse(benchmark: BenchmarkFixture) -> None:
+    """Keep pytest-benchmark from warning of a cell that failed, or was interrupted, before it could be timed."""
+    benchmark.skipped = True
 
 
 def give_back(config: pytest.Config, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from midas_bench.errors import UserError
-from midas_bench.files import append_json_line, cannot_write
+from midas_bench.files import append_json_line, cannot_write, read_json_lines
 
 SCHEMA = 1
 
@@ -22,7 +21,12 @@ Row = dict[str, Any]
 
 
 class Journal:
-    """One run's cells on disk; locked while the run lives, so that another does not take it for abandoned."""
+    """One run's cells on disk; locked while the run lives, so that another does not take it for abandoned.
+
+    Raises:
+        Timeout: a living run holds it.
+        UserError: the folder cannot be written.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -30,6 +34,8 @@ class Journal:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
+        except Timeout:  # an OSError too
+            raise
         except OSError as error:
             raise cannot_write(path, error) from error
 
@@ -48,9 +54,9 @@ class Journal:
 
     def release(self) -> None:
         """Leave the journal for a later `--resume`."""
-        self._lock.release()
-        with suppress(OSError):
+        with suppress(OSError):  # while it is held: a run that took it up meanwhile would lose its own
             self.path.with_suffix(".lock").unlink(missing_ok=True)
+        self._lock.release()
 
     def remove(self) -> None:
         """Remove the journal: all of it is saved elsewhere."""
@@ -65,17 +71,22 @@ def new_journal(folder: Path) -> Journal:
     return Journal(folder / f"journal-{datetime.now():%Y%m%d_%H%M%S}-{os.getpid()}.jsonl")
 
 
-def abandoned(folder: Path) -> Path | None:
-    """Return the newest journal that no living run holds."""
-    for path in sorted(folder.glob("journal-*.jsonl"), key=lambda found: found.stat().st_mtime, reverse=True):
-        lock = FileLock(path.with_suffix(".lock"))
-        try:
-            lock.acquire(timeout=0)
-        except (Timeout, OSError):
-            continue
-        lock.release()
-        return path
+def abandoned(folder: Path) -> Journal | None:
+    """Return the newest journal that no living run holds, now held by this one."""
+    for path in sorted(folder.glob("journal-*.jsonl"), key=_changed_s, reverse=True):
+        with suppress(Timeout, UserError):
+            journal = Journal(path)
+            if path.exists():
+                return journal
+            journal.release()  # its run was finished since the folder was read
     return None
+
+
+def _changed_s(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -84,21 +95,10 @@ def read_rows(path: Path) -> list[Row]:
     Raises:
         UserError: it is not a journal of this schema, or torn elsewhere than at its end.
     """
-    rows: list[Row] = []
-    *lines, _torn = path.read_bytes().split(b"\n")
-    for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            raise UserError(path, f"is damaged in line {number}", "remove it and run again") from None
+    rows = read_json_lines(path)
     if rows and rows[0].get("journal") != SCHEMA:
         raise UserError(path, "is not a journal that this version can read", "remove it and run again")
     return rows
-
-
-def mend(path: Path) -> None:
-    """Cut off a torn last line: it must not swallow the next row, nor stand in the middle at the next `--resume`."""
-    os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
 
 
 def finished_in(rows: Sequence[Row]) -> dict[str, Row]:

@@ -6,39 +6,35 @@ pytest-benchmark's JSON. When all of them stand in that JSON the journal goes.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from midas_bench.errors import UserError
-from midas_bench.files import cannot_write
+from midas_bench.files import cut_torn_line
 from midas_bench.measure.plugin import internals
+from midas_bench.measure.plugin import journal as journals
 from midas_bench.measure.plugin.identity import differences, identity
 from midas_bench.measure.plugin.journal import (
-    SCHEMA,
     Journal,
     Row,
     abandoned,
     finished_in,
-    mend,
     new_journal,
     read_rows,
 )
-from midas_bench.measure.plugin.settings import RUN, SETTINGS, is_cell
-
-EXIT_NOTHING_MEASURED = 5
+from midas_bench.measure.plugin.settings import RUN, SETTINGS, is_cell, say
+from midas_bench.results import files
 
 
 class Ledger:
-    """What became of each planned cell."""
+    """What became of each planned cell; `unplanned` are finished ones of the journal that this run leaves out."""
 
     def __init__(self, planned: Sequence[str], journal: Journal) -> None:
         self.planned = list(planned)
         self.journal = journal
         self.finished: dict[str, Row] = {}
+        self.unplanned: dict[str, Row] = {}
         self.failed: dict[str, str] = {}
         self.skipped: dict[str, str] = {}
         self.pending: dict[str, Row] = {}
@@ -51,7 +47,7 @@ class Ledger:
     def to_json(self) -> Row:
         """Return the status that every saved file carries."""
         return {
-            "schema": SCHEMA,
+            "schema": files.SCHEMA,
             "status": "complete" if self.complete else "partial",
             "planned": self.planned,
             "finished": [name for name in self.planned if name in self.finished],
@@ -105,27 +101,41 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _open(config: pytest.Config, planned: Sequence[str]) -> Ledger:
     folder = internals.storage_folder(config)
-    settings = config.stash[SETTINGS]
-    found = abandoned(folder) if settings.resume else None
     now = identity(config, planned)
-    rows = read_rows(found) if found else []
-    if found is None or not rows:
-        ledger = Ledger(planned, Journal(found) if found else new_journal(folder))
-        if found:
-            mend(found)
-        ledger.journal.append({"journal": SCHEMA, "identity": now})
-        return ledger
-    head, *rows = rows
+    if config.stash[SETTINGS].resume:
+        journal = abandoned(folder)
+        if journal is not None:
+            try:
+                return _resumed(config, journal, now, planned)
+            except BaseException:
+                journal.release()
+                raise
+        say(config, "--resume: no interrupted run is free to go on with; this one starts from the beginning")
+    return _started(new_journal(folder), now, planned)
+
+
+def _started(journal: Journal, now: Row, planned: Sequence[str]) -> Ledger:
+    journal.append({"journal": journals.SCHEMA, "identity": now})
+    return Ledger(planned, journal)
+
+
+def _resumed(config: pytest.Config, journal: Journal, now: Row, planned: Sequence[str]) -> Ledger:
+    found = read_rows(journal.path)
+    if not found:
+        cut_torn_line(journal.path)
+        return _started(journal, now, planned)
+    head, *rows = found
     changed = differences(head["identity"], now)
-    if changed and settings.resume != "force":
+    if changed and config.stash[SETTINGS].resume != "force":
         raise UserError(
-            found.name,
+            journal.path.name,
             f"was made under other conditions ({'; '.join(changed)})",
             "run without --resume to start again, or with --resume=force to mix them",
         )
-    ledger = Ledger(planned, Journal(found))
-    mend(found)
-    ledger.finished = {name: row for name, row in finished_in(rows).items() if name in set(planned)}
+    cut_torn_line(journal.path)
+    ledger = Ledger(planned, journal)
+    for name, row in finished_in(rows).items():
+        (ledger.finished if name in set(planned) else ledger.unplanned)[name] = row
     return ledger
 
 
@@ -164,57 +174,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_benchmark_update_json(config: pytest.Config, output_json: Row) -> None:
     ledger = config.stash.get(LEDGER, None)
     if ledger is not None:
-        weights = config.stash[RUN].weights
+        run = config.stash[RUN]
         output_json["midas_bench"] = ledger.to_json() | {
-            "weights": {"source": weights.source, "sha256": weights.sha256},
-            "conditions": config.stash[RUN].condition.to_json(),
+            "weights": run.weights.identity,
+            "conditions": run.condition.to_json(),
         }
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest-benchmark's own, which saves
-def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
-    """Give earlier cells back, let pytest-benchmark save, and remove the journal if all is in its file."""
-    config = session.config
-    ledger = config.stash.get(LEDGER, None)
-    if ledger is None:
-        internals.save_something_only(config)
-        return (yield)
-    measured_now = {bench.fullname for bench in internals.session_of(config).benchmarks}
-    internals.keep_only(config, ledger.finished.keys())
-    internals.give_back(config, [row for name, row in ledger.finished.items() if name not in measured_now])
-    internals.order(config, ledger.planned)
-    internals.save_something_only(config)
-    folder = internals.storage_folder(config)
-    saved: set[Path] = set()
-    try:
-        with FileLock(folder / ".saving.lock"):  # two runs that end at once would take the same number
-            before = set(folder.glob("*.json"))
-            try:
-                result = yield
-            finally:
-                saved = set(folder.glob("*.json")) - before  # by this run: others wait
-    except OSError as error:
-        for torn in saved:
-            torn.unlink(missing_ok=True)
-        ledger.journal.release()
-        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
-        reporter = config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:
-            reporter.write_line(f"ERROR: {cannot_write(folder, error)}; then go on with --resume", red=True)
-        return None
-    _keep_pictures(ledger, saved, internals.session_of(config).json)
-    if ledger.complete:
-        ledger.journal.remove()
-    else:
-        ledger.journal.release()
-    if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-        session.exitstatus = pytest.ExitCode.OK if ledger.finished else EXIT_NOTHING_MEASURED
-    return result
-
-
-def _keep_pictures(ledger: Ledger, saved: set[Path], json_path: str | None) -> None:
-    """Copy the run's depth maps beside each file that was saved, into a folder of its name."""
-    targets = [*saved, *([Path(json_path)] if json_path else [])]
-    for path in targets:
-        if ledger.journal.pictures.is_dir():
-            shutil.copytree(ledger.journal.pictures, path.with_suffix(""), dirs_exist_ok=True)

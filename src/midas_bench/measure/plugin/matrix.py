@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
 
 from midas_bench import scenes
 from midas_bench.cpu import allowed_cores
+from midas_bench.depth.backends import registry
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.errors import UserError
+from midas_bench.measure.child import MODULE
 from midas_bench.measure.plugin.settings import RUN, Run, is_cell
+from midas_bench.processes import ask
 from midas_bench.scenes import Batch
+
+PEAK_TIMEOUT_S = 120.0
 
 FAILURE = pytest.StashKey[UserError]()
 
@@ -63,7 +68,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if failure is not None:
         raise pytest.UsageError(str(failure))
     quick = config.stash[RUN].settings.quick
-    items[:] = [item for item in items if _holds(item, "makes_sense") and not (quick and _is(item, "not_quick"))]
+    kept = [item for item in items if _holds(item, "makes_sense") and not (quick and _is(item, "not_quick"))]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
     for item in items:
         if not _holds(item, "by_default"):
             item.add_marker("extended")
@@ -81,6 +88,16 @@ def _holds(item: pytest.Item, marker: str) -> bool:
     return bool(found.args[0](**getattr(item, "callspec").params))  # noqa: B009  (not in Item's type)
 
 
+@pytest.fixture(scope="session")  # of wider scope than `opened`: measured before a backend is alive
+def peaks(run: Run, pytestconfig: pytest.Config) -> Mapping[int, Mapping[str, float]]:
+    """Measure this machine's peak once a run, for each thread count; empty where nothing is timed."""
+    if pytestconfig.option.benchmark_disable:
+        return {}
+    precisions = sorted({registry.find(name).precision for name in run.settings.backends})
+    request = {"task": "peak", "precisions": precisions}
+    return {count: ask(MODULE, request | {"threads": count}, PEAK_TIMEOUT_S) for count in run.thread_counts}
+
+
 @pytest.fixture(scope="module")
 def threads(run: Run) -> int:
     """Give the thread count of cells that are not parametrised by it."""
@@ -96,6 +113,8 @@ def opened(run: Run, backend: str, threads: int) -> Iterator[Opened]:
 @pytest.fixture(scope="module")
 def article(run: Run, threads: int) -> Iterator[Opened]:
     """Open the article's recipe: eager, with Pillow and torchvision before it."""
+    if run.settings.model:
+        pytest.skip("the article's recipe runs its own network, and --model another")
     yield from _open(run, "eager", threads, "article")
 
 
@@ -104,7 +123,7 @@ def _open(run: Run, backend: str, threads: int, recipe: str) -> Iterator[Opened]
     start_s = time.perf_counter()
     with DepthPipeline.open(config=config) as pipeline:
         loaded_s = time.perf_counter()
-        first_photo = next(iter(run.scenes.values()))[0]
+        first_photo = scenes.firsts(run.scenes)[0]
         pipeline.run([first_photo.data])
         yield Opened(pipeline, loaded_s - start_s, time.perf_counter() - loaded_s)
 
@@ -125,4 +144,4 @@ def one_photo(run: Run) -> Batch:
 @pytest.fixture
 def largest_photo(run: Run) -> Batch:
     """Take the photo with the most pixels, whatever it shows."""
-    return scenes.batch([max(run.photos, key=lambda photo: photo.width * photo.height)], 1)
+    return scenes.batch([scenes.largest(run.photos)], 1)

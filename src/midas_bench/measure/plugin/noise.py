@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 import pytest
 from _pytest.runner import runtestprotocol
 
 from midas_bench.measure.plugin import internals
 from midas_bench.measure.plugin.settings import SETTINGS, is_cell
-from midas_bench.measure.sentinel import IDLE_S, Noise, Reading, Sentinel, judge
+from midas_bench.measure.sentinel import IDLE_S, Noise, Reading, Sentinel, judge, together
 
 MAX_RERUNS = 2
 
 T = TypeVar("T")
+
+
+class Shared(Generic[T]):
+    """Data of several cells, measured once; what disturbed the machine meanwhile goes with them to each cell."""
+
+    def __init__(self, watch: Watch, measure: Callable[[], T]) -> None:
+        self._watch = watch
+        self._measure = measure
+        self._kept: list[T] = []
+        self.attempts = 0
+        self.noise: Noise | None = None
+
+    def __call__(self) -> T:
+        """Return the data, measured now if they are not yet there."""
+        self._watch.used.append(self)
+        if not self._kept:
+            self.attempts += 1
+            self._kept.append(self._measure())
+        return self._kept[0]
+
+    def forget(self) -> None:
+        """Let the next call measure anew."""
+        self._kept.clear()
+        self.noise = None
 
 
 class Watch:
@@ -24,14 +48,39 @@ class Watch:
         self._sentinel = sentinel
         self._last: Reading | None = None
         self.noise: dict[str, Noise] = {}
+        self.used: list[Shared[Any]] = []
 
     def around(self, nodeid: str, work: Callable[[], T], backend_alive: bool) -> tuple[T, Noise]:
         """Do the work of a cell, and return its result with what disturbed it."""
-        before = self._last or self._sentinel.read()
-        result = work()
-        self._last = after = self._sentinel.read(IDLE_S if backend_alive else 0.0)
-        noise = self.noise[nodeid] = judge(before, after, self._sentinel.best)
-        return result, noise
+        idle_s = IDLE_S if backend_alive else 0.0
+        self.used = []
+        before = self._last or self._sentinel.read(idle_s)
+        try:
+            result = work()
+        except BaseException:
+            for shared in self.used:
+                if shared.noise is None:  # nobody will say what disturbed the measuring
+                    shared.forget()
+            raise
+        self._last = after = self._sentinel.read(idle_s)
+        noise = judge(before, after, self._sentinel.best)
+        for shared in self.used:
+            shared.noise = shared.noise or noise
+        # shared data were perhaps measured in an earlier cell: the moment in which they are looked up says nothing
+        noises = [shared.noise for shared in self.used if shared.noise]
+        self.noise[nodeid] = together(noises) if noises else noise
+        return result, self.noise[nodeid]
+
+    def again(self, nodeid: str) -> bool:
+        """Prepare another attempt at a disturbed cell; tell whether there is anything to be measured anew."""
+        disturbed = [shared for shared in self.used if shared.noise and shared.noise.noisy]
+        if any(shared.attempts > MAX_RERUNS for shared in disturbed):
+            return False
+        for shared in disturbed:
+            shared.forget()
+        self._last = None  # it was taken in the disturbance that condemned this attempt
+        del self.noise[nodeid]
+        return True
 
 
 WATCH = pytest.StashKey[Watch]()
@@ -55,12 +104,22 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     for attempt in range(1 + MAX_RERUNS):
         if attempt:
             internals.forget(config, item.nodeid)
-        watch.noise.pop(item.nodeid, None)
         reports = runtestprotocol(item, nextitem=nextitem, log=False)
         noise = watch.noise.get(item.nodeid)
-        if noise is None or not noise.noisy:
+        if noise is None or not noise.noisy or attempt == MAX_RERUNS or not watch.again(item.nodeid):
             break
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
+
+
+@pytest.fixture(scope="session")
+def measured_once(pytestconfig: pytest.Config) -> Callable[[Callable[[], T]], Shared[T]]:
+    """Give what makes data for several cells of a function that measures them.
+
+    A cell that uses such data is judged by what disturbed the machine while they were measured, and by nothing else:
+    measure in this way all that it uses. A rerun of the cell measures them anew.
+    """
+    watch = pytestconfig.stash[WATCH]
+    return lambda measure: Shared(watch, measure)

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from midas_bench.depth.flop import PLAIN_FLOP
 from midas_bench.measure.plugin.cell import WARM_UP_CALLS
-from midas_bench.measure.plugin.settings import is_cell
+from midas_bench.measure.plugin.settings import is_cell, say
+from midas_bench.results.units import duration
 
-NETWORK_FLOP = 9.19e9
-"""One 256x256 image; torch's FLOP counter gives it, and a test holds the network to it."""
-
-EFFICIENCY = {"eager": 0.4, "jit": 0.45, "onnx": 0.75}
+EFFICIENCY = {
+    "eager": 0.4, "jit": 0.45, "onnx": 0.75, "jit-frozen": 0.45, "compile": 0.5, "eager-bf16": 0.7, "openvino": 0.75,
+    "openvino-bf16": 1.4, "onnx-int8": 2, "openvino-int8": 2,
+}  # fmt: skip
 """Of a matrix product's rate, roughly: good enough for telling a coffee from a lunch break."""
 
 PIPELINE_S_PER_PHOTO = 0.01
@@ -28,7 +30,7 @@ class Schedule:
     """Expected seconds by cell, corrected by what the finished ones took."""
 
     def __init__(self, expected_s: dict[str, float]) -> None:
-        self._expected_s = expected_s
+        self._expected_s = dict(expected_s)
         self._left = dict(expected_s)
         self._start_s = time.monotonic()
 
@@ -40,6 +42,11 @@ class Schedule:
     def finish(self, nodeid: str) -> None:
         """Take a cell off the list."""
         self._left.pop(nodeid, None)
+
+    def drop(self, nodeid: str) -> None:
+        """Take a cell off the list that was skipped, or failed: it says nothing of how long the others take."""
+        if self._left.pop(nodeid, None) is not None:
+            del self._expected_s[nodeid]
 
     def left_s(self, now_s: float | None = None) -> float:
         """Return the expected seconds left, scaled by how the finished cells did against expectation.
@@ -57,7 +64,7 @@ def expected_s(params: dict[str, Any], rounds: int, max_time_s: float, flop_per_
     call_s = 0.002
     if network:
         rate = flop_per_s * EFFICIENCY.get(params.get("backend", "eager"), min(EFFICIENCY.values()))
-        call_s = size * (NETWORK_FLOP / rate + PIPELINE_S_PER_PHOTO)
+        call_s = size * (PLAIN_FLOP / rate + PIPELINE_S_PER_PHOTO)
     return max(rounds * call_s, max_time_s) + EXTRA_CALLS * call_s
 
 
@@ -72,12 +79,6 @@ def flop_per_s(size: int = 768, repeats: int = 5) -> float:
     return 2 * size**3 / best_s
 
 
-def duration(seconds: float) -> str:
-    """Format seconds as people say them."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
 SCHEDULE = pytest.StashKey[Schedule]()
 
 
@@ -90,9 +91,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.stash[SCHEDULE] = schedule
     if config.option.verbose == 0:
         config.option.verbose = 1  # a line a cell: the run takes minutes, and dots would say little
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None:
-        reporter.write_line(f"{len(cells)} cells, about {duration(schedule.total_s)}")
+    say(config, f"{len(cells)} cells, about {duration(schedule.total_s)}")
 
 
 def _expectations(config: pytest.Config, cells: Sequence[pytest.Item]) -> dict[str, float]:
@@ -122,7 +121,11 @@ def pytest_report_teststatus(
     report: pytest.TestReport | pytest.CollectReport, config: pytest.Config
 ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
     schedule = config.stash.get(SCHEDULE, None)
-    if schedule is None or report.when != "call" or report.outcome != "passed":
+    if schedule is None:
+        return None
+    if report.outcome != "passed":
+        schedule.drop(report.nodeid)
+    if report.when != "call" or report.outcome != "passed":
         return None
     schedule.finish(report.nodeid)
     left_s = schedule.left_s()

@@ -5,25 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from midas_bench import scenes
+from midas_bench import allocator, scenes
 from midas_bench.depth.backends import registry
-from midas_bench.depth.config import RECIPES, PipelineConfig, Resolved, resolve
+from midas_bench.depth.config import RECIPES, PipelineConfig, Resolved, make_graph, resolve
 from midas_bench.depth.weights import TIMING_ONLY, Weights
 from midas_bench.errors import UserError
 from midas_bench.measure import machine
 from midas_bench.measure.doctor import examine
 from midas_bench.measure.machine import Condition, Machine
+from midas_bench.measure.plugin.checks import check, check_parallel
 from midas_bench.measure.reference import Reference
 from midas_bench.options import add_to_pytest, split, thread_counts
 from midas_bench.scenes import BATCH_SIZES, Photo
 
-DEFAULT_BACKENDS = ("eager", "jit", "onnx")
+DEFAULT_BACKENDS = registry.DEFAULT
+MODEL_BACKENDS = ("onnx",)
 QUICK_BATCH_SIZES = (1, 4)
 QUICK_ROUNDS = {"benchmark_min_rounds": 3, "benchmark_max_time": "0.3"}
 
@@ -36,6 +38,8 @@ class Settings:
         backends: names of the registry.
         threads: the counts asked for; empty for the default.
         weights: auto, official, seeded or a path.
+        model: an ONNX file of the user's own, or None.
+        left_out: backends that `all` does not take, and why.
         photos: folder of the user's own photos, or None for those of the project.
         quick: whether few cells and rounds will do.
         noise: `mark` disturbed cells, or `rerun` them.
@@ -51,6 +55,8 @@ class Settings:
     noise: str
     resume: str | None
     rootdir: Path
+    model: str | None = None
+    left_out: tuple[str, ...] = ()
 
 
 class Run:
@@ -75,7 +81,7 @@ class Run:
     @property
     def photos(self) -> list[Photo]:
         """All photos of all scenes."""
-        return [photo for scene in self.scenes.values() for photo in scene]
+        return scenes.everything(self.scenes)
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:
@@ -86,12 +92,21 @@ class Run:
     def config(self) -> Resolved:
         """Threads, weights and cache, resolved; `auto` may ask the network here, and nowhere else.
 
+        Calibrated backends are fitted on the run's own photos.
+
         Raises:
-            UserError: the weights or the number of threads is not usable.
+            UserError: the weights, the model, the number of threads or a photo is not usable.
         """
         settings = self.settings
-        threads = settings.threads[0] if settings.threads else None
-        return resolve(PipelineConfig(settings.backends[0], threads, settings.weights), os.environ)
+        calibrated = any(registry.find(name).calibrated for name in settings.backends)
+        config = PipelineConfig(
+            backend=settings.backends[0],
+            threads=settings.threads[0] if settings.threads else None,
+            weights=settings.weights,
+            calibration=scenes.paths(self.photos) if calibrated else (),
+            model=settings.model,
+        )
+        return resolve(config, os.environ)
 
     @property
     def thread_counts(self) -> tuple[int, ...]:
@@ -115,7 +130,7 @@ class Run:
 
     @cached_property
     def references(self) -> dict[str, Reference]:
-        """Eager's depth by recipe, to check outputs against."""
+        """The depth to check outputs against, by recipe."""
         return {recipe: Reference(replace(self.config, recipe=recipe)) for recipe in RECIPES}
 
 
@@ -131,6 +146,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     try:
         settings = _read(config)
+        check_parallel(config)
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[SETTINGS] = settings
@@ -144,8 +160,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _read(config: pytest.Config) -> Settings:
     photos = config.getoption("photos")
+    model = config.getoption("model")
+    asked = split(config.getoption("backend"))
+    backends = registry.select(asked) or (MODEL_BACKENDS if model else DEFAULT_BACKENDS)
+    if model and "all" in asked:
+        backends = tuple(name for name in backends if registry.find(name).reads_onnx)
+    absent = [registry.missing(row) for row in registry.ROWS] if "all" in asked else []
     return Settings(
-        backends=registry.select(split(config.getoption("backend"))) or DEFAULT_BACKENDS,
+        backends=backends,
         threads=thread_counts(config.getoption("threads")),
         weights=config.getoption("weights"),
         photos=Path(photos).expanduser() if photos else None,
@@ -153,6 +175,8 @@ def _read(config: pytest.Config) -> Settings:
         noise=config.getoption("noise"),
         resume=config.getoption("resume"),
         rootdir=config.rootpath,
+        model=model,
+        left_out=tuple(str(reason) for reason in absent if reason),
     )
 
 
@@ -162,19 +186,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     cells = [item for item in items if is_cell(item)]
     if config.option.collectonly or not cells:
         return
+    allocator.keep_memory(os.environ)
     run = config.stash[RUN]
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    say = reporter.write_line if reporter is not None else lambda _, **__: None
     try:
+        check(config, cells, resume=run.settings.resume is not None)
         source = run.weights.source
+        for reason in run.settings.left_out:
+            say(config, f"left out: {reason}")
         for finding in examine(run.machine, run.condition):
-            say(f"! {finding}", yellow=True)
-        say(TIMING_ONLY if source == "seeded" else f"weights: {source} ({run.weights.sha256[:8]})")
+            say(config, f"! {finding}", yellow=True)
+        say(config, TIMING_ONLY if source == "seeded" else f"weights: {source} ({run.weights.sha256[:8]})")
         backends = {item.callspec.params.get("backend") for item in cells if hasattr(item, "callspec")}
         for backend in sorted(backends - {None}):
-            if not registry.is_prepared(backend, run.weights, Path(run.config.cache_dir)):
-                say(f"making the graph for {backend}: once, up to half a minute")
-                registry.prepare(backend, run.weights, Path(run.config.cache_dir))
+            registry.check_runs(backend, run.weights)
+            make_graph(replace(run.config, backend=backend), partial(say, config))
         for recipe, reference in run.references.items():
             if recipe == "fast" or any("article" in getattr(item, "fixturenames", ()) for item in cells):
                 reference.prepare(run.photos)
@@ -187,6 +212,13 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
     machine_info["midas_bench"] = config.stash[RUN].machine.to_json()
     for name in [name for name in machine_info.get("cpu", {}) if name.startswith("hz_actual")]:
         del machine_info["cpu"][name]  # the clock rate of one moment
+
+
+def say(config: pytest.Config, line: str, **markup: bool) -> None:
+    """Write a line to the terminal, where there is one."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reporter.write_line(line, **markup)
 
 
 def is_cell(item: pytest.Item) -> bool:

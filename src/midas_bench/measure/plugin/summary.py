@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from midas_bench.measure.plugin import internals
-from midas_bench.measure.plugin.ledger import LEDGER
+from midas_bench.measure.plugin.ledger import LEDGER, Ledger
 from midas_bench.measure.plugin.noise import WATCH
 from midas_bench.results.answers import three_lines
 from midas_bench.results.files import run_from
@@ -13,11 +15,17 @@ from midas_bench.results.files import run_from
 SHOWN = 10
 
 
-@pytest.hookimpl(trylast=True)  # below pytest-benchmark's tables
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    ledger = config.stash.get(LEDGER, None)
-    if ledger is None:
-        return
+@pytest.hookimpl(wrapper=True)  # below pytest-benchmark's tables, and also where it raises for a regression
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> Iterator[None]:
+    try:
+        return (yield)
+    finally:
+        ledger = config.stash.get(LEDGER, None)
+        if ledger is not None:
+            _summarise(terminalreporter, config, ledger)
+
+
+def _summarise(terminalreporter: pytest.TerminalReporter, config: pytest.Config, ledger: Ledger) -> None:
     write = terminalreporter.write_line
     terminalreporter.section("midas-bench")
     noisy = {
@@ -39,6 +47,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             write(line, bold=True)
     if ledger.complete and internals.saves(config):
         write("tables, charts and one page: midas-bench report --open")
+    if ledger.unplanned:
+        kept = f"{ledger.journal.path.name} is kept: it holds {len(ledger.unplanned)} more cells"
+        write(f"{kept}, which this run left out; --resume without -k goes on with it", yellow=True)
     if not ledger.complete:
         missing = len([name for name in ledger.planned if name not in ledger.finished and name not in ledger.skipped])
         write(f"partial: {missing} of {len(ledger.planned)} cells are missing; add --resume to go on", red=True)

@@ -23,6 +23,7 @@ class FakeBackend:
             self._calls_s = iter(scripted.script("FAKE_CALLS_S", [0.004]))
             call_s = next(self._calls_s)
         scripted.note("call")
+        scripted.hold()
         scripted.sleep(call_s)
         return depth(len(batch))
 

@@ -18,12 +18,14 @@ from midas_bench.measure.machine import Condition, Machine
 from midas_bench.measure.sentinel import Best, Reading
 
 for name in ("fake", "other"):
-    REGISTRY[name] = Row(name, "fake_backend", "", "json", exact="FAKE_REFERENCE" in os.environ)
+    REGISTRY[name] = Row(name, "fake_backend", "", ("json",), exact="FAKE_REFERENCE" in os.environ)
 
 
 def inspect() -> Machine:
     kind = os.environ.get("FAKE_MACHINE", "abcdef012345")
-    return Machine(kind, "A CPU", (), 2, 2, 2, None, 8 << 30, None, None, None, None, "Linux", {"numpy": "2"}, {})
+    variables = {name: os.environ[name] for name in machine.VARIABLES if name in os.environ}
+    versions = {"numpy": "2"}
+    return Machine(kind, "A CPU", (), 2, 2, 2, None, 8 << 30, None, None, None, None, "Linux", versions, variables)
 
 
 def condition() -> Condition:
@@ -33,8 +35,8 @@ def condition() -> Condition:
 class ScriptedReference:
     """Stand for eager's depth: what the fake backend gives, or FAKE_REFERENCE times that."""
 
-    def __init__(self, config: object) -> None:
-        pass
+    def __init__(self, config: object) -> None:  # noqa: ARG002
+        self.backend = "eager"
 
     def prepare(self, photos: object) -> None:  # noqa: ARG002
         scripted.note("reference")
@@ -74,6 +76,21 @@ def pytest_configure() -> None:
         noise.Sentinel = ScriptedSentinel
     if "FAKE_ROWS_UNTIL_FULL" in os.environ:
         journal.append_json_line = disk_with_room_for(int(os.environ["FAKE_ROWS_UNTIL_FULL"]))
+    if "FAKE_HOLD_AFTER" in os.environ:
+        journal.append_json_line = holding_after(int(os.environ["FAKE_HOLD_AFTER"]))
+
+
+def holding_after(cells: int):
+    """Write every row; the fake backend's first call after so many cells does not return."""
+    written = 0
+
+    def append(path: Path, row: dict) -> None:
+        nonlocal written
+        files.append_json_line(path, row)
+        written += "cell" in row
+        scripted.held = written >= cells
+
+    return append
 
 
 def disk_with_room_for(rows: int):

@@ -10,6 +10,9 @@ from pathlib import Path
 TICK_S = 2.0**-30
 """Each reading moves the clock by so much: pytest-benchmark waits for a clock that stands."""
 
+held = False
+"""Whether calls wait: for a signal that ends the run, or for a file called `release` beside it."""
+
 _now_s = 0.0
 
 
@@ -31,6 +34,12 @@ def sleep(seconds: float) -> None:
         advance(seconds)
     else:
         time.sleep(seconds)
+
+
+def hold() -> None:
+    """Wait where calls are held."""
+    while held and not Path("release").exists():
+        time.sleep(0.01)
 
 
 def note(event: str) -> None:

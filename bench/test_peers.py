@@ -1,0 +1,40 @@
+"""What do others reach here: OpenVINO's own benchmark on our graph, and timm's backbone alone?"""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from midas_bench.depth.artifacts import artifact
+from midas_bench.depth.backends.torch_eager import use_threads
+from midas_bench.depth.photo import decode
+from midas_bench.depth.preprocess import preprocess
+from midas_bench.measure.peers import benchmark_app, find_benchmark_app
+
+PRECISIONS = {"f32": "f32", "as-it-comes": None}
+
+pytestmark = [pytest.mark.not_quick, pytest.mark.expected_seconds(8)]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_benchmark_app(cell, run, threads, precision):
+    """Record the median that OpenVINO's benchmark_app reports: latency hint, one image a call, as many threads."""
+    command = find_benchmark_app()
+    if command is None:
+        pytest.skip("needs benchmark_app, which OpenVINO brings; pip install 'midas-bench[peers]'")
+    graph = artifact("onnx", run.weights, Path(run.config.cache_dir)).path
+    name = f"OpenVINO benchmark_app, {precision.replace('-', ' ')}"
+    cell.describe(kind="peer", peer=name, batch_size=1, threads=threads)
+    cell.record("peers", lambda: {"peer_median_s": benchmark_app(command, graph, threads, PRECISIONS[precision])})
+
+
+def test_backbone(cell, threads, one_photo):
+    """Time timm's tf_efficientnet_lite3, features only, in PyTorch eager mode: the network's first part."""
+    from midas_bench.depth.vision import timm  # takes a second, which only this cell should
+
+    use_threads(threads)
+    backbone = timm.create_model("tf_efficientnet_lite3", features_only=True).eval()
+    image = torch.from_numpy(preprocess([decode(one_photo.data[0])]))
+    cell.describe(kind="peer", peer="timm backbone, eager", threads=threads)
+    with torch.inference_mode():
+        cell.time("timm's backbone alone", backbone, image)

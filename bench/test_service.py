@@ -1,0 +1,191 @@
+"""How many users does the server hold, at which latency, and what does HTTP cost beside the pipeline alone?"""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from midas_bench import scenes
+from midas_bench.errors import UserError
+from midas_bench.measure.loadgen.rules import BOUND_OF_P90
+from midas_bench.measure.service import run as service
+from midas_bench.measure.service.server import serving
+from midas_bench.results.load import Load, knee
+from midas_bench.results.record import ratio_fields
+from midas_bench.serve.config import check_installed
+
+CLIENTS = (1, 2, 4, 8, 16)
+RATES = (0.5, 0.75, 0.9, 1.0, 1.25, 2.0)
+"""Times the highest throughput of the closed loop."""
+DURATION_S = 6.0
+ROUNDS = 6
+ROUND_S = 4.0
+SATURATING = 8
+SEED = 6
+SOAK_REQUESTS = 10_000
+SOAK_TIMEOUT_S = 1800.0
+MAX_GROWTH = 0.05
+
+pytestmark = [pytest.mark.extended, pytest.mark.not_quick]
+
+
+@pytest.fixture(scope="module")
+def threads():
+    """Give each photo one thread, as `midas-bench serve` does."""
+    return 1
+
+
+@pytest.fixture(scope="module")
+def config(run, backend, threads):
+    """Return what the server's pipeline and the one beside it are opened with."""
+    try:
+        check_installed()
+    except UserError as error:
+        pytest.skip(str(error))
+    return replace(run.config, backend=backend, threads=threads)
+
+
+@pytest.fixture(scope="module")
+def server(run, config):
+    """Run one server for the loads of a backend."""
+    with serving(config, run.settings.rootdir) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def photos(run):
+    """Take the first photo of each scene."""
+    firsts = scenes.firsts(run.scenes)
+    return scenes.batch(firsts, len(firsts))
+
+
+@pytest.fixture(scope="module")
+def closed(server, photos, measured_once):
+    """Measure the closed loop once."""
+    return measured_once(
+        lambda: [service.closed_loop(server, photos.paths, clients, DURATION_S) for clients in CLIENTS]
+    )
+
+
+def loaded(scenario, points, bound_s):
+    """Return the fields of a record."""
+    best = knee(points, bound_s)
+    load = Load(
+        scenario=scenario,
+        queries=sum(point.requests for point in points),
+        latency_s={},
+        images_per_second=max(point.achieved_per_second for point in points),
+        latency_bound_s=bound_s,
+        target_per_second=best.offered_per_second if best else None,
+        points=tuple(points),
+        peak_rss_bytes=max((point.peak_rss_bytes or 0 for point in points), default=0) or None,
+    )
+    return load.to_fields()
+
+
+def described(cell, config, photos, server, **fields):
+    """Describe a cell, and check what the server computes before it is timed."""
+    cell.describe_batch(photos)
+    cell.describe(backend=config.backend, threads=config.threads, scene=None, batch_size=None, **fields)
+    cell.check(server.depth(photos.data), photos)
+
+
+@pytest.mark.expected_seconds(40)
+def test_closed_loop(cell, config, server, photos, closed):
+    """Record throughput and latency with 1 to 16 clients that each wait for their answer."""
+
+    def measure():
+        found = closed()
+        cpu_s = max(seen.client_cpu_s for _, seen in found)
+        return loaded("closed-loop", [point for point, _ in found], None) | {"client_cpu_s": cpu_s}
+
+    described(cell, config, photos, server, kind="load")
+    cell.record("server over HTTP", measure)
+
+
+@pytest.fixture(scope="module")
+def open_loads(server, photos, closed, measured_once):
+    """Measure the open loop, and give it with the bound that a p99 must hold."""
+
+    def measure():
+        found = [point for point, _ in closed()]
+        saturation = max(point.achieved_per_second for point in found)
+        rates = (share * saturation for share in RATES)
+        points = [service.open_loop(server, photos.paths, rate, DURATION_S, SEED) for rate in rates]
+        return points, BOUND_OF_P90 * found[0].p90_s
+
+    return measured_once(measure)
+
+
+@pytest.mark.expected_seconds(50)
+def test_open_loop(cell, config, server, photos, open_loads):
+    """Record latency and refusals at rising rates, up to twice what the closed loop could reach."""
+    described(cell, config, photos, server, kind="load")
+    cell.record("server over HTTP", lambda: loaded("open-loop", *open_loads()))
+
+
+@pytest.fixture(scope="module")
+def rounds(config, server, photos, measured_once):
+    """Measure both once: of each round, photos a second over HTTP and without, and the client.
+
+    One sleeps while the other runs, and who begins changes with the round. The client's share is that of the cores'
+    time which it takes from the server.
+    """
+
+    def over_http():
+        _, seen = service.closed_loop(server, photos.paths, SATURATING, ROUND_S)
+        return seen
+
+    def alone():
+        return service.pipeline_per_second(config, photos.paths, ROUND_S)
+
+    def measured():
+        found = []
+        for number in range(ROUNDS):
+            order = (over_http, alone) if number % 2 else (alone, over_http)
+            seen = {each: each() for each in order}
+            found.append((seen[over_http], seen[alone]))
+        return found
+
+    return measured_once(measured)
+
+
+@pytest.mark.expected_seconds(40)
+@pytest.mark.parametrize("client", ["counted", "apart"])
+def test_service_over_pipeline(cell, config, server, photos, rounds, client):
+    """Record throughput at saturation over the pipeline's own, with the same encoding, threads and batch.
+
+    The client runs on the same cores; with `apart` the time that it took is not the server's.
+    """
+
+    def measure():
+        found = rounds()
+        ratios = [
+            math.log(seen.steady_per_second / alone / (1 - seen.client_share if client == "apart" else 1))
+            for seen, alone in found
+        ]
+        cpu_s = sum(seen.client_cpu_s for seen, _ in found) / len(found)
+        return ratio_fields(ratios) | {"client_cpu_s": cpu_s}
+
+    said = "server over HTTP" + (", client's CPU apart" if client == "apart" else "")
+    described(cell, config, photos, server, kind="ratio", ratio=f"{said}/pipeline, {config.backend}",
+              numerator=said, denominator="pipeline and encoding alone")  # fmt: skip
+    cell.record("server over the pipeline", measure)
+
+
+@pytest.mark.expected_seconds(500)
+def test_soak(cell, run, config, photos):
+    """Send 10,000 good and bad requests: each has its one answer, the server counts the same, memory stays flat."""
+    cell.describe(kind="load", backend=config.backend, threads=config.threads)
+
+    def measure():
+        with serving(config, run.settings.rootdir) as fresh:
+            paths = [photo.path for photo in photos.photos]
+            soaked = service.soak(fresh, paths, SOAK_REQUESTS, SATURATING, SEED, SOAK_TIMEOUT_S)
+        assert soaked.requests == SOAK_REQUESTS
+        assert not soaked.unexpected
+        assert soaked.counted == soaked.answered
+        assert soaked.rss_growth <= MAX_GROWTH
+        return soaked.to_fields()
+
+    cell.record("server over HTTP", measure)

@@ -1,0 +1,61 @@
+"""How much faster than the article's recipe is each backend? All of them interleaved in one run, on all cores."""
+
+from dataclasses import asdict, replace
+
+import pytest
+
+from midas_bench import allocator, scenes
+from midas_bench.measure.arms import Arm, Probe
+from midas_bench.measure.blocks import blocks, log_ratios
+from midas_bench.results.record import ratio_fields
+
+BLOCKS = 10
+ROUNDS = 6
+SEED = 4
+ARTICLE = "article"
+
+pytestmark = [pytest.mark.extended, pytest.mark.not_quick, pytest.mark.expected_seconds(40)]
+
+
+def arm(run, name, photos):
+    """Describe a worker: a backend or the article's recipe, with one photo a pipeline."""
+    recipe, backend = ("article", "eager") if name == ARTICLE else ("fast", name)
+    config = asdict(replace(run.config, backend=backend, recipe=recipe))
+    # the article knows nothing of allocators: their settings are part of our way
+    environment = dict.fromkeys(allocator.SETTINGS, "") if name == ARTICLE else None
+    pipelines = {p: {"photos": scenes.batch([photo], 1).paths, "config": config} for p, photo in photos.items()}
+    return Arm(name, pipelines, environment)
+
+
+@pytest.fixture(scope="module")
+def measured(run, measured_once):
+    """Measure all backends together, once, in blocks."""
+
+    def all_blocks():
+        photos = {"usual": scenes.firsts(run.scenes)[0], "large": scenes.largest(run.photos)}
+        arms = [arm(run, name, photos) for name in (ARTICLE, *run.settings.backends)]
+        probes = [Probe(each.name, photo) for each in arms for photo in photos]
+        return blocks(arms, probes, ROUNDS, SEED, BLOCKS, pinned=False)
+
+    return measured_once(all_blocks)
+
+
+@pytest.mark.parametrize("photo", ["usual", "large"])
+def test_speedup(cell, run, measured, backend, photo):
+    """Record the article's time over the backend's, for a usual photo and for the largest."""
+    if run.settings.model:
+        pytest.skip("the article's recipe runs its own network, and --model another")
+
+    def ratio():
+        above, below = Probe(ARTICLE, photo), Probe(backend, photo)
+        return ratio_fields(log_ratios(measured(), lambda block: block[above] / block[below]))
+
+    cell.describe(
+        kind="ratio",
+        ratio=f"article/{backend}, {photo} photo",
+        numerator="article's recipe",
+        denominator=backend,
+        backend=backend,
+        threads=run.config.threads,
+    )
+    cell.record("speed-up over the article's recipe", ratio)

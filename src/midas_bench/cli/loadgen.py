@@ -1,0 +1,185 @@
+"""`midas-bench loadgen`: MLPerf's scenarios, driven by MLCommons LoadGen."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from midas_bench import scenes
+from midas_bench.depth.backends import registry
+from midas_bench.depth.config import PipelineConfig, make_graph, resolve
+from midas_bench.depth.weights import TIMING_ONLY
+from midas_bench.errors import UserError
+from midas_bench.files import check_writable, written_atomically
+from midas_bench.measure import machine
+from midas_bench.measure.fidelity import fidelity, problem
+from midas_bench.measure.loadgen import run as loadgen
+from midas_bench.measure.loadgen.document import cell, cell_name, document
+from midas_bench.measure.loadgen.rules import BOUND_OF_P90, RULES, SCENARIOS
+from midas_bench.measure.loadgen.words import headline, verdict
+from midas_bench.measure.reference import Reference
+from midas_bench.options import ONE_COUNT, add_to_parser, at_most_one, split, thread_counts
+from midas_bench.processes import ProcessDiedError
+from midas_bench.results.record import CellInfo
+from midas_bench.results.units import duration
+
+DEFAULT_BACKENDS = ("onnx",)
+EXIT_NEGATIVE = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add_to_parser(parser, ("--backend", "--weights", "--threads"), {"--threads": ONE_COUNT})
+    parser.add_argument(
+        "--scenario", action="append", metavar="NAME",
+        help=f"{', '.join(SCENARIOS)}; several as a,b; 'all' (the default) for every one",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rules", choices=sorted(RULES), default="short",
+        help="full: MLPerf's durations and counts, ten minutes and more a scenario; short: seconds, never valid",
+    )  # fmt: skip
+    parser.add_argument(
+        "--accuracy", action="store_true",
+        help="first compare the depth that LoadGen logs in AccuracyOnly mode with eager's, and fail if it is off",
+    )  # fmt: skip
+    parser.add_argument(
+        "--latency-bound", type=float, metavar="MS",
+        help=f"that Server's p99 must hold, in ms (default: {BOUND_OF_P90:g} times the SingleStream p90)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--logs", type=Path, metavar="DIR", help=f"where LoadGen's logs go (default: a new folder in {loadgen.LOGS})"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results for `midas-bench report FILE`")
+
+
+@dataclass
+class Results:
+    """What was measured so far, and the file that holds it."""
+
+    planned: list[str]
+    path: Path | None
+    machine: machine.Machine
+    cells: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+    def save(self) -> None:
+        """Write the file whole: a finished cell is on disk before the next one starts."""
+        if self.path and self.cells:
+            text = json.dumps(document(self.machine, self.cells, self.planned, self.failed), indent=2)
+            with written_atomically(self.path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+
+    def lose(self, backend: str, scenario: str, reason: str) -> None:
+        """Note a cell that has no result."""
+        self.failed.append((cell_name(backend, scenario), reason))
+        print(f"{backend}, {scenario}: failed: {reason}", flush=True)
+        self.save()
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run each scenario on each backend; 1 if a depth is off, a process died, or a run by the full rules is invalid."""
+    loadgen.check_installed()
+    names = chosen_scenarios(split(arguments.scenario))
+    backends = registry.select(split(arguments.backend)) or DEFAULT_BACKENDS
+    threads = at_most_one("--threads", thread_counts(arguments.threads))
+    bound_ms = arguments.latency_bound
+    if bound_ms is not None and not 0 < bound_ms < float("inf"):
+        raise UserError(f"--latency-bound {bound_ms:g}", "is no time to wait", "give milliseconds, such as 200")
+    logs = arguments.logs or loadgen.new_logs(Path())
+    if arguments.json is not None:
+        check_writable(arguments.json)  # better now than after the last scenario
+    if logs.exists() and not logs.is_dir():
+        raise UserError(logs, "is a file and not a folder", "choose another one with --logs")
+    photos = scenes.everything(scenes.from_manifest(Path(scenes.MANIFEST)))
+    config = resolve(PipelineConfig(backends[0], threads, arguments.weights, calibration=scenes.paths(photos)))
+    bound_s = None if bound_ms is None else bound_ms / 1e3
+    plan = loadgen.Plan(config, photos, RULES[arguments.rules], logs, bound_s)
+    if config.weights.source == "seeded":
+        progress(TIMING_ONLY)
+    results = Results([cell_name(b, name) for b in backends for name in names], arguments.json, machine.inspect())
+    went_well = [drive(plan, backend, names, arguments.accuracy, results) for backend in backends]
+    print(f"\nLoadGen's logs: {logs}")
+    if not plan.rules.full:
+        print("Short runs show that everything works; their figures are rough and never valid. --rules full runs them.")
+    if arguments.json and results.cells:
+        print(f"{arguments.json}: midas-bench report {arguments.json}")
+    return 0 if all(went_well) else EXIT_NEGATIVE
+
+
+def chosen_scenarios(asked: Sequence[str]) -> tuple[str, ...]:
+    """Return the scenarios to run, in LoadGen's usual order.
+
+    Raises:
+        UserError: a name is unknown.
+    """
+    unknown = [name for name in asked if name not in (*SCENARIOS, "all")]
+    if unknown:
+        raise UserError(f"--scenario {unknown[0]}", "is unknown", f"choose from {', '.join(SCENARIOS)}, all")
+    return tuple(name for name in SCENARIOS if not asked or "all" in asked or name in asked)
+
+
+def progress(what: str) -> None:
+    """Say on standard error what is being done."""
+    print(f"midas-bench: {what}", file=sys.stderr, flush=True)
+
+
+def drive(plan: loadgen.Plan, backend: str, names: Sequence[str], accuracy: bool, results: Results) -> bool:
+    """Run the scenarios on one backend, each in a process of its own; tell whether all is well."""
+    config = plan.config
+    make_graph(replace(config, backend=backend), progress)
+    found: dict[str, Any] = {}
+    try:
+        if accuracy:
+            progress(f"{backend}: accuracy, {len(plan.photos)} photos")
+            found, wrong = compared(plan, backend)
+            if wrong:
+                for name in names:
+                    results.lose(backend, name, f"{wrong}; nothing was timed")
+                return False
+        seen = loadgen.look(plan, backend)
+    except ProcessDiedError as error:
+        for name in names:
+            results.lose(backend, name, str(error))
+        return False
+    expected = {name: seen.expected_s(name, plan.rules) for name in names}
+    good = True
+    for n, name in enumerate(names):
+        left_s = sum(expected[later] for later in names[n:])
+        of_all = f", {duration(left_s)} for what is left of {backend}" if n + 1 < len(names) else ""
+        progress(f"{backend}, {name}: about {duration(expected[name])}{of_all}")
+        start_s = time.monotonic()
+        try:
+            [load] = loadgen.measure(plan, backend, [name], loadgen.timeout_s(expected[name])).values()
+        except ProcessDiedError as error:
+            results.lose(backend, name, str(error))
+            good = False
+            continue
+        print(f"{backend}, {headline(load)}; {verdict(load)}", flush=True)
+        info = CellInfo(
+            backend=backend, threads=config.threads, weights=config.weights.identity, **found, **load.to_fields()
+        )
+        results.cells.append(cell(info, time.monotonic() - start_s))
+        results.save()
+        good = good and (not plan.rules.full or bool(load.valid))
+    return good
+
+
+def compared(plan: loadgen.Plan, backend: str) -> tuple[dict[str, Any], str | None]:
+    """Compare what LoadGen logged with the reference; return the figures, and what is wrong with them."""
+    depth = loadgen.logged_depth(plan, backend)
+    reference = Reference(plan.config)
+    found = fidelity(depth, reference.depth(plan.photos))
+    wrong = problem(backend, found, plan.config.weights.source, reference.backend)
+    print(
+        f"{backend}, accuracy of {len(depth)} photos against {reference.backend}: largest error "
+        f"{found.max_relative_error:.2g}, mean {found.mean_relative_error:.2g} of the depth range, rank correlation "
+        f"{found.rank_correlation:.4f}; {wrong or 'good enough'}",
+        flush=True,
+    )
+    return asdict(found), wrong

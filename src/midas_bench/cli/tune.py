@@ -1,0 +1,130 @@
+"""`midas-bench tune`: which backend, thread count and batch size to deploy on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from midas_bench import scenes
+from midas_bench.cpu import default_threads
+from midas_bench.depth.backends import registry
+from midas_bench.depth.config import PipelineConfig, resolve
+from midas_bench.errors import UserError
+from midas_bench.files import check_writable, written_atomically
+from midas_bench.measure import machine
+from midas_bench.measure.advice import Advice
+from midas_bench.measure.doctor import advise
+from midas_bench.measure.tune import Plan, tune
+from midas_bench.options import add_to_parser, split, thread_counts
+from midas_bench.results.tuning import Trial
+
+BUDGET_S = 170.0
+JSON_FILE = "tuning.json"
+LEAST_BUDGET_S, MOST_BUDGET_S = 20.0, 86400.0
+EXIT_NOTHING = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add_to_parser(parser, ("--backend", "--weights", "--threads"))
+    parser.add_argument("--exact", action="store_true", help="only backends that compute in float32")
+    parser.add_argument(
+        "--budget",
+        type=float,
+        default=BUDGET_S,
+        metavar="SECONDS",
+        help=f"time for all of it (default: {BUDGET_S:g})",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("reports/tune"), metavar="FOLDER",
+        help="where tuning.json and the chart go (default: reports/tune)",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print the JSON in place of the text")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, write chart and JSON, and print what to deploy; 3 if nothing could be measured."""
+    if not LEAST_BUDGET_S <= arguments.budget <= MOST_BUDGET_S:  # NaN included
+        within = f"give {LEAST_BUDGET_S:g} to {MOST_BUDGET_S:g} seconds"
+        raise UserError(f"--budget {arguments.budget:g}", "is too short or too long", within)
+    if arguments.output.exists() and not arguments.output.is_dir():
+        raise UserError(arguments.output, "is a file and not a folder", "choose another one with -o")
+    backends, left_out = chosen(split(arguments.backend), arguments.exact)
+    counts = thread_counts(arguments.threads) or default_counts()
+    found = scenes.from_manifest(Path(scenes.MANIFEST))
+    calibration = scenes.paths(scenes.everything(found))
+    config = resolve(PipelineConfig(backends[0], max(counts), arguments.weights, calibration=calibration))
+    plan = Plan(config, backends, tuple(sorted(counts, reverse=True)), next(iter(found.values())), arguments.budget)
+    check_writable(arguments.output / JSON_FILE)  # better now than when the time is spent
+    tuned = tune(plan, progress)
+    advice = Advice(plan, tuned, left_out | tuned.left_out, arguments.weights, machine.inspect())
+    document = advice.to_json()
+    if arguments.json:
+        print(json.dumps(document, indent=2), flush=True)
+    else:
+        print("\n".join(advice.lines()))
+        for finding in advise(os.environ):
+            print(f"\n! the processes measured had a better allocator setting: {finding}")
+    files = write(arguments.output, document, tuned.trials)
+    if not arguments.json:
+        print(f"\n{', '.join(map(str, files))}")
+    return 0 if advice.choices else EXIT_NOTHING
+
+
+def chosen(asked: Sequence[str], exact: bool) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the backends to try, those that open soon first, and why each of the others is left out.
+
+    Raises:
+        UserError: a name is unknown or cannot run here, or none is left.
+    """
+    left_out = {}
+    names = []
+    selected = registry.select(asked)
+    for name in registry.REGISTRY if not asked or "all" in asked else selected:
+        row = registry.find(name)
+        reason = registry.missing(row)
+        if reason:
+            left_out[name] = f"{reason.reason}; {reason.next_step}"
+        elif exact and not row.exact:
+            left_out[name] = "its precision is reduced, and --exact is given"
+        elif row.compiles and name not in asked:
+            left_out[name] = f"it compiles for long whenever it is opened; --backend {name} tries it"
+        else:
+            names.append(name)
+    if not names:
+        raise UserError("--exact", f"leaves none of {', '.join(left_out)}", "leave it out, or name an exact backend")
+    return tuple(sorted(names, key=lambda name: not registry.find(name).reads_onnx)), left_out
+
+
+def default_counts() -> tuple[int, ...]:
+    """Return the physical cores that this process may use, half of them, and one."""
+    most = default_threads()
+    return tuple(dict.fromkeys((most, max(1, most // 2), 1)))
+
+
+def progress(what: str, left_s: float) -> None:
+    """Say on standard error what is being done and how much of the budget is left."""
+    print(f"midas-bench: {what} ({left_s:.0f} s left)", file=sys.stderr, flush=True)
+
+
+def write(folder: Path, document: dict[str, Any], trials: Sequence[Trial]) -> list[Path]:
+    """Write the JSON and, where there is something to draw, the chart; return the paths.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    from midas_bench.report.charts.tuning import tuning as draw  # matplotlib takes a second, better spent at the end
+
+    contents = {JSON_FILE: json.dumps(document, indent=2).encode()}
+    chart = draw(trials)
+    if chart:
+        contents |= {"tuning.svg": chart.svg.encode(), "tuning.png": chart.png}
+    for name, data in contents.items():
+        with written_atomically(folder / name) as temporary:
+            temporary.write_bytes(data)
+    return [folder / name for name in contents]

@@ -1,0 +1,92 @@
+"""How close is a backend's depth to eager's, on the same weights and photos?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from midas_bench.depth.backends import registry
+
+PAIRS = 100_000
+"""Of pixels, a photo: the share of flips is then known to 0.3 points (95 %, binomial) where it is largest."""
+SEED = 7
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """Agreement over a batch; the names are those of `CellInfo`.
+
+    Attributes:
+        max_relative_error: max|depth - eager's| / range of eager's.
+        mean_relative_error: mean|depth - eager's| / range of eager's.
+        rank_correlation: Spearman's, over the pixels of a photo; of the worst photo.
+        flipped_pairs: share of pixel pairs, at random places, whose order is the other way round; of the worst photo.
+    """
+
+    max_relative_error: float
+    mean_relative_error: float
+    rank_correlation: float
+    flipped_pairs: float
+
+
+def fidelity(depth: NDArray[np.float32], reference: NDArray[np.float32]) -> Fidelity:
+    """Compare float32 (N, H, W) with eager's of the same shape; the pixel pairs are the same in every call."""
+    error = np.abs(depth - reference)
+    span = max(float(np.ptp(reference)), np.finfo(np.float32).tiny)
+    photos = list(zip(depth, reference, strict=True))
+    return Fidelity(
+        max_relative_error=float(error.max() / span),
+        mean_relative_error=float(error.mean(dtype=np.float64) / span),
+        rank_correlation=min(_rank_correlation(ours, eagers) for ours, eagers in photos),
+        flipped_pairs=max(_flipped_pairs(ours, eagers) for ours, eagers in photos),
+    )
+
+
+def problem(backend: str, found: Fidelity, weights_source: str, reference: str) -> str | None:
+    """Say why a backend's depth is not good enough, or None where it is.
+
+    Where precision is reduced on purpose only official weights can be judged: the depth of random ones is noise.
+
+    Args:
+        backend: its name.
+        found: its depth against the reference's.
+        weights_source: of both: official, seeded, ...
+        reference: the backend that it is compared with.
+    """
+    row = registry.find(backend)
+    if row.exact and not found.max_relative_error <= registry.MAX_RELATIVE_ERROR:
+        return (
+            f"{row.name} differs from {reference} by {found.max_relative_error:.2g} of the depth range, more than "
+            f"{registry.MAX_RELATIVE_ERROR:g}"
+        )
+    judged = not row.exact and weights_source == "official"
+    if judged and not found.rank_correlation >= registry.MIN_RANK_CORRELATION:
+        return (
+            f"{row.name} has a rank correlation of {found.rank_correlation:.4f} with {reference}, less than "
+            f"{registry.MIN_RANK_CORRELATION:g}"
+        )
+    return None
+
+
+def _rank_correlation(ours: NDArray[np.float32], eagers: NDArray[np.float32]) -> float:
+    """Return Spearman's coefficient; a map without any order correlates with nothing but its like."""
+    if np.array_equal(ours, eagers):
+        return 1.0
+    if not np.ptp(ours) > 0 or not np.ptp(eagers) > 0 or not np.isfinite(ours).all():
+        return 0.0
+    from scipy.stats import spearmanr  # takes a second, which runs without such an output should not
+
+    return float(spearmanr(ours, eagers, axis=None).statistic)
+
+
+def _flipped_pairs(ours: NDArray[np.float32], eagers: NDArray[np.float32]) -> float:
+    """Return the share of pairs, among those that eager puts in an order, that are in the opposite one."""
+    one, other = np.random.default_rng(SEED).integers(0, eagers.size, (2, PAIRS))
+    order = np.sign(eagers.ravel()[one] - eagers.ravel()[other])
+    ordered = order != 0
+    if not ordered.any():
+        return 0.0
+    found = np.sign(ours.ravel()[one] - ours.ravel()[other])
+    return float(np.mean(found[ordered] == -order[ordered]))

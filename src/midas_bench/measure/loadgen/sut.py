@@ -1,0 +1,127 @@
+"""LoadGen and what it drives: worker threads that answer one sample each at a time."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlperf_loadgen as lg
+import numpy as np
+from numpy.typing import NDArray
+
+from midas_bench.measure.loadgen.logs import NS
+from midas_bench.measure.loadgen.rules import PERCENTILE, SAMPLES_PER_QUERY
+
+MS = 1e3
+NAMES = {
+    "single-stream": lg.TestScenario.SingleStream,
+    "multi-stream": lg.TestScenario.MultiStream,
+    "offline": lg.TestScenario.Offline,
+    "server": lg.TestScenario.Server,
+}
+ACCURACY = lg.TestMode.AccuracyOnly
+SEEDS = {
+    "qsl_rng_seed": 6023615788873153749,
+    "sample_index_rng_seed": 15036839855038426416,
+    "schedule_rng_seed": 9933818062894767841,
+}
+"""Of mlcommons/inference, loadgen/mlperf.conf; fixed, so that two runs get the same queries at the same times."""
+
+Respond = Callable[[int], NDArray[np.float32] | None]
+"""Work on the sample of an index, and return what an accuracy run logs, or None."""
+
+
+class Workers:
+    """Threads that take samples from one queue, in the order they were issued."""
+
+    def __init__(self, respond: Respond, count: int) -> None:
+        self._respond = respond
+        self._samples: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
+        self._error: Exception | None = None
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(count)]
+
+    def issue(self, samples: Sequence[lg.QuerySample]) -> None:
+        """Take a query without keeping LoadGen waiting: in Server the next one must start in time."""
+        for sample in samples:
+            self._samples.put((sample.id, sample.index))
+
+    def _work(self) -> None:
+        while (sample := self._samples.get()) is not None:
+            number, index = sample
+            response = None
+            if self._error is None:
+                try:
+                    response = self._respond(index)
+                except Exception as error:  # LoadGen would wait for this answer for ever
+                    self._error = error
+            data = np.ascontiguousarray(response) if response is not None else None
+            place, size = (data.ctypes.data, data.nbytes) if data is not None else (0, 0)
+            lg.QuerySamplesComplete([lg.QuerySampleResponse(number, place, size)])
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run the threads; at the end raise what one of them met."""
+        for thread in self._threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            for _ in self._threads:
+                self._samples.put(None)
+            for thread in self._threads:
+                thread.join()
+        if self._error is not None:
+            raise self._error
+
+
+def settings(scenario: str, duration_s: float, least: int, latency_s: float, workers: int) -> lg.TestSettings:
+    """Return LoadGen's settings for a performance run.
+
+    Args:
+        scenario: one of `rules.SCENARIOS`.
+        duration_s: the minimum duration.
+        least: the minimum of queries.
+        latency_s: what one sample is expected to take, from which LoadGen makes enough queries.
+        workers: that take samples side by side.
+    """
+    made = lg.TestSettings()
+    made.scenario = NAMES[scenario]
+    made.mode = lg.TestMode.PerformanceOnly
+    made.min_duration_ms = round(duration_s * MS)
+    made.min_query_count = least
+    made.single_stream_target_latency_percentile = PERCENTILE["single-stream"]
+    made.single_stream_expected_latency_ns = round(latency_s * NS / 2)  # a run that is faster must not end early
+    made.multi_stream_target_latency_percentile = PERCENTILE["multi-stream"]
+    made.multi_stream_samples_per_query = SAMPLES_PER_QUERY
+    made.multi_stream_expected_latency_ns = round(latency_s * NS / 2 * SAMPLES_PER_QUERY / workers)
+    made.offline_expected_qps = workers / latency_s
+    made.server_target_latency_percentile = PERCENTILE["server"]
+    for name, seed in SEEDS.items():
+        setattr(made, name, seed)
+    return made
+
+
+def drive(respond: Respond, workers: int, samples: int, chosen: lg.TestSettings, folder: Path) -> None:
+    """Let LoadGen run once; its logs are in the folder afterwards.
+
+    Raises:
+        Exception: what `respond` raised first; LoadGen is given empty answers from then on.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    output = lg.LogOutputSettings()
+    output.outdir = str(folder)
+    logging = lg.LogSettings()
+    logging.log_output = output
+    logging.enable_trace = False  # a line an event: hundreds of megabytes in ten minutes
+    taking = Workers(respond, workers)
+    system = lg.ConstructSUT(taking.issue, lambda: None)
+    library = lg.ConstructQSL(samples, samples, lambda _: None, lambda _: None)  # photos stay in memory
+    try:
+        with taking.running():
+            lg.StartTestWithLogSettings(system, library, chosen, logging, "")  # "": no audit.config of whoever
+    finally:
+        lg.DestroyQSL(library)
+        lg.DestroySUT(system)

@@ -1,0 +1,66 @@
+"""The machine's peak: the highest rate at which a matrix product runs here, by precision.
+
+The best of several sizes and, for float32, of two libraries, on the threads that a run uses. It is what arithmetic
+alone allows: a network that never waited for memory would take its operations over this rate.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+SIZES = (256, 512, 1024, 2048)
+PATIENCE_S = 0.15
+"""Spent on each product of each size, beyond the first call; at least two calls are made all the same."""
+LEAST_CALLS = 2
+
+
+def peak_flop_per_s(
+    threads: int, precisions: Collection[str], sizes: Sequence[int] = SIZES, patience_s: float = PATIENCE_S
+) -> dict[str, float]:
+    """Return operations a second by precision (f32, bf16, int8), a product and its sum being two.
+
+    A precision whose product this torch cannot do here is left out. Meant for a process of its own: it sets torch's
+    threads and NumPy's.
+    """
+    torch.set_num_threads(threads)
+    best: dict[str, float] = {}
+    with threadpool_limits(threads), torch.inference_mode():
+        for size in sizes:
+            for precision, product in _products(size):
+                if precision in precisions:
+                    with suppress(RuntimeError):
+                        rate = 2 * size**3 / _shortest_s(product, patience_s)
+                        best[precision] = max(rate, best.get(precision, 0.0))
+    return best
+
+
+def _products(size: int) -> list[tuple[str, Callable[[], object]]]:
+    generator = np.random.default_rng(size)
+    left, right = generator.random((2, size, size), np.float32)
+    one, other = torch.from_numpy(left), torch.from_numpy(right)
+    half, other_half = one.bfloat16(), other.bfloat16()
+    byte, other_byte = (torch.from_numpy(generator.integers(-127, 128, (size, size), np.int8)) for _ in range(2))
+    return [
+        ("f32", lambda: left @ right),  # OpenBLAS
+        ("f32", lambda: one @ other),  # MKL
+        ("bf16", lambda: half @ other_half),
+        ("int8", lambda: torch._int_mm(byte, other_byte)),
+    ]
+
+
+def _shortest_s(call: Callable[[], object], patience_s: float) -> float:
+    call()
+    shortest_s = float("inf")
+    calls, end_s = 0, time.perf_counter() + patience_s
+    while calls < LEAST_CALLS or time.perf_counter() < end_s:
+        start_s = time.perf_counter()
+        call()
+        shortest_s = min(shortest_s, time.perf_counter() - start_s)
+        calls += 1
+    return shortest_s

@@ -1,0 +1,105 @@
+"""The end of a run: all cells in one file, the depth maps beside it, and the journal gone if nothing needs it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from midas_bench.errors import UserError
+from midas_bench.measure.plugin import internals
+from midas_bench.measure.plugin.ledger import LEDGER, Ledger
+from midas_bench.measure.plugin.settings import say
+from midas_bench.results.files import depth_maps_of
+
+EXIT_NOTHING_MEASURED = 5
+
+
+class Saving:
+    """The files that pytest-benchmark saves: `paths` once all of them are whole, else None."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.paths: set[Path] | None = None
+
+    def __call__(self, save: Callable[[], None]) -> None:
+        """Save; two runs that end at once would take the same number."""
+        with FileLock(self._folder / ".saving.lock"):
+            before = self._there()
+            try:
+                save()
+            except BaseException:
+                for torn in self._there() - before:  # by this run: others wait
+                    torn.unlink(missing_ok=True)
+                raise
+            self.paths = self._there() - before
+
+    def _there(self) -> set[Path]:
+        return set(self._folder.glob("*.json"))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest-benchmark's own, which saves, and its tables
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """Give earlier cells back, let pytest-benchmark save, and remove the journal if all is in its file.
+
+    Whether it is, is decided by the saving alone: what is raised later, by --benchmark-compare-fail say, changes
+    nothing about it.
+    """
+    config = session.config
+    ledger = config.stash.get(LEDGER, None)
+    if ledger is None:
+        internals.save_something_only(config)
+        return (yield)
+    measured_now = {bench.fullname for bench in internals.session_of(config).benchmarks}
+    internals.keep_only(config, ledger.finished.keys())
+    internals.give_back(config, [row for name, row in ledger.finished.items() if name not in measured_now])
+    internals.order(config, ledger.planned)
+    internals.save_something_only(config)
+    folder = internals.storage_folder(config)
+    saving = Saving(folder)
+    internals.save_within(config, saving)
+    try:
+        return (yield)
+    except OSError as error:
+        if saving.paths is not None:
+            raise
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+        say(config, f"ERROR: {_not_saved(folder, error)}; then go on with --resume", red=True)
+        return None
+    finally:
+        _settle(session, ledger, saving)
+
+
+def _settle(session: pytest.Session, ledger: Ledger, saving: Saving) -> None:
+    """Keep what belongs to the saved files, and the journal where not all of it is in them."""
+    whole = saving.paths is not None
+    try:
+        _keep_pictures(ledger, saving.paths or set(), internals.session_of(session.config).json if whole else None)
+    except OSError as error:
+        whole = False
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+        failed = _not_saved(ledger.journal.pictures, error)
+        say(session.config, f"ERROR: {failed}; the depth maps are still in {ledger.journal.pictures}", red=True)
+    if whole and ledger.complete and not ledger.unplanned:
+        ledger.journal.remove()
+    else:
+        ledger.journal.release()
+    if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        session.exitstatus = pytest.ExitCode.OK if ledger.finished else EXIT_NOTHING_MEASURED
+
+
+def _not_saved(folder: Path, error: OSError) -> UserError:
+    said = f"cannot be written ({error.strerror or error})"
+    advice = "free some space, or choose another place with --benchmark-json or --benchmark-storage"
+    return UserError(error.filename or folder, said, advice)
+
+
+def _keep_pictures(ledger: Ledger, saved: set[Path], json_path: str | None) -> None:
+    """Copy the run's depth maps beside each file that was saved, into a folder of its name."""
+    targets = [*saved, *([Path(json_path)] if json_path else [])]
+    for path in targets:
+        if ledger.journal.pictures.is_dir():
+            shutil.copytree(ledger.journal.pictures, depth_maps_of(path), dirs_exist_ok=True)

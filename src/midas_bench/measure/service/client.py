@@ -1,0 +1,170 @@
+"""A load client that takes little CPU: requests made beforehand, kept connections, one event loop, raw HTTP/1.1.
+
+It knows nothing of photos; its own process is `child.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+HEAD_BYTES = 4 << 20
+"""How much of an answer asyncio takes in before it stops the sender: most heat maps whole."""
+LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+CLOSES = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
+
+CONNECTION = "connection"
+TIMEOUT = "timeout"
+HUNG_UP = "hung up"
+BREATH_S = 0.05
+"""A closed loop waits so long after a failed connection, so as not to spin on a server that is gone."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """A request, as bytes.
+
+    Attributes:
+        name: what it holds, for counting.
+        parts: sent one after the other.
+        pause_s: between them.
+        hangs_up: whether the client goes away then, without an answer.
+    """
+
+    name: str
+    parts: tuple[bytes, ...]
+    pause_s: float = 0.0
+    hangs_up: bool = False
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What became of a request; times are seconds since the load began.
+
+    Attributes:
+        name: of its message.
+        due_s: when it was to be sent: latency counts from here, even if the client itself was late.
+        ended_s: when the last byte of its answer was there, or what else became of it was known.
+        outcome: the status as text, or `CONNECTION`, `TIMEOUT` or `HUNG_UP`.
+    """
+
+    name: str
+    due_s: float
+    ended_s: float
+    outcome: str
+
+
+def post(name: str, body: bytes, host: str, accept: str = "image/png", content_type: str = "image/jpeg") -> Message:
+    """Return the request that sends a photo."""
+    head = (
+        f"POST /api/depth HTTP/1.1\r\nHost: {host}\r\nAccept: {accept}\r\nContent-Type: {content_type}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return Message(name, (head.encode() + body,))
+
+
+class Client:
+    """Sends requests on as many connections as are wanted at a time, and keeps those that are free."""
+
+    def __init__(self, host: str, port: int, timeout_s: float, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._host = host
+        self._port = port
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._start_s = clock()
+
+    def begin(self) -> None:
+        """Start the load's clock."""
+        self._start_s = self._clock()
+
+    def now_s(self) -> float:
+        """Return the seconds since the load began."""
+        return self._clock() - self._start_s
+
+    async def send(self, message: Message, due_s: float) -> Sent:
+        """Send one request and wait for its answer; whatever happens is its one outcome."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                outcome = await self._exchange(message)
+        except TimeoutError:
+            outcome = TIMEOUT
+        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError):  # refused, cut off, or no HTTP
+            outcome = CONNECTION
+        return Sent(message.name, due_s, self.now_s(), outcome)
+
+    async def close(self) -> None:
+        """Hang up."""
+        for _, writer in self._idle:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for _, writer in self._idle), return_exceptions=True)
+        self._idle.clear()
+
+    async def _exchange(self, message: Message) -> str:
+        reader, writer = await self._connection()
+        kept = False
+        try:
+            for number, part in enumerate(message.parts):
+                if number:
+                    await asyncio.sleep(message.pause_s)
+                writer.write(part)
+                await writer.drain()
+            if message.hangs_up:
+                return HUNG_UP
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = LENGTH.search(head)
+            if not head.startswith(b"HTTP/1.1 ") or length is None:
+                raise ValueError(head)
+            await reader.readexactly(int(length[1]))
+            kept = CLOSES.search(head) is None
+            return str(int(head[9:12]))
+        finally:
+            if kept:
+                self._idle.append((reader, writer))
+            else:
+                writer.close()
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()  # the server grew tired of it
+        return await asyncio.open_connection(self._host, self._port, limit=HEAD_BYTES)
+
+
+async def closed_loop(client: Client, messages: Iterable[Message], clients: int, until_s: float) -> list[Sent]:
+    """Let so many clients each send the next message when they have the last answer, until then or there is none."""
+    turn = iter(messages)
+    sent: list[Sent] = []
+    client.begin()
+
+    async def one() -> None:
+        while (due_s := client.now_s()) < until_s and (message := next(turn, None)) is not None:
+            sent.append(await client.send(message, due_s))
+            if sent[-1].outcome == CONNECTION:
+                await asyncio.sleep(BREATH_S)
+
+    await asyncio.gather(*(one() for _ in range(clients)))
+    return sent
+
+
+async def open_loop(
+    client: Client, messages: Iterable[Message], per_second: float, until_s: float, seed: int
+) -> list[Sent]:
+    """Send at the times of a Poisson process, whether or not the ones before were answered."""
+    draw = random.Random(seed)
+    client.begin()
+    due_s = 0.0
+    under_way: list[asyncio.Task[Sent]] = []
+    for message in messages:
+        due_s += draw.expovariate(per_second)
+        if due_s >= until_s:
+            break
+        await asyncio.sleep(max(0.0, due_s - client.now_s()))
+        under_way.append(asyncio.create_task(client.send(message, due_s)))
+    return list(await asyncio.gather(*under_way))

@@ -1,0 +1,227 @@
+"""Find what to deploy on this machine, within a time: backends, threads and batch sizes take turns, few stay.
+
+First each backend runs alone in a fresh process, which tells whether it opens and what memory it needs. Then three
+rounds of interleaved calls, in workers started anew for each: every backend with one photo on all threads; the
+survivors (`tuning.survivors`) with every thread count and batch size; and their survivors, for longer. At last the
+memory of those. What there is no time or memory for is left out, and said.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from midas_bench import scenes
+from midas_bench.depth.backends import registry
+from midas_bench.depth.config import Resolved, make_graph
+from midas_bench.errors import UserError
+from midas_bench.measure.arms import Arm, Probe, WorkerDiedError
+from midas_bench.measure.blocks import WARM_UP_CALLS, interleaved
+from midas_bench.measure.child import MODULE
+from midas_bench.processes import ProcessDiedError, ask
+from midas_bench.results.ranking import Setup
+from midas_bench.results.tuning import Trial, survivors
+from midas_bench.scenes import Photo
+
+BATCH_SIZES = (1, 4)
+ROUNDS = (6, 6, 20)
+"""Calls of each set-up, round by round; six are the fewest that give a median an interval."""
+LEAST_ROUNDS = 3
+UNTIL = (0.6, 0.8, 0.9)
+"""The share of the budget by which each round ends, should it not be through."""
+LOOKING = 0.45
+"""The share of the budget after which no further backend is looked at."""
+OPENING = 0.25
+"""The share of the budget that one backend may take for opening and its first calls."""
+CALLS = 3
+MEMORY_SHARE = 0.8
+"""Of the memory that is available, what workers that are alive at once may need."""
+SEED = 3
+
+Step = Callable[[str, float], None]
+"""Hears what is being done, and the seconds that are left of the budget."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be tried.
+
+    Attributes:
+        config: weights, cache and calibration of all of them.
+        backends: names of the registry that can run here, the most promising first.
+        threads: counts, the largest first.
+        photos: of one scene.
+        budget_s: seconds that all of it may take.
+    """
+
+    config: Resolved
+    backends: tuple[str, ...]
+    threads: tuple[int, ...]
+    photos: Sequence[Photo]
+    budget_s: float
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What was found out.
+
+    Attributes:
+        trials: every set-up that was measured.
+        left_out: what was not, or not to the end, by name, and why.
+        elapsed_s: how long it took.
+    """
+
+    trials: tuple[Trial, ...]
+    left_out: dict[str, str]
+    elapsed_s: float
+
+
+def tune(plan: Plan, step: Step, now: Callable[[], float] = time.monotonic) -> Tuning:
+    """Measure, and end about when the budget does; what a step needs is estimated from what was seen before.
+
+    Raises:
+        UserError: the cache cannot be written, or the weights are not usable: then no backend would do better.
+    """
+    return _Search(plan, step, now).run()
+
+
+class _Search:
+    def __init__(self, plan: Plan, step: Step, now: Callable[[], float]) -> None:
+        self._plan = plan
+        self._now = now
+        self._begun_s = now()
+        self._tell = step
+        self._shuffle = random.Random(SEED)
+        self._trials: dict[Setup, Trial] = {}
+        self._left_out: dict[str, str] = {}
+        self._open_s: dict[str, float] = {}
+
+    def run(self) -> Tuning:
+        plan = self._plan
+        for name in plan.backends:
+            self._look(name)
+        stay = self._round(0, list(self._trials))
+        backends = dict.fromkeys(trial.setup.backend for trial in stay)
+        grid = [Setup(b, size, threads) for b in backends for size in BATCH_SIZES for threads in plan.threads]
+        stay = self._round(1, grid) or stay
+        last = self._round(2, [trial.setup for trial in stay], keep_all=True) or stay
+        for trial in last:
+            self._trials[trial.setup] = replace(self._trials[trial.setup], finalist=True)
+        for trial in last:
+            if trial.peak_bytes is None and self._left_s() > 2 * self._open_s[trial.setup.backend]:
+                self._step(f"{_name(trial.setup)}: its memory")
+                self._memory(trial.setup, _name(trial.setup))
+        return Tuning(tuple(self._trials.values()), self._left_out, self._now() - self._begun_s)
+
+    def _left_s(self, share: float = 1.0) -> float:
+        return share * self._plan.budget_s - (self._now() - self._begun_s)
+
+    def _step(self, text: str) -> None:
+        self._tell(text, max(0.0, self._left_s()))
+
+    def _config(self, setup: Setup) -> Resolved:
+        return replace(self._plan.config, backend=setup.backend, threads=setup.threads or self._plan.threads[0])
+
+    def _look(self, name: str) -> None:
+        """Make the backend's graph if need be, and run it in a process of its own."""
+        if self._left_s(LOOKING) <= 0:
+            self._left_out[name] = "the time was over before its turn; a larger --budget tries it"
+            return
+        try:
+            make_graph(replace(self._plan.config, backend=name), self._step)
+        except UserError as error:
+            self._raise_what_all_share(error)
+            self._left_out[name] = f"{error.reason}; {error.next_step}"
+            return
+        self._step(f"{name}: opening it, and its memory")
+        begun_s = self._now()
+        self._memory(Setup(name, 1, self._plan.threads[0]), name)
+        self._open_s[name] = self._now() - begun_s
+
+    def _raise_what_all_share(self, error: Exception) -> None:
+        """Raise an error about the weights or the cache; one about a backend leaves the others a chance."""
+        config = self._plan.config
+        if isinstance(error, UserError) and (
+            error.thing == config.weights.path or Path(error.thing).is_relative_to(config.cache_dir)
+        ):
+            raise error
+
+    def _memory(self, setup: Setup, name: str) -> None:
+        photos = scenes.batch(self._plan.photos, setup.batch_size).paths
+        request = {"task": "memory", "config": self._config(setup).to_json(), "photos": photos, "calls": CALLS}
+        try:
+            reply = ask(MODULE, request, OPENING * self._plan.budget_s)
+        except (ProcessDiedError, UserError) as error:
+            self._raise_what_all_share(error)
+            self._left_out[name] = str(error)
+            return
+        self._keep(setup, peak_bytes=reply["peak_rss_bytes"])
+
+    def _keep(self, setup: Setup, **measured: Any) -> Trial:
+        known = self._trials.get(setup) or Trial(setup, registry.find(setup.backend).exact)
+        self._trials[setup] = replace(known, **measured)
+        return self._trials[setup]
+
+    def _round(self, number: int, setups: Sequence[Setup], keep_all: bool = False) -> list[Trial]:
+        """Let the set-ups take turns in a round, counted from 0; return those that stay, none if no time was left."""
+        afforded = self._afforded(setups, self._left_s(UNTIL[number]))
+        if not afforded:
+            return []
+        self._step(f"round {number + 1} of {len(ROUNDS)}: {len(afforded)} set-ups take turns")
+        probes = {setup: Probe(_arm_name(setup), str(setup.batch_size)) for setup in afforded}
+        calls_s: dict[Setup, list[float]] = {setup: [] for setup in afforded}
+        taking_turns = interleaved(self._arms(afforded), list(probes.values()), ROUNDS[number], self._shuffle, None)
+        try:
+            with closing(taking_turns) as rounds:
+                for count, seconds in enumerate(rounds, start=1):
+                    for setup, probe in probes.items():
+                        calls_s[setup].append(seconds[probe])
+                    if count >= LEAST_ROUNDS and self._left_s(UNTIL[number]) <= 0:
+                        break
+        except WorkerDiedError as error:
+            self._left_out[error.arm] = error.how
+            return self._round(number, [setup for setup in setups if _arm_name(setup) != error.arm], keep_all)
+        trials = [self._keep(setup, calls_s=tuple(calls)) for setup, calls in calls_s.items()]
+        return trials if keep_all else survivors(trials)
+
+    def _arms(self, setups: Sequence[Setup]) -> list[Arm]:
+        arms: dict[str, dict[str, Any]] = {}
+        for setup in setups:
+            photos = scenes.batch(self._plan.photos, setup.batch_size).paths
+            pipeline = {"photos": photos, "config": asdict(self._config(setup))}
+            arms.setdefault(_arm_name(setup), {})[str(setup.batch_size)] = pipeline
+        return [Arm(name, pipelines) for name, pipelines in arms.items()]
+
+    def _afforded(self, setups: Sequence[Setup], left_s: float) -> list[Setup]:
+        """Return, from the first on, what the time and the memory that are left suffice for."""
+        memory_bytes = MEMORY_SHARE * psutil.virtual_memory().available
+        found: list[Setup] = []
+        for setup in setups:
+            first = self._trials[Setup(setup.backend, 1, self._plan.threads[0])]
+            a_photo_s = first.call.estimate if first.call else self._open_s[setup.backend] / 10
+            slower = self._plan.threads[0] / (setup.threads or 1)
+            calls_s = (WARM_UP_CALLS + LEAST_ROUNDS) * (a_photo_s * setup.batch_size * slower + 0.1)
+            another = any(_arm_name(setup) == _arm_name(one) for one in found)  # pipeline in a worker that is paid for
+            left_s -= self._open_s[setup.backend] * (0.5 if another else 1.0) + calls_s
+            memory_bytes -= first.peak_bytes or 0
+            if min(left_s, memory_bytes) < 0:
+                lacking = "time" if left_s < 0 else "memory"
+                self._left_out[_name(setup)] = f"no {lacking} left for it in a round"
+                continue
+            found.append(setup)
+        return found
+
+
+def _arm_name(setup: Setup) -> str:
+    return f"{setup.backend}, threads {setup.threads}"
+
+
+def _name(setup: Setup) -> str:
+    return f"{_arm_name(setup)}, batch {setup.batch_size}"

@@ -1,0 +1,49 @@
+import pytest
+import torch
+
+from midas_bench.measure import peak
+from midas_bench.measure.child import MODULE
+from midas_bench.processes import ask
+
+
+def test_the_peak_is_the_best_rate_of_all_sizes_and_libraries(monkeypatch):
+    seconds = {("one", 10): 2.0, ("other", 10): 1.0, ("half", 10): 0.5, ("one", 20): 16.0, ("other", 20): 4.0,
+               ("half", 20): 8.0}  # fmt: skip
+    kinds = [("f32", "one"), ("f32", "other"), ("bf16", "half"), ("int8", "unasked")]
+    monkeypatch.setattr(peak, "_products", lambda size: [(kind, lambda n=name: (n, size)) for kind, name in kinds])
+    monkeypatch.setattr(peak, "_shortest_s", lambda call, _: seconds[call()])
+    before = torch.get_num_threads()
+    try:
+        assert peak.peak_flop_per_s(1, ("f32", "bf16"), sizes=(10, 20)) == {"f32": 4000.0, "bf16": 4000.0}
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_what_torch_cannot_multiply_here_has_no_peak(monkeypatch):
+    def product():
+        raise NotImplementedError("_int_mm")
+
+    monkeypatch.setattr(peak, "_products", lambda _: [("f32", lambda: None), ("int8", product)])
+    assert peak.peak_flop_per_s(torch.get_num_threads(), ("f32", "int8"), (10,), patience_s=0).keys() == {"f32"}
+
+
+def test_the_shortest_of_a_few_calls_counts_and_the_first_does_not(monkeypatch):
+    spans = iter([0.5, 0.25])
+    now = [0.0]
+    calls = []
+
+    def call():
+        calls.append(1)
+        now[0] += next(spans) if len(calls) > 1 else 0.125
+
+    monkeypatch.setattr(peak.time, "perf_counter", lambda: now[0])
+    assert peak._shortest_s(call, patience_s=0.1) == 0.25
+    assert len(calls) == 1 + peak.LEAST_CALLS
+
+
+@pytest.mark.slow
+def test_a_process_of_its_own_measures_every_precision():
+    found = ask(MODULE, {"task": "peak", "threads": 1, "precisions": ["f32", "bf16", "int8"]}, 240.0)
+    assert found.keys() == {"f32", "bf16", "int8"}
+    assert all(1e7 < rate < 1e16 for rate in found.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -11,21 +10,10 @@ from midas_bench.report.choose import choose
 from midas_bench.report.pictures import album
 from midas_bench.report.write import write
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = (
-    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync",
-)  # fmt: skip
 PROJECT = Path(__file__).parents[2]
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not CHROMIUM.exists() or importlib.util.find_spec("playwright") is None,
-        reason="needs playwright and Debian's chromium",
-    ),
-]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
@@ -37,29 +25,13 @@ def page_file(synthetic, tmp_path_factory):
     return write(choose(runs, ["old", "<img src=x onerror=alert(1)>" + "long" * 30], photos), folder / "out")
 
 
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGUMENTS))
-        yield opened
-        opened.close()
-
-
 @pytest.fixture(params=[(size, scheme) for size in SIZES for scheme in ("light", "dark")], ids="-".join)
-def opened(request, browser, page_file):
+def opened(request, new_page, page_file):
     size, scheme = request.param
     width, height = SIZES[size]
-    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-    page = context.new_page()
-    page.said, page.requested = [], []
-    page.on("console", lambda message: page.said.append(message.text))
-    page.on("pageerror", lambda error: page.said.append(str(error)))
-    page.on("request", lambda asked: page.requested.append(asked.url))
+    page = new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
     page.goto(page_file.as_uri())
-    yield page
-    context.close()
+    return page
 
 
 def test_nothing_is_requested_and_nothing_complains(opened, page_file):
@@ -106,21 +78,18 @@ def test_text_and_charts_follow_the_colour_scheme(opened):
     assert (lightness[0] < 200 < 400 < lightness[1]) if scheme else (lightness[1] < 400 < 700 < lightness[0])
 
 
-def test_it_can_be_read_without_javascript(browser, page_file):
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
+def test_it_can_be_read_without_javascript(new_page, page_file):
+    page = new_page(java_script_enabled=False)
     page.goto(page_file.as_uri())
     assert page.locator("h2").count() >= 7
     assert page.locator("th button").count() == 0
     assert page.locator("table").first.is_visible()
-    context.close()
 
 
-def test_it_prints(browser, page_file):
-    page = browser.new_page()
+def test_it_prints(new_page, page_file):
+    page = new_page()
     page.goto(page_file.as_uri())
     page.emulate_media(media="print", color_scheme="dark")
     assert not page.locator("nav").is_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     page.pdf(path=page_file.parent / "report.pdf", format="A4")
-    page.close()

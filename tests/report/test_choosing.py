@@ -1,20 +1,30 @@
 from __future__ import annotations
 
+import json
+from collections import Counter
+from itertools import count
+
 import pytest
 
 from midas_bench.errors import UserError
+from midas_bench.report import material as module
 from midas_bench.report.charts.trend import change_points, trends
 from midas_bench.report.choose import choose
 from midas_bench.report.pictures import Album, album
+from midas_bench.report.write import write
 
 
 @pytest.fixture
 def saved(changed):
+    numbers = count(1)
+
     def save(name, when, status="complete", **machine):
         def change(content):
             content["datetime"] = when
             content["midas_bench"]["status"] = status
             content["machine_info"]["midas_bench"] |= machine
+            for benchmark in content["benchmarks"]:  # no run repeats another's rounds
+                benchmark["stats"]["data"][0] += 1e-9 * next(numbers)
 
         return changed(change, name)
 
@@ -64,6 +74,24 @@ def test_several_files_are_sides_and_labels_join_them(saved):
     assert [(side.label, len(side.runs)) for side in material.sides] == [("old", 2), ("new", 1)]
 
 
+def test_a_file_given_twice_and_what_was_saved_of_it_before_are_no_repetitions(saved, tmp_path):
+    whole, other = (saved(f"000{i}_{i}.json", "2026-01-01") for i in (1, 2))
+    part = json.loads(whole.read_text())
+    part["benchmarks"] = part["benchmarks"][:2]
+    (tmp_path / "part.json").write_text(json.dumps(part))
+    paths = [whole, tmp_path / "part.json", other, other, whole]
+    material = choose(paths, ["old", "old", "old", "new", "new"], Album())
+    assert [[run.path for run in side.runs] for side in material.sides] == [[whole, other], [other, whole]]
+    assert (
+        material.remarks[0]
+        == f"Left out of old: {tmp_path / 'part.json'}, whose rounds are all in another of its files."
+    )
+    assert len(material.remarks) == 2
+    material = choose([other, other], [], Album())
+    assert (len(material.history), material.sides) == (1, ())
+    assert "Left out of " in material.remarks[0]
+
+
 def test_files_of_one_name_are_told_apart(changed, tmp_path):
     (tmp_path / "other").mkdir()
     paths = [changed(name="run.json"), changed(name="other/run.json")]
@@ -111,3 +139,13 @@ def test_the_trend_follows_each_set_up_over_the_runs(saved, tmp_path):
     lines = trends(choose([tmp_path], [], Album()).history)
     assert [line.name for line in lines] == ["article's recipe", "eager", "onnx"]
     assert [median.estimate for median in lines[2].medians] == pytest.approx([0.0455] * 3)
+
+
+def test_what_several_parts_need_is_computed_once(saved, tmp_path, monkeypatch):
+    calls = Counter()
+    for name in ("compare", "frame", "findings"):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args, name=name, real=real: (calls.update([name]), real(*args))[1])
+    material = choose([saved("a.json", "2026-01-01"), saved("b.json", "2026-01-02")], [], Album())
+    write(material, tmp_path / "out")
+    assert calls == {"compare": 1, "frame": 1, "findings": 1}

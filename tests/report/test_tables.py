@@ -12,6 +12,9 @@ from midas_bench.results.answers import answers
 from midas_bench.results.compare import Side, compare
 from midas_bench.results.files import read
 from midas_bench.results.frame import frame
+from midas_bench.results.intervals import Interval
+from midas_bench.results.roofline import beside_peers, roofs
+from midas_bench.results.runs import Record, Times
 
 X = units.TIMES
 NOTHING = units.NOTHING
@@ -102,6 +105,18 @@ def test_a_claim_is_not_judged_without_an_interval(small):
     assert found["one-photo"].why.startswith("Too few rounds for an interval.")
 
 
+@pytest.mark.parametrize("short_first", [True, False])
+def test_a_claim_rests_on_the_form_of_a_ratio_that_has_most_blocks(small, short_first):
+    short, long = (
+        [replace(r, ratio=replace(r.ratio, interval=interval, log_ratios=(0.0,) * blocks))
+         for r in small.records if r.kind == "ratio" and r.ratio.name in ("onnx/eager", "b4/b1 per photo onnx")]
+        for blocks, interval in ((4, Interval(0.1, 0.1, 0.1)), (20, Interval(0.5, 0.4, 0.625)))
+    )  # fmt: skip
+    found = {finding.id: finding for finding in findings(short + long if short_first else long + short)}
+    assert found["batches"].measured == f"onnx 2.00{X} (1.60 to 2.50)"
+    assert found["combined"].measured == f"onnx {found['onnx'].measured}"
+
+
 def test_claims_without_any_cell_say_why(foreign):
     assert {finding.verdict for finding in findings(read(foreign).records) if finding.id != "parameters"} == {
         "cannot tell"
@@ -113,6 +128,30 @@ def test_memory_of_each_process(small):
         ["test_memory[onnx-b1-street]", "onnx", "fast", "1", "street", "100 MiB", "200 MiB", "300 MiB"],
         ["test_memory[eager-b1-street]", "eager", "article", "1", "street", "400 MiB", "600 MiB", "900 MiB"],
     ]
+
+
+def test_work_peak_and_the_share_that_is_reached(small):
+    times = Times(10, 0.04, 0.04, 0.03, 0.05, 0.0, Interval(0.04, 0.03, 0.05))
+    cell = Record(fullname="a::b", name="b", kind="stage", stage="inference", backend="onnx", batch_size=2, threads=2,
+                  times=times, flop=4_000_000_000, peak_flop_per_s=2e11)  # fmt: skip
+    assert texts(tables.roofline(roofs([*small.records, cell]))) == [
+        ["onnx", "2", "2", "40.0 ms (30.0 to 50.0)", "4.00 GFLOP", "200 GFLOP/s", "20.0 ms", "50.0 % (40.0 to 66.7)"]
+    ]
+    assert tables.roofline([]) is None
+
+
+def test_others_beside_ours(synthetic, tmp_path):
+    records = read(synthetic.run(tmp_path / "run.json")).records
+    table = texts(tables.peers(beside_peers(records)))
+    assert [fields[:3] for fields in table] == [
+        ["timm backbone, eager", "peer", "2"],
+        ["OpenVINO benchmark_app, f32", "peer", "2"],
+        ["onnx", "ours", "2"],
+        ["jit", "ours", "2"],
+        ["eager", "ours", "2"],
+    ]
+    assert table[1][3] == "46.0 ms"
+    assert tables.peers([]) is None
 
 
 def test_start_up_by_phase(small):

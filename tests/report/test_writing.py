@@ -43,14 +43,21 @@ def full(synthetic, tmp_path):
     return synthetic.run(tmp_path / "runs/0001_run.json")
 
 
-def test_a_full_run_gives_page_markdown_tables_and_charts(full, tmp_path):
-    folder = tmp_path / "out"
-    page, text = report(folder, full, photos=album(PROJECT / "fixtures/images/manifest.toml"))
+@pytest.fixture(scope="module")
+def written(synthetic, tmp_path_factory):
+    """Write the report of a full run once: its folder, page and Markdown."""
+    folder = tmp_path_factory.mktemp("full")
+    run = synthetic.run(folder / "runs/0001_run.json")
+    return folder / "out", *report(folder / "out", run, photos=album(PROJECT / "fixtures/images/manifest.toml"))
+
+
+def test_a_full_run_gives_page_markdown_tables_and_charts(written):
+    folder, page, text = written
     assert len(page) < 3 * 1024 * 1024
     assert len(text) < 65_536  # the longest comment that GitHub takes
     charts = {path.stem for path in (folder / "charts").glob("*.svg")}
     assert charts == {"latency", "rounds", "speedup", "throughput", "stages", "memory", "memory-over-time", "startup",
-                      "threads", "scenes"}  # fmt: skip
+                      "threads", "scenes", "speed-and-fidelity"}  # fmt: skip
     for name in charts:
         root = ET.parse(folder / f"charts/{name}.svg").getroot()
         assert root.tag.endswith("svg")
@@ -61,14 +68,14 @@ def test_a_full_run_gives_page_markdown_tables_and_charts(full, tmp_path):
     assert not list(folder.rglob("*.tmp"))
 
 
-def test_the_page_fetches_nothing_and_names_every_picture(full, tmp_path):
-    page, _ = report(tmp_path / "out", full)
+def test_the_page_fetches_nothing_and_names_every_picture(written):
+    _, page, _ = written
     elements = Elements(page)
     assert not re.findall(r'(?:src|href)="(?!#|data:)[^"]*"', page)
     assert "url(" not in page.replace("url(#", "")
     assert all(image["alt"] for image in elements.all("img"))
     charts = [division for division in elements.all("div") if division.get("role") == "img"]
-    assert len(charts) == 10
+    assert len(charts) == 11
     assert all(len(division["aria-label"]) > 30 for division in charts)
     ids = [attributes["id"] for _, attributes in elements.found if attributes.get("id")]
     assert len(ids) == len(set(ids))
@@ -95,8 +102,8 @@ def github():
     return MarkdownIt("commonmark").enable("table").enable("strikethrough")
 
 
-def test_markdown_renders_as_tables(full, tmp_path):
-    _, text = report(tmp_path / "out", full)
+def test_markdown_renders_as_tables(written):
+    folder, _, text = written
     tokens = github().parse(text)
     tables = sum(token.type == "table_open" for token in tokens)
     assert tables == len(re.findall(r"^\| ---", text, re.MULTILINE)) > 5
@@ -118,8 +125,8 @@ def test_markdown_renders_as_tables(full, tmp_path):
             assert row == columns
     assert depth == 0
     images = re.findall(r"!\[.*?\]\((charts/[\w-]+\.svg)\)", text)
-    assert len(images) == 10
-    assert all((tmp_path / "out" / image).is_file() for image in images)
+    assert len(images) == 11
+    assert all((folder / image).is_file() for image in images)
 
 
 def poison(content):
@@ -186,8 +193,8 @@ def test_a_noisy_run_says_what_that_means(changed, tmp_path):
     assert "sentinel 1.31 times its usual time" in text
 
 
-def test_seeded_weights_are_said_above_the_pictures(full, tmp_path):
-    page, text = report(tmp_path / "out", full)
+def test_seeded_weights_are_said_above_the_pictures(written):
+    _, page, text = written
     pictures = page[page.index('id="pictures"') :]
     assert pictures.index("They do not show depth") < pictures.index("<img")
     assert "Seeded (random) weights" in text
@@ -230,6 +237,7 @@ def test_a_comparison_without_a_verdict_and_loud_about_machines(changed, tmp_pat
     assert (tmp_path / "out/charts/comparison-1.svg").is_file()
 
 
+@pytest.mark.slow
 def test_charts_and_tables_of_an_earlier_report_are_removed_and_nothing_else(full, changed, tmp_path):
     folder = tmp_path / "out"
     report(folder, full)
@@ -248,12 +256,14 @@ def test_a_place_that_cannot_be_written_is_an_error_of_one_line(changed, tmp_pat
         report(tmp_path / "out", changed())
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_files(changed, tmp_path):
     path = changed()
     first, second = report(tmp_path / "a", path), report(tmp_path / "b", path)
     assert first == second
 
 
+@pytest.mark.slow
 def test_a_run_without_its_pictures_has_no_pictures(full, tmp_path):
     for picture in full.with_suffix("").iterdir():
         picture.write_bytes(b"no picture")
@@ -261,6 +271,7 @@ def test_a_run_without_its_pictures_has_no_pictures(full, tmp_path):
     assert 'id="pictures"' not in page
 
 
+@pytest.mark.slow
 def test_true_depth_stands_beside_the_estimate(synthetic, tmp_path):
     path = synthetic.run(tmp_path / "run.json")
     content = json.loads(path.read_text())
@@ -268,3 +279,22 @@ def test_true_depth_stands_beside_the_estimate(synthetic, tmp_path):
     Image.new("I;16", (32, 20), 900).save(tmp_path / "depth.png")
     page, _ = report(tmp_path / "out", path, photos=Album(depth={sha256: tmp_path / "depth.png"}))
     assert page.count("True inverse depth of the street photo") == 1
+
+
+def test_seeded_weights_are_said_to_say_nothing_of_fidelity_and_official_ones_are_not(synthetic, tmp_path):
+    maker = synthetic.Maker()
+    maker.latency()
+    page, text = report(
+        tmp_path / "seeded", synthetic.save(tmp_path / "a/run.json", synthetic.content(maker.benchmarks))
+    )
+    said = "these errors and correlations say nothing about real photos"
+    assert said in page
+    assert said in text
+    assert "Speed and fidelity" in text
+    for benchmark in maker.benchmarks:
+        benchmark["extra_info"]["weights"] = {"source": "official", "sha256": "70" * 32}
+    page, text = report(
+        tmp_path / "official", synthetic.save(tmp_path / "b/run.json", synthetic.content(maker.benchmarks))
+    )
+    assert said not in page + text
+    assert "rank correlation below 0.99" in page

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from midas_bench.errors import UserError
+from midas_bench.report.material import Material
 from midas_bench.report.pictures import Album
-from midas_bench.report.sections import Material
 from midas_bench.results.compare import Side
 from midas_bench.results.files import STORAGE, read, saved_in
-from midas_bench.results.runs import Run
+from midas_bench.results.runs import Run, copies
 
 MOST_SIDES = 6
 
@@ -57,18 +57,23 @@ def _comparison(places: Sequence[Path], labels: Sequence[str], album: Album, ste
         for path in paths:
             step(path.name)
             sides.setdefault(label, []).append(read(path))
+    remarks = []
+    for label, runs in sides.items():
+        for copy in copies(runs):
+            del runs[next(i for i, run in enumerate(runs) if run is copy)]
+            remarks.append(f"Left out of {label}: {copy.path}, whose rounds are all in another of its files.")
     if len(sides) > MOST_SIDES:
         advice = f"join them with --label, or name their folder to see the trend; at most {MOST_SIDES} sides"
         raise UserError(f"{len(sides)} sides", "are too many to compare", advice)
     if len(sides) == 1:
         [(label, runs)] = sides.items()
-        return Material(newest_complete(runs), label, tuple(sorted(runs, key=age)), (), album)
+        return Material(newest_complete(runs), label, tuple(sorted(runs, key=age)), (), album, tuple(remarks))
     made = tuple(Side(label, tuple(runs)) for label, runs in sides.items())
     run = newest_complete(made[-1].runs)
     kind = run.machine.kind
     history = sorted({r.path: r for s in made for r in s.runs if r.machine.kind == kind}.values(), key=age)
-    remark = f"All sections but the comparison are about {made[-1].label}: {run.path.name}."
-    return Material(run, made[-1].label, tuple(history), made, album, (remark,))
+    remarks.append(f"All sections but the comparison are about {made[-1].label}: {run.path.name}.")
+    return Material(run, made[-1].label, tuple(history), made, album, tuple(remarks))
 
 
 def default_labels(places: Sequence[Path]) -> list[str]:

@@ -120,7 +120,12 @@ def _article_memory(records: Sequence[Record], _: Mapping[str, Any]) -> Measured
     return [Part("", Interval(sum(peaks) / len(peaks), min(peaks), max(peaks), confidence=0.0))]
 
 
+def _ratio_names(records: Sequence[Record]) -> list[str]:
+    return list(dict.fromkeys(r.ratio.name for r in records if r.kind == "ratio" and r.ratio))
+
+
 def _ratio(records: Sequence[Record], name: str) -> Interval | None:
+    """Return the ratio of that name; of its short and its long form the one with most blocks."""
     found = [r.ratio for r in records if r.kind == "ratio" and r.ratio and r.ratio.name == name and r.ratio.interval]
     return max(found, key=lambda ratio: len(ratio.log_ratios)).interval if found else None
 
@@ -140,9 +145,9 @@ def _time_saved(backend: str) -> Callable[[Sequence[Record], Mapping[str, Any]],
 
 def _time_saved_best(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:
     ratios = {
-        r.ratio.name.removesuffix("/eager"): r.ratio.interval
-        for r in records
-        if r.kind == "ratio" and r.ratio and r.ratio.interval and r.ratio.name.endswith("/eager")
+        name.removesuffix("/eager"): ratio
+        for name in _ratio_names(records)
+        if name.endswith("/eager") and (ratio := _ratio(records, name))
     }
     if not ratios:
         return Unknown("The run holds no block ratio of a backend over eager.")
@@ -153,9 +158,9 @@ def _time_saved_best(records: Sequence[Record], _: Mapping[str, Any]) -> Measure
 def _batch_gain(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:
     start = "b4/b1 per photo"
     parts = [
-        Part(r.ratio.name.removeprefix(start).strip(), r.ratio.interval.inverted())
-        for r in records
-        if r.kind == "ratio" and r.ratio and r.ratio.interval and r.ratio.name.startswith(start)
+        Part(name.removeprefix(start).strip(), ratio.inverted())
+        for name in _ratio_names(records)
+        if name.startswith(start) and (ratio := _ratio(records, name))
     ]
     return parts or Unknown(f"The run holds no block ratio '{start}'.")
 

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from midas_bench.report.model import Card, Cell, Document, Section, Table
-from midas_bench.results import units
+from midas_bench.results.markup import code, escape
 
-SPECIAL = re.compile(r"([\\`*_\[\]<>|~#$&])")
 CHARTS = "charts"
-
-
-def escape(text: str) -> str:
-    """Return text that Markdown shows as it is: no markup, no link, no mention of a user."""
-    text = SPECIAL.sub(r"\\\1", text)
-    return text.replace("://", ":\\//").replace("@", "@<!-- -->").replace("www.", "www\\.")
-
-
-def code(text: str) -> str:
-    """Return a code span that holds any text and may stand in a table."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * (longest + 1)
-    space = " " if text.startswith("`") or text.endswith("`") or (text[:1] == text[-1:] == " ") else ""
-    # in a table a backslash before a pipe is taken away before the code span is read
-    return f"{fence}{space}{text.replace('|', chr(92) + '|')}{space}{fence}" if text.strip() else units.NOTHING
 
 
 def markdown(document: Document) -> str:

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+from midas_bench.results.units import NOTHING
+
+T = TypeVar("T")
+
+LONG = 30
+"""Rows from which on a table is folded where it stands among others."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +41,18 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; `long` ones are folded in Markdown."""
+    """A table."""
 
     id: str
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
-    long: bool = False
+
+    @property
+    def long(self) -> bool:
+        """Whether it is better folded."""
+        return len(self.rows) > LONG
 
 
 @dataclass(frozen=True)
@@ -133,7 +145,27 @@ class Document:
         return tuple(chart for section in self.sections for chart in section.charts)
 
 
-def table(id: str, title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], **more: object) -> Table:
-    """Make a table; a column's title that ends in `#` makes it numeric."""
+def number(text: str, key: float | None) -> Cell:
+    """Return a numeric field; a missing one sorts last."""
+    return Cell(text, float("inf") if key is None else key)
+
+
+def count(value: int | None) -> Cell:
+    """Return a whole number, or a dash where it is not known."""
+    return number(NOTHING if value is None else str(value), value)
+
+
+def code(text: str) -> Cell:
+    """Return a name that stands in the file."""
+    return Cell(text, code=True)
+
+
+def table(id: str, title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], note: str = "") -> Table | None:
+    """Make a table unless it has no rows; a column's title that ends in `#` makes it numeric."""
     heads = tuple(Column(name.removesuffix("#"), name.endswith("#")) for name in columns)
-    return Table(id, title, heads, tuple(tuple(row) for row in rows), **more)  # type: ignore[arg-type]
+    return Table(id, title, heads, tuple(tuple(row) for row in rows), note) if rows else None
+
+
+def present(*things: T | None) -> tuple[T, ...]:
+    """Leave out what there is not."""
+    return tuple(thing for thing in things if thing is not None)

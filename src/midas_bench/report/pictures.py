@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from midas_bench import scenes
 from midas_bench.errors import UserError
 from midas_bench.report.charts.timing import series
 from midas_bench.report.model import Gallery, Picture
+from midas_bench.results.files import depth_maps_of
 from midas_bench.results.runs import Record, Run
 
 WIDTH = 320
@@ -43,19 +43,17 @@ def album(place: Path) -> Album:
     """Collect the photos of a manifest.toml, or of a user's folder; a broken one costs the photos, not the report."""
     try:
         if place.is_dir():
-            found, depth = scenes.from_folder(place), {}
+            found = scenes.from_folder(place)
         elif place.is_file():
-            found, depth = scenes.from_manifest(place), _true_depth(place)
+            found = scenes.from_manifest(place)
         else:
             return Album(problem=f"{place} is not here; name the folder with --photos")
     except UserError as error:
         return Album(problem=str(error))
-    return Album({photo.sha256: photo.data for photos in found.values() for photo in photos}, depth)
-
-
-def _true_depth(manifest: Path) -> dict[str, Path]:
-    rows = tomllib.loads(manifest.read_text(encoding="utf-8")).get("photo", [])
-    return {row["sha256"]: manifest.parent / row["depth"] for row in rows if "depth" in row and "sha256" in row}
+    photos = scenes.everything(found)
+    return Album(
+        {photo.sha256: photo.data for photo in photos}, {photo.sha256: photo.depth for photo in photos if photo.depth}
+    )
 
 
 def galleries(run: Run, photos: Album) -> list[Gallery]:
@@ -69,7 +67,7 @@ def galleries(run: Run, photos: Album) -> list[Gallery]:
 
 
 def _gallery(run: Run, scene: str, cells: Mapping[str, Record], photos: Album) -> Gallery:
-    folder = run.path.with_suffix("")
+    folder = depth_maps_of(run.path)
     maps = {name: depth for name, cell in cells.items() if (depth := _depth(folder, cell.depth_maps[0])) is not None}
     if not maps:
         return Gallery(scene, ())

@@ -3,47 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
 
-from midas_bench.report import claims, pictures, tables
+from midas_bench.report import pictures, tables
+from midas_bench.report.charts import fidelity as charts_fidelity
 from midas_bench.report.charts import forest, resources, throughput, timing
+from midas_bench.report.charts.load import load
 from midas_bench.report.charts.trend import trend
-from midas_bench.report.model import Card, Document, Section
+from midas_bench.report.comparison import comparison_section
+from midas_bench.report.material import Material, Step
+from midas_bench.report.model import Card, Document, Section, present
 from midas_bench.results import answers as words
-from midas_bench.results.compare import Comparison, Side, compare
-from midas_bench.results.frame import frame
+from midas_bench.results import fidelity, roofline
 from midas_bench.results.ranking import Answer
 from midas_bench.results.runs import Run
-
-Step = Callable[[str], None]
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Material:
-    """All that a report is made from.
-
-    Attributes:
-        run: what the report is about.
-        label: what to call it.
-        history: saved runs of the same machine kind, oldest first, the run itself included.
-        sides: two or more to compare, the baseline first; empty where there is nothing to compare.
-        album: photos and true depth.
-        remarks: what happened on the way here, such as files that could not be read.
-    """
-
-    run: Run
-    label: str
-    history: tuple[Run, ...]
-    sides: tuple[Side, ...]
-    album: pictures.Album
-    remarks: tuple[str, ...] = ()
-
-
-def present(*things: T | None) -> tuple[T, ...]:
-    """Leave out what there is not."""
-    return tuple(thing for thing in things if thing is not None)
 
 
 def document(material: Material, step: Step = lambda _: None) -> Document:
@@ -53,13 +25,16 @@ def document(material: Material, step: Step = lambda _: None) -> Document:
     builders: list[tuple[str, Callable[[], Section]]] = [
         ("the answers", lambda: answer_section(material, answers)),
         ("the comparison", lambda: comparison_section(material)),
-        ("the article", lambda: article_section(run, answers)),
+        ("the article", lambda: article_section(material, answers)),
         ("ratios", lambda: ratio_section(run)),
         ("timing charts", lambda: timing_section(run)),
-        ("memory and start-up charts", lambda: resources_section(run)),
+        ("speed against fidelity", lambda: fidelity_section(run)),
+        ("the roofline and peers", lambda: limits_section(run)),
+        ("load", lambda: load_section(run)),
+        ("memory and start-up charts", lambda: resources_section(material)),
         ("the trend", lambda: trend_section(material)),
         ("pictures", lambda: picture_section(material)),
-        ("the cells", lambda: cell_section(run)),
+        ("the cells", lambda: cell_section(material)),
         ("the machine", lambda: machine_section(material)),
     ]
     made: list[Section] = []
@@ -89,14 +64,15 @@ def warnings(material: Material) -> Iterable[str]:
 def answer_section(material: Material, answers: Sequence[Answer]) -> Section:
     """Put the answers first, with what they cost and whether they can be trusted."""
     run = material.run
+    reduced = fidelity.reduced(run.records)
     cards = tuple(
         Card(
             title=words.TITLES[answer.question],
             winner=words.setup(answer, answer.winner),
             figure=words.figure(answer),
             basis=words.basis(answer),
-            runner_up=words.price(answer, answer.alternatives[0]) if answer.alternatives else "",
-            caution=words.caution(answer) or "",
+            runner_up=words.runner_up(answer, reduced) or "",
+            caution=words.caution(answer, reduced),
         )
         for answer in answers
     )
@@ -107,20 +83,16 @@ def answer_section(material: Material, answers: Sequence[Answer]) -> Section:
         text.append("No cell here times the whole pipeline or a process's memory, so there is no set-up to recommend.")
     if run.lacking:
         text.append(f"Not in {run.path.name}: {'; '.join(run.lacking)}.")
-    found = (tables.alternatives(answers),) if answers else ()
+    found = present(tables.alternatives(answers))
     return Section("answer", "The answer", tuple(warnings(material)), tuple(text), cards, found)
 
 
-def article_section(run: Run, answers: Sequence[Answer]) -> Section:
+def article_section(material: Material, answers: Sequence[Answer]) -> Section:
     """Set the article's figures and claims beside this machine's."""
-    if all(record.kind == "plain" for record in run.records):
+    if all(record.kind == "plain" for record in material.run.records):
         return Section("article", "The article and this machine")
-    cells = frame([run])
     best = next((answer for answer in answers if answer.question == "latency"), None)
-    found = present(
-        tables.article_table(cells, best),
-        tables.claims(claims.findings(run.records)),
-    )
+    found = present(tables.article_table(material.cells, best), tables.claims(material.findings))
     return Section("article", "The article and this machine", tables=found)
 
 
@@ -145,14 +117,53 @@ def timing_section(run: Run) -> Section:
         timing.rounds(records),
         forest.plain(records),
     )
-    return Section("timing", "Time", charts=charts)
+    return Section("timing", "Time", tables=present(tables.streams(records)), charts=charts)
 
 
-def resources_section(run: Run) -> Section:
+def fidelity_section(run: Run) -> Section:
+    """Show how close each backend is to the reference, beside its time, and what that is worth."""
+    points = fidelity.points(run.records)
+    if not points:
+        return Section("fidelity", "Fidelity")
+    sources = {cell.weights_source for point in points for cell in point.cells}
+    warning = (
+        "Seeded (random) weights: these errors and correlations say nothing about real photos; only official weights "
+        "show what reduced precision costs."
+    )
+    text = (
+        "Each backend's depth against the reference's on the same weights and photos: eager's, or ONNX Runtime's for a "
+        "model of your own. A float32 backend more than 0.001 of the depth range off fails its cell; with official "
+        "weights one of reduced precision does so with a rank correlation below 0.99."
+    )
+    return Section(
+        "fidelity", "Fidelity", (warning,) if "seeded" in sources else (), (text,),
+        tables=present(tables.fidelity(points)), charts=present(charts_fidelity.fidelity(points)),
+    )  # fmt: skip
+
+
+def limits_section(run: Run) -> Section:
+    """Show what the machine would allow, and what others reach on it."""
+    roofs = roofline.roofs(run.records)
+    found = present(tables.roofline(roofs), tables.peers(roofline.beside_peers(run.records)))
+    return Section("limits", "The network alone, and what this machine allows", tables=found)
+
+
+def load_section(run: Run) -> Section:
+    """Show what many photos or users at once do to latency, and whether LoadGen's rules were kept."""
+    loads = [r.load for r in run.records if r.load]
+    short = any(one.rules == "short" for one in loads)
+    warning = (
+        "Short runs of LoadGen: they show that everything works, their figures are rough, and none is a valid result."
+    )
+    found = present(tables.loads(run.records), tables.load_points(run.records), tables.soaks(run.records))
+    return Section("load", "Load", (warning,) if short else (), tables=found, charts=present(load(run.records)))
+
+
+def resources_section(material: Material) -> Section:
     """Draw memory and start-up."""
-    records = run.records
+    records = material.run.records
     charts = present(resources.memory(records), resources.memory_over_time(records), resources.startup(records))
-    found = present(tables.memory(frame([run])), tables.startup(records))
+    found = present(tables.memory(material.cells), tables.startup(records))
     return Section("resources", "Memory and start-up", tables=found, charts=charts)
 
 
@@ -177,9 +188,9 @@ def picture_section(material: Material) -> Section:
     return Section("pictures", "Pictures", present(warning), tuple(text), galleries=tuple(shown))
 
 
-def cell_section(run: Run) -> Section:
+def cell_section(material: Material) -> Section:
     """List every cell with its figures."""
-    return Section("cells", "All cells", tables=present(tables.cells_table(frame([run]))))
+    return Section("cells", "All cells", tables=present(tables.cells_table(material.cells)))
 
 
 def machine_section(material: Material) -> Section:
@@ -195,55 +206,3 @@ def machine_section(material: Material) -> Section:
     if not any(table.id == "unmeasured" for table in found) and run.planned:
         text.append("Everything that was planned was measured.")
     return Section("machine", "Machine, versions, and what is missing", text=tuple(text), tables=found)
-
-
-def comparison_section(material: Material) -> Section:
-    """Compare every other side with the first."""
-    baseline, *others = material.sides or (None,)
-    if baseline is None or not others:
-        return Section("comparison", "Comparison")
-    compared = [compare(baseline, other) for other in others]
-    found = [
-        built
-        for number, one in enumerate(compared, start=1)
-        for built in (
-            tables.machines_differ(one, number), tables.comparison(one, number), tables.one_sided(one, number),
-        )
-        if built is not None
-    ]  # fmt: skip
-    charts = present(*(forest.comparison(one, number) for number, one in enumerate(compared, start=1)))
-    loud = [_loud(one) for one in compared if one.machine_differences]
-    text = [said for one in compared for said in _how(one)]
-    return Section("comparison", "Comparison", tuple(loud), tuple(text), tables=tuple(found), charts=charts)
-
-
-def _loud(compared: Comparison) -> str:
-    return (
-        f"DIFFERENT MACHINES: {compared.before.label} and {compared.after.label} were not measured on the same kind of "
-        "machine, so a difference says nothing about the code."
-    )
-
-
-def _how(compared: Comparison) -> Iterable[str]:
-    before, after = compared.before, compared.after
-    yield f"{after.label} ({_files(after)}) beside {before.label} ({_files(before)}), cell by cell."
-    if compared.by_file:
-        judged = [change for change in compared.changes if change.verdict]
-        words_of = ("slower", "faster", "more", "less")
-        counts = ", ".join(f"{sum(c.verdict == word for c in judged)} {word}" for word in words_of)
-        yield (
-            f"The file is the unit of the intervals. Of {len(judged)} figures: {counts}. Verdicts allow one false "
-            "alarm in twenty comparisons, however many cells there are. Runs taken at different times also differ by "
-            "drift of the machine."
-        )
-    else:
-        yield (
-            "With a single file on a side, intervals hold within these runs only and no verdict is given: two runs of "
-            "the same code can differ by more. Name several files a side to get one."
-        )
-    if not compared.changes:
-        yield "The two sides have no cell in common."
-
-
-def _files(side: Side) -> str:
-    return f"{len(side.runs)} file{'' if len(side.runs) == 1 else 's'}"

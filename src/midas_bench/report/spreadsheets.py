@@ -6,13 +6,11 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from midas_bench.report.claims import findings
-from midas_bench.report.sections import Material
-from midas_bench.results.compare import compare
+from midas_bench.report.material import Material
 from midas_bench.results.frame import frame
-from midas_bench.results.runs import Record
+from midas_bench.results.runs import TIMED, Record
 
-NAMES = ("cells", "rounds", "claims", "blocks", "memory_over_time", "startup", "history", "comparison")
+NAMES = ("cells", "rounds", "claims", "blocks", "memory_over_time", "startup", "load", "history", "comparison")
 """Every file that may be written, without its suffix."""
 
 
@@ -20,12 +18,13 @@ def spreadsheets(material: Material) -> dict[str, str]:
     """Return the text of each CSV file that has rows, by name."""
     records = material.run.records
     tables: Mapping[str, pd.DataFrame] = {
-        "cells": frame([material.run], material.label),
+        "cells": material.cells,
         "rounds": _rounds(records),
-        "claims": pd.DataFrame([vars(finding) for finding in findings(records)]),
+        "claims": pd.DataFrame([vars(finding) for finding in material.findings]),
         "blocks": pd.DataFrame(_blocks(records)),
         "memory_over_time": pd.DataFrame(_memory(records)),
         "startup": pd.DataFrame(_startup(records)),
+        "load": pd.DataFrame(_load(records)),
         "history": frame(material.history) if len(material.history) > 1 else pd.DataFrame(),
         "comparison": pd.DataFrame(_comparison(material)),
     }
@@ -49,7 +48,7 @@ def _rounds(records: Iterable[Record]) -> pd.DataFrame:
     parts = [
         pd.DataFrame({"fullname": r.fullname, "round": range(len(r.times.rounds_s)), "time_s": r.times.rounds_s})
         for r in records
-        if len(r.times.rounds_s) and r.kind in ("latency", "stage", "plain")
+        if len(r.times.rounds_s) and r.kind in TIMED
     ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
@@ -76,9 +75,15 @@ def _startup(records: Iterable[Record]) -> Iterable[dict[str, object]]:
                 yield {"backend": r.backend, "cache": cache, "process": process, "phase": phase, "time_s": time_s}
 
 
+def _load(records: Iterable[Record]) -> Iterable[dict[str, object]]:
+    for r in records:
+        for point in r.load.points if r.load else ():
+            known = {"fullname": r.fullname, "backend": r.backend, "scenario": r.load.scenario if r.load else None}
+            yield known | vars(point)
+
+
 def _comparison(material: Material) -> Iterable[dict[str, object]]:
-    for other in material.sides[1:]:
-        compared = compare(material.sides[0], other)
+    for compared in material.comparisons:
         for change in compared.changes:
             yield {
                 "before_label": compared.before.label,

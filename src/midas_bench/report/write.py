@@ -8,8 +8,9 @@ from pathlib import Path
 from midas_bench.errors import UserError
 from midas_bench.files import written_atomically
 from midas_bench.report.markdown import CHARTS, markdown
+from midas_bench.report.material import Material, Step
 from midas_bench.report.page import page
-from midas_bench.report.sections import Material, Step, document
+from midas_bench.report.sections import document
 from midas_bench.report.spreadsheets import NAMES, spreadsheets
 
 

@@ -10,10 +10,12 @@ from midas_bench.report.charts import style
 from midas_bench.report.charts.timing import series
 from midas_bench.report.model import Chart
 from midas_bench.results import units
+from midas_bench.results.record import PHASES
 from midas_bench.results.runs import Memory, Record
 from midas_bench.results.units import MIB
 
-PHASES = {"import": "import", "load": "load", "first_inference": "first inference"}
+TO_FIRST = {phase: phase.replace("_", " ") for phase in PHASES[:-1]}
+"""What a first heat map waits for."""
 PHASE_COLOURS = ("#56B4E9", "#E69F00", "#0072B2")
 PHASE_HATCHES = ("", "////", "")
 
@@ -92,7 +94,9 @@ def memory_over_time(records: Sequence[Record]) -> Chart | None:
             base, _, size = name.partition(", batch ")
             dash = dashes.get(int(size or 1), "-")
             rss = [value / MIB for value in m.rss_bytes]
-            axes.plot(m.t_s, rss, color=looks[base][0], linewidth=1.6, linestyle=dash, label=name)
+            colour, marker = looks[base]
+            axes.plot(m.t_s, rss, marker, color=colour, linewidth=1.5, linestyle=dash, label=name, markersize=4,
+                      markevery=max(1, len(m.t_s) // 6))  # fmt: skip
         axes.set_ylim(0, axes.get_ylim()[1] * 1.03)
         axes.set_xlim(left=0)
         axes.grid(visible=True, axis="both")
@@ -110,7 +114,7 @@ def memory_over_time(records: Sequence[Record]) -> Chart | None:
 
 def startup(records: Sequence[Record]) -> Chart | None:
     """Show what fresh processes spend until their first heat map, by backend and state of the cache."""
-    cells = [r for r in records if r.startup and any(r.startup.phases_s.get(p) for p in PHASES)]
+    cells = [r for r in records if r.startup and any(r.startup.phases_s.get(p) for p in TO_FIRST)]
     if not cells:
         return None
     totals = {r.fullname: _totals(r) for r in cells}
@@ -120,7 +124,7 @@ def startup(records: Sequence[Record]) -> Chart | None:
         axes = figure.add_subplot()
         for y, r in enumerate(cells):
             left = 0.0
-            for (phase, label), colour, hatch in zip(PHASES.items(), PHASE_COLOURS, PHASE_HATCHES, strict=True):
+            for (phase, label), colour, hatch in zip(TO_FIRST.items(), PHASE_COLOURS, PHASE_HATCHES, strict=True):
                 values = r.startup.phases_s.get(phase, ()) if r.startup else ()
                 width = sum(values) / len(values) if values else 0.0
                 axes.barh(
@@ -149,7 +153,7 @@ def startup(records: Sequence[Record]) -> Chart | None:
 
 
 def _totals(record: Record) -> list[float]:
-    phases = [record.startup.phases_s.get(phase, ()) for phase in PHASES] if record.startup else []
+    phases = [record.startup.phases_s.get(phase, ()) for phase in TO_FIRST] if record.startup else []
     return [sum(values) for values in zip(*[p for p in phases if p], strict=False)]
 
 

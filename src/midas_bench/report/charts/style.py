@@ -6,7 +6,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 
 import matplotlib as mpl
@@ -27,8 +27,11 @@ MARKERS = ("o", "s", "D", "X", "v", "^", "P")
 LARGER = {"X": 1.3, "P": 1.3, "v": 1.2, "^": 1.2}
 """Markers that look smaller than they are."""
 
-FIXED = {"eager": 0, "jit": 1, "onnx": 2, "article's recipe": 3}
-"""A backend keeps its colour and marker in all charts; others take the next free one."""
+FIXED = {
+    "eager": (0, 0), "jit": (1, 1), "onnx": (2, 2), "article's recipe": (3, 3), "openvino": (4, 4), "onnx-int8": (5, 5),
+    "openvino-int8": (6, 6), "eager-bf16": (0, 5), "jit-frozen": (1, 4), "compile": (3, 0), "openvino-bf16": (4, 1),
+}  # fmt: skip
+"""A backend keeps its colour and marker, by number, in all charts; others take the next pair that is free."""
 
 WIDTH_IN = 6.6
 LONGEST_LABEL = 24
@@ -76,10 +79,12 @@ def short(text: str, length: int = LONGEST_LABEL) -> str:
 
 
 def look(names: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Return colour and marker for each name, the fixed ones first."""
-    free = iter([i for i in range(len(OKABE_ITO)) if i not in FIXED.values()] * (1 + len(names)))
-    index = {name: FIXED[name] if name in FIXED else next(free) for name in dict.fromkeys(names)}
-    return {name: (OKABE_ITO[i], MARKERS[i]) for name, i in index.items()}
+    """Return colour and marker for each name, the fixed ones first; colours come again with other markers."""
+    colours = len(OKABE_ITO)
+    taken = set(FIXED.values())
+    free = (pair for shift in count() for i in range(colours) if (pair := (i, (i + 3 * shift) % colours)) not in taken)
+    pairs = {name: FIXED.get(name) or next(free) for name in dict.fromkeys(names)}
+    return {name: (OKABE_ITO[colour], MARKERS[marker]) for name, (colour, marker) in pairs.items()}
 
 
 def whiskers(axes: Axes, x: Interval, y: float, colour: str, marker: str, **more: Any) -> None:

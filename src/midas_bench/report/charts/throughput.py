@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import FigureBase
 
 from midas_bench.report.charts import style
-from midas_bench.report.charts.timing import rounds_text, series
+from midas_bench.report.charts.timing import one_photo, rounds_text, series
 from midas_bench.report.model import Chart
 from midas_bench.results import units
 from midas_bench.results.intervals import Interval, mean_interval
@@ -37,15 +37,14 @@ def speedup(records: Sequence[Record]) -> Chart | None:
         axes.axvline(1, color=style.INK, linewidth=1)
         for y, name in enumerate(names):
             colour, marker = looks[name]
-            if name in blocks:
-                style.whiskers(axes, blocks[name], y - (0.15 if name in within else 0), colour, marker, markersize=7)
-            if name in within:
-                place = y + (0.15 if name in blocks else 0)
-                hollow = {"markerfacecolor": style.PAPER, "markeredgecolor": colour, "markeredgewidth": 1.2}
-                style.whiskers(axes, within[name], place, colour, marker, **hollow)
-            best = blocks.get(name) or within[name]
-            axes.annotate(units.times(best.estimate), (max(best.high, within.get(name, best).high), y), (8, 0),
-                          textcoords="offset points", va="center")  # fmt: skip
+            hollow = {"markerfacecolor": style.PAPER, "markeredgecolor": colour, "markeredgewidth": 1.2}
+            apart = 0.17 if name in blocks and name in within else 0
+            for found, place, how in ((blocks, y - apart, {"markersize": 7}), (within, y + apart, hollow)):
+                if name in found:
+                    style.whiskers(axes, found[name], place, colour, marker, **how)
+                    axes.annotate(units.times(found[name].estimate), (found[name].high, place), (8, 0),
+                                  textcoords="offset points", va="center",
+                                  color=style.INK if found is blocks or not apart else style.MUTED)  # fmt: skip
         if blocks:
             axes.plot([], [], style.MARKERS[0], color=style.MUTED, markersize=7, label=taking_turns)
         axes.plot([], [], style.MARKERS[0], color=style.MUTED, markerfacecolor=style.PAPER, label=one_after_another)
@@ -169,6 +168,14 @@ def stage_means(records: Sequence[Record]) -> dict[str, dict[str, Interval]]:
     return found
 
 
+def pipeline_means(records: Sequence[Record]) -> dict[str, Interval]:
+    """Return by set-up the mean over scenes of the whole pipeline's median for one photo, in seconds."""
+    parts: dict[str, list[Interval]] = {}
+    for r in one_photo(records):
+        parts.setdefault(series(r), []).append(r.times.median)
+    return {name: mean_interval(medians) for name, medians in parts.items()}
+
+
 def stages(records: Sequence[Record]) -> Chart | None:
     """Show where the time of one photo goes: one stacked bar a set-up, the sum's interval at its end."""
     means = stage_means(records)
@@ -176,10 +183,12 @@ def stages(records: Sequence[Record]) -> Chart | None:
         return None
     names = sorted(means, key=lambda name: -sum(part.estimate for part in means[name].values()))
     sums = {name: mean_interval(list(means[name].values())).mapped(len(STAGES)) for name in names}
+    wholes = pipeline_means(records)
     cells = [r for r in records if r.kind == "stage"]
 
     def draw(figure: FigureBase) -> None:
         axes = figure.add_subplot()
+        longest = max(total.estimate for total in sums.values()) * 1e3
         for y, name in enumerate(names):
             left = 0.0
             for stage, colour, hatch in zip(STAGES, STAGE_COLOURS, STAGE_HATCHES, strict=True):
@@ -187,25 +196,33 @@ def stages(records: Sequence[Record]) -> Chart | None:
                 axes.barh(y, width, 0.56, left, color=colour, hatch=hatch, edgecolor=style.PAPER, linewidth=0.6,
                           label=stage)  # fmt: skip
                 share = means[name][stage].estimate / sums[name].estimate
-                if share > 0.12:
+                if share > 0.12 and width > 0.08 * longest:
                     axes.text(left + width / 2, y, f"{share:.0%}", ha="center", va="center", color="#ffffff",
                               fontweight="bold")  # fmt: skip
                 left += width
             total = sums[name].mapped(1e3)
             axes.plot([total.low, total.high], [y, y], color=style.INK, linewidth=1.4, zorder=4)
-            axes.annotate(units.seconds(sums[name].estimate), (max(total.high, left), y), (6, 0),
-                          textcoords="offset points", va="center")  # fmt: skip
+            right, text = max(total.high, left), units.seconds(sums[name].estimate)
+            if name in wholes:
+                whole = wholes[name].estimate * 1e3
+                axes.plot([whole], [y], "D", color=style.PAPER, markeredgecolor=style.INK, markeredgewidth=1.2,
+                          label="the whole, timed by itself", zorder=5)  # fmt: skip
+                right, text = max(right, whole), f"{text}, whole {units.seconds(wholes[name].estimate)}"
+            axes.annotate(text, (right, y), (8, 0), textcoords="offset points", va="center")
         axes.set_yticks(range(len(names)), list(map(style.short, names)))
         axes.set_ylim(len(names) - 0.5, -0.5)
-        axes.set_xlim(0, axes.get_xlim()[1] * 1.1)
+        axes.set_xlim(0, axes.get_xlim()[1] * (1.3 if wholes else 1.1))
         axes.set_xlabel(
             f"sum of the stages' medians, ms (line: 95 % interval of the sum; {rounds_text(cells)} a stage)"
         )
-        style.legend(figure, axes)
+        style.legend(figure, axes, columns=5)
 
     alt = "Milliseconds by stage. " + "; ".join(
         f"{name}: " + ", ".join(f"{stage} {units.seconds(part.estimate)}" for stage, part in means[name].items())
         for name in names
     )
-    note = "Each stage was timed alone on one photo, mean over scenes; the network's time is that of its batch of one."
+    note = (
+        "Each stage was timed alone on one photo, mean over scenes; the network's time is that of its batch of one. "
+        "Where the whole stands apart from the bar, the machine was faster or slower in the one than in the other."
+    )
     return style.chart("stages", "Where the time goes", alt, note, draw, 1.1 + 0.42 * len(names))

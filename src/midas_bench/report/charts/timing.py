@@ -32,12 +32,20 @@ def rounds_text(records: Sequence[Record]) -> str:
 
 
 def one_photo(records: Sequence[Record]) -> list[Record]:
-    """Return the cells of the whole pipeline on one photo, the slowest series first."""
+    """Return the cells of the whole pipeline on one photo, the slowest series first; only scenes that most have."""
     cells = [record for record in records if record.is_pipeline and record.batch_size == 1]
+    ours = {r.scene for r in cells if r.recipe != ARTICLE}
+    cells = [r for r in cells if r.scene in ours or not ours]  # the article's recipe may have run alone on some
     means: dict[str, list[float]] = {}
     for record in cells:
         means.setdefault(series(record), []).append(record.times.median_s)
     return sorted(cells, key=lambda r: -sum(means[series(r)]) / len(means[series(r)]))
+
+
+def scenes_of(cells: Sequence[Record], records: Sequence[Record]) -> list[str]:
+    """Return the scenes of some cells in the order of the run."""
+    there = {r.scene for r in cells}
+    return [str(scene) for scene in dict.fromkeys(r.scene for r in records) if scene in there]
 
 
 def latency(records: Sequence[Record]) -> Chart | None:
@@ -45,7 +53,7 @@ def latency(records: Sequence[Record]) -> Chart | None:
     cells = one_photo(records)
     if not cells:
         return None
-    scenes = list(dict.fromkeys(str(r.scene) for r in records if r.is_pipeline and r.batch_size == 1))
+    scenes = scenes_of(cells, records)
     names = list(dict.fromkeys(map(series, cells)))
     looks = style.look(names)
 
@@ -79,7 +87,7 @@ def rounds(records: Sequence[Record]) -> Chart | None:
     cells = [r for r in one_photo(records) if len(r.times.rounds_s)]
     if not cells:
         return None
-    scenes = list(dict.fromkeys(str(r.scene) for r in records if r.is_pipeline and r.batch_size == 1))
+    scenes = scenes_of(cells, records)
     names = list(dict.fromkeys(map(series, cells)))
     looks = style.look(names)
     columns = min(2, len(scenes))

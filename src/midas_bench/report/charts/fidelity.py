@@ -1,0 +1,59 @@
+"""The chart of speed against fidelity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.figure import FigureBase
+
+from midas_bench.report.charts import style
+from midas_bench.report.charts.timing import rounds_text
+from midas_bench.report.model import Chart
+from midas_bench.results import units
+from midas_bench.results.fidelity import Point
+
+FLOOR = 1e-8
+"""Below what float32 can show; where a backend agrees to the last bit, it is drawn here."""
+
+
+def correlation(point: Point) -> str:
+    """Return the rank correlation with as many digits as tell it from 1."""
+    value = point.rank_correlation
+    return units.NOTHING if value is None else "1" if value == 1 else f"{math.floor(value * 1e5) / 1e5:.5f}"
+
+
+def fidelity(points: Sequence[Point]) -> Chart | None:
+    """Show each backend's time for one photo against its mean error: the lower and the further left, the better."""
+    if len(points) < 2:
+        return None
+    looks = style.look([point.backend for point in points])
+    places = [math.log10(max(point.mean_relative_error, FLOOR)) for point in points]
+    bottom, top = min(places) - 0.5, max(max(places) + 0.5, min(places) + 2)
+    labels = style.spread(places, (top - bottom) * 0.055)
+
+    def draw(figure: FigureBase) -> None:
+        axes = figure.add_subplot()
+        rightmost = max(point.time.high for point in points) * 1e3
+        for point, place, label in zip(points, places, labels, strict=True):
+            colour, marker = looks[point.backend]
+            style.whiskers(axes, point.time.mapped(1e3), place, colour, marker)
+            axes.annotate(
+                f"{style.short(point.backend)} {units.digits(point.time.estimate * 1e3)} ms",
+                (point.time.high * 1e3, place), (rightmost * 1.06, label), va="center", color=style.INK,
+                arrowprops={"arrowstyle": "-", "color": style.RULE, "linewidth": 1, "shrinkB": 4, "relpos": (0, 0.5)},
+            )  # fmt: skip
+        axes.set_xlim(0, rightmost * 1.5)
+        axes.set_ylim(bottom, top)
+        ticks = range(math.ceil(bottom), math.floor(top) + 1)
+        axes.set_yticks(list(ticks), ["0" if 10.0**tick == FLOOR else f"{10.0**tick:g}" for tick in ticks])
+        axes.grid(visible=True, axis="y")
+        cells = [cell for point in points for cell in point.cells]
+        axes.set_xlabel(f"time for one photo, ms (mean over scenes; bars: 95 % interval; {rounds_text(cells)} a cell)")
+        axes.set_ylabel("mean error, share of the depth range")
+
+    alt = "Time for one photo, mean error as a share of the depth range, and rank correlation. " + "; ".join(
+        f"{p.backend}: {units.seconds(p.time.estimate)}, {p.mean_relative_error:.2g}, {correlation(p)}" for p in points
+    )
+    note = "Against the reference on the same weights and photos. Lower is closer, further left is faster."
+    return style.chart("speed-and-fidelity", "Speed against fidelity", alt, note, draw, 3.2)

@@ -1,0 +1,108 @@
+"""The chart of load: latency against the offered rate, with the knee marked, and the share that was refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import FigureBase
+
+from midas_bench.report.charts import style
+from midas_bench.report.model import Chart
+from midas_bench.results import units
+from midas_bench.results.load import Load, Point, knee
+from midas_bench.results.runs import Record
+
+MS = 1e3
+HEADROOM = 3
+"""Times the largest bound up to which the axis reaches: an overloaded server's p99 would squeeze all else."""
+
+
+def load(records: Sequence[Record]) -> Chart | None:
+    """Show p50 and p99 against the offered rate, for each cell with two rates or more."""
+    found = named([r for r in records if r.load and len(r.load.open_loop) > 1])
+    if not found:
+        return None
+    looks = style.look(list(found))
+    knees = {label: knee(one.points, one.latency_bound_s) for label, one in found.items()}
+    refused = any(point.rejected for one in found.values() for point in one.points)
+
+    def draw(figure: FigureBase) -> None:
+        rows = figure.subplots(2 if refused else 1, 1, sharex=True, squeeze=False,
+                               height_ratios=[3, 1] if refused else None)[:, 0]  # fmt: skip
+        top = _latencies(rows[0], found, looks, knees)
+        if refused:
+            for label, one in found.items():
+                colour, marker = looks[label]
+                points = one.open_loop
+                x = [p.offered_per_second or 0 for p in points]
+                rows[1].plot(x, [100 * p.rejected_share for p in points], marker, color=colour, linestyle="-")
+            rows[1].set_ylim(-4, 104)
+            rows[1].set_ylabel("refused, %")
+        for axes in rows:
+            axes.grid(visible=True, axis="both")
+            axes.set_xlim(left=0)
+        rows[0].set_ylim(0, top)
+        rows[-1].set_xlabel("offered requests a second")
+        for text, how in (("p99", "-"), ("p50", ":"), ("bound of p99", "--")):
+            rows[0].plot([], [], color=style.MUTED, linestyle=how, linewidth=1.2, label=text)
+        style.legend(figure, rows[0], columns=len(found) + 3)
+
+    alt = "Latency against offered rate. " + "; ".join(_words(label, one, knees[label]) for label, one in found.items())
+    short = any(one.rules == "short" for one in found.values())
+    note = (
+        "Ringed: the knee, the largest offered rate whose p99 held the bound with nothing refused; an arrow: above the "
+        "chart."
+    ) + (" Short runs of LoadGen: a p99 of so few queries is rough." if short else "")
+    return style.chart("load", "Latency under load", alt, note, draw, 3.9 if refused else 3.1)
+
+
+def named(records: Sequence[Record]) -> dict[str, Load]:
+    """Return each cell's load by its backend, or by the cell's own name where a backend has several."""
+    found: dict[str, Load] = {}
+    for r in records:
+        label = style.short(str(r.backend))
+        if r.load:
+            found[r.name if label in found else label] = r.load
+    return found
+
+
+def _latencies(
+    axes: Axes, found: dict[str, Load], looks: dict[str, tuple[str, str]], knees: dict[str, Point | None]
+) -> float:
+    """Draw p50, p99, bounds and knees; return the upper end of the axis."""
+    bounds = [one.latency_bound_s for one in found.values() if one.latency_bound_s]
+    highest_s = max(point.p99_s for one in found.values() for point in one.open_loop)
+    limit_s = HEADROOM * max(bounds, default=float("inf"))
+    top_s = highest_s * 1.12 if highest_s <= limit_s else limit_s
+    for label, one in found.items():
+        colour, marker = looks[label]
+        points = one.open_loop
+        x = [p.offered_per_second or 0 for p in points]
+        line: dict[str, Any] = {"color": colour, "markeredgecolor": style.PAPER, "markeredgewidth": 0.6}
+        axes.plot(x, [p.p50_s * MS for p in points], marker, linestyle=":", linewidth=1.1, markersize=4, **line)
+        axes.plot(x, [p.p99_s * MS for p in points], marker, linestyle="-", linewidth=1.5, label=label, **line)
+        for point in points:
+            if point.p99_s > top_s:
+                axes.plot([point.offered_per_second or 0], [top_s * MS * 0.975], "^", color=colour, clip_on=False)
+        if one.latency_bound_s:
+            axes.axhline(one.latency_bound_s * MS, color=colour, linestyle="--", linewidth=0.9)
+        best = knees[label]
+        if best is not None:
+            at = (best.offered_per_second or 0, best.p99_s * MS)
+            axes.plot(*at, "o", markersize=12, markerfacecolor="none", markeredgecolor=style.INK, markeredgewidth=1.2)
+            axes.annotate(f"{units.digits(at[0])}/s", at, (0, -10), textcoords="offset points", ha="center", va="top",
+                          fontweight="bold", zorder=6,
+                          bbox={"facecolor": style.PAPER, "edgecolor": "none", "pad": 0.8})  # fmt: skip
+    axes.set_ylabel("latency, ms")
+    return top_s * MS
+
+
+def _words(label: str, one: Load, best: Point | None) -> str:
+    bound = f"p99 within {units.seconds(one.latency_bound_s)}" if one.latency_bound_s else "no bound known"
+    if best is None:
+        return f"{label}: no rate with {bound} and nothing refused"
+    return (
+        f"{label}: {units.digits(best.offered_per_second or 0)} a second with {bound} (p99 {units.seconds(best.p99_s)})"
+    )

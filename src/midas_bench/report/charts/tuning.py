@@ -1,0 +1,71 @@
+"""The chart of tuning: memory against the time of a call and against throughput, the Pareto front filled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.figure import FigureBase
+
+from midas_bench.report.charts import style
+from midas_bench.report.model import Chart
+from midas_bench.results import units
+from midas_bench.results.ranking import Setup
+from midas_bench.results.tuning import Trial, pareto
+
+
+def label(setup: Setup) -> str:
+    """Return threads and batch size as short as a point's label must be."""
+    return f"t{setup.threads} b{setup.batch_size}"
+
+
+def tuning(trials: Sequence[Trial]) -> Chart | None:
+    """Show every set-up whose time and memory are known; filled where no other one beats it in all three."""
+    known = [t for t in trials if t.call and t.peak_bytes is not None]
+    if not known:
+        return None
+    front = pareto(known)
+    looks = style.look([t.setup.backend for t in known])
+    names = {t.setup.backend: style.short(t.setup.backend) + ("" if t.exact else ", reduced") for t in known}
+
+    def draw(figure: FigureBase) -> None:
+        left, right = figure.subplots(1, 2, sharey=True)
+        for t in sorted(known, key=lambda trial: trial in front):
+            assert t.call is not None
+            assert t.images_per_second is not None
+            assert t.peak_bytes is not None
+            colour, marker = looks[t.setup.backend]
+            face = colour if t in front else "none"
+            memory = t.peak_bytes / units.MIB
+            for axes, x in ((left, t.call.mapped(1e3)), (right, t.images_per_second)):
+                style.whiskers(
+                    axes, x, memory, colour, marker, markerfacecolor=face, markeredgecolor=colour, markeredgewidth=1.2
+                )
+                if t in front:
+                    at = (x.estimate, memory)
+                    axes.annotate(label(t.setup), at, (0, -7), textcoords="offset points", ha="center", va="top",
+                                  fontsize=7, zorder=6)  # fmt: skip
+        for backend, name in names.items():
+            colour, marker = looks[backend]
+            left.plot([], [], marker, color=colour, markerfacecolor="none", markeredgewidth=1.2, label=name)
+        left.plot([], [], style.MARKERS[0], color=style.MUTED, label="filled: none beats it")
+        for axes in (left, right):
+            axes.grid(visible=True, axis="both")
+            axes.set_xlim(left=0)
+            axes.margins(y=0.15)
+        left.set_xlabel("time of one call, ms (less is better)")
+        right.set_xlabel("images a second (more is better)")
+        left.set_ylabel("peak memory, MiB")
+        style.legend(figure, left, columns=4)
+
+    alt = "Set-ups that no other one beats in time a call, throughput and memory together. " + "; ".join(
+        f"{t.setup.backend} {label(t.setup)}: {units.seconds(t.call.estimate)}, "
+        f"{units.rate(t.images_per_second.estimate)}, {units.mib(t.peak_bytes)}"
+        for t in front
+        if t.call and t.images_per_second
+    )
+    fewest, most = min(len(t.calls_s) for t in known), max(len(t.calls_s) for t in known)
+    note = (
+        "Filled: on the Pareto front; t: threads, b: photos a call. Bars: 95 % intervals of the median, "
+        f"n = {fewest} to {most} calls; set-ups that were dropped early have few, and were timed in another round."
+    )
+    return style.chart("tuning", "What to deploy", alt, note, draw, 3.6)

@@ -1,0 +1,56 @@
+"""Two sides or more -> the section that sets each beside the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from midas_bench.report import tables
+from midas_bench.report.charts import forest
+from midas_bench.report.material import Material
+from midas_bench.report.model import Section, present
+from midas_bench.results.compare import Comparison, Side
+
+
+def comparison_section(material: Material) -> Section:
+    """Compare every other side with the first."""
+    compared = material.comparisons
+    if not compared:
+        return Section("comparison", "Comparison")
+    shown = (tables.machines_differ, tables.comparison, tables.one_sided)
+    found = present(*(build(one, number) for number, one in enumerate(compared, start=1) for build in shown))
+    charts = present(*(forest.comparison(one, number) for number, one in enumerate(compared, start=1)))
+    loud = [_loud(one) for one in compared if one.machine_differences]
+    text = [said for one in compared for said in _how(one)]
+    return Section("comparison", "Comparison", tuple(loud), tuple(text), tables=found, charts=charts)
+
+
+def _loud(compared: Comparison) -> str:
+    return (
+        f"DIFFERENT MACHINES: {compared.before.label} and {compared.after.label} were not measured on the same kind of "
+        "machine, so a difference says nothing about the code."
+    )
+
+
+def _how(compared: Comparison) -> Iterable[str]:
+    before, after = compared.before, compared.after
+    yield f"{after.label} ({_files(after)}) beside {before.label} ({_files(before)}), cell by cell."
+    if compared.by_file:
+        judged = [change for change in compared.changes if change.verdict]
+        words_of = ("slower", "faster", "more", "less")
+        counts = ", ".join(f"{sum(c.verdict == word for c in judged)} {word}" for word in words_of)
+        yield (
+            f"The file is the unit of the intervals. Of {len(judged)} figures: {counts}. Verdicts allow one false "
+            "alarm in twenty comparisons, however many cells there are. Runs taken at different times also differ by "
+            "drift of the machine."
+        )
+    else:
+        yield (
+            "With a single file on a side, intervals hold within these runs only and no verdict is given: two runs of "
+            "the same code can differ by more. Name several files a side to get one."
+        )
+    if not compared.changes:
+        yield "The two sides have no cell in common."
+
+
+def _files(side: Side) -> str:
+    return f"{len(side.runs)} file{'' if len(side.runs) == 1 else 's'}"

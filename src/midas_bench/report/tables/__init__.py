@@ -1,0 +1,35 @@
+"""The report's tables, each from the tidy table of cells or from what was computed of the records; None where empty."""
+
+from __future__ import annotations
+
+from midas_bench.report.tables.answer import alternatives, article_table, claims
+from midas_bench.report.tables.limits import fidelity, peers, roofline
+from midas_bench.report.tables.load import load_points, loads, soaks
+from midas_bench.report.tables.machine import facts, noisy, unmeasured, versions
+from midas_bench.report.tables.resources import memory, startup
+from midas_bench.report.tables.sides import comparison, machines_differ, one_sided
+from midas_bench.report.tables.timing import cells_table, ratios, streams
+
+__all__ = [
+    "alternatives",
+    "article_table",
+    "cells_table",
+    "claims",
+    "comparison",
+    "facts",
+    "fidelity",
+    "load_points",
+    "loads",
+    "machines_differ",
+    "memory",
+    "noisy",
+    "one_sided",
+    "peers",
+    "ratios",
+    "roofline",
+    "soaks",
+    "startup",
+    "streams",
+    "unmeasured",
+    "versions",
+]

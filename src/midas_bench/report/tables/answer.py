@@ -1,0 +1,98 @@
+"""What set-up to take, and what the article says, against this run's figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from midas_bench.report.claims import FAILS, HOLDS, Finding
+from midas_bench.report.model import Cell, Table, number, table
+from midas_bench.results import units
+from midas_bench.results.answers import TITLES, figure, setup
+from midas_bench.results.frame import known
+from midas_bench.results.ranking import ARTICLE, Answer
+from midas_bench.results.runs import PIPELINES
+
+ARTICLES_OWN = ("the article", "all four", "1.05 to 1.23 s", "0.9 to 1.1 GB", "0.8 images/s", "its own machine")
+"""The table's first row, by its columns."""
+
+
+def alternatives(answers: Sequence[Answer]) -> Table | None:
+    """Show every set-up's figure and price, question by question."""
+    rows = []
+    for answer in answers:
+        rows.append([Cell(TITLES[answer.question]), Cell(setup(answer, answer.winner), mood="good"),
+                     number(figure(answer), answer.figure.estimate), number(f"1{units.TIMES}", 1.0)])  # fmt: skip
+        for other in answer.alternatives:
+            shown = Answer(**{**vars(answer), "figure": other.figure})
+            rows.append([Cell(TITLES[answer.question]), Cell(setup(answer, other.setup)),
+                         number(figure(shown), other.figure.estimate),
+                         number(units.times_span(other.price), other.price.estimate)])  # fmt: skip
+    note = (
+        "Price: how many times as much time a photo, or memory at the same batch size, as the first. Intervals hold "
+        "within this run."
+    )
+    return table(
+        "alternatives", "The price of the alternatives", ("question", "set-up", "figure#", "price#"), rows, note=note
+    )
+
+
+def article_table(cells: pd.DataFrame, best: Answer | None) -> Table | None:
+    """Reproduce the article's table for its recipe and for the fastest backend, beside its own figures."""
+    timed = cells[(cells.kind == "latency") & (cells.batch_size == 1) & cells.benchmark.isin(PIPELINES)]
+    groups = [("article's recipe", timed[timed.recipe == ARTICLE])]
+    if best is not None and best.winner.recipe != ARTICLE:
+        ours = timed[(timed.recipe != ARTICLE) & (timed.backend == best.winner.backend)]
+        groups.append((best.winner.backend, ours[ours.threads == best.winner.threads] if best.winner.threads else ours))
+    rows = [[Cell(text) if i < 2 or i == 5 else number(text, None) for i, text in enumerate(ARTICLES_OWN)]]
+    for name, group in groups:
+        for _, row in group.iterrows():
+            rows.append([
+                Cell(name),
+                Cell(str(row.scene)),
+                number(units.seconds(row["mean_s"]), row["mean_s"]),
+                _peak(cells, row),
+                number(units.rate(1 / row["mean_s"]), 1 / row["mean_s"]),
+                Cell(_notes(row)),
+            ])  # fmt: skip
+    columns = ("recipe", "scene", "mean time#", "peak memory#", "throughput#", "notes")
+    note = "Means, as in the article; everywhere else this report quotes medians. Memory in GB of 10⁹ bytes, as there."
+    return table("article", "The article's table", columns, rows, note=note) if len(rows) > 1 else None
+
+
+def _peak(cells: pd.DataFrame, row: pd.Series[Any]) -> Cell:
+    right = (cells.kind == "memory") & (cells.backend == row.backend) & (cells.batch_size == 1)
+    found = cells[right & (cells.scene == row.scene)]
+    if found.empty:  # a process of another scene: the photo adds little
+        found = cells[right]
+    if found.empty:
+        return number("not measured", None)
+    peak = float(found.peak_rss_bytes.astype(float).mean())
+    return number(f"{units.digits(peak / 1e9)} GB", peak)
+
+
+def _notes(row: pd.Series[Any]) -> str:
+    notes = [f"{row.rounds} rounds", f"standard deviation {units.seconds(row.stddev_s)}"]
+    if known(row.noisy):
+        notes.append("machine disturbed")
+    return ", ".join(notes)
+
+
+def claims(found: Sequence[Finding]) -> Table | None:
+    """Show what the article says, what this run measured, and whether they agree."""
+    moods = {HOLDS: "good", FAILS: "bad"}
+    rows = [
+        [
+            Cell(f.text),
+            Cell(f.article),
+            Cell(f.measured),
+            Cell(f.verdict, mood=moods.get(f.verdict, "unsure")),
+            Cell(f.why),
+        ]
+        for f in found
+    ]
+    columns = ("claim", "article", "measured here", "verdict", "remark")
+    note = "In brackets: 95 % intervals; for memory, the range over processes."
+    return table("claims", "Claim by claim", columns, rows, note=note)

@@ -1,0 +1,80 @@
+"""Fidelity, the machine's peak, and others' programs beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from midas_bench.report.charts.fidelity import correlation
+from midas_bench.report.model import Cell, Table, code, count, number, table
+from midas_bench.results import units
+from midas_bench.results.fidelity import Point
+from midas_bench.results.intervals import Interval
+from midas_bench.results.roofline import Roof
+from midas_bench.results.runs import Record
+
+
+def fidelity(points: Sequence[Point]) -> Table | None:
+    """Show each backend's time for one photo and how close its depth is to the reference's."""
+    rows = [
+        [
+            code(p.backend),
+            number(units.seconds_span(p.time), p.time.estimate),
+            number(_share(p.max_relative_error), p.max_relative_error),
+            number(_share(p.mean_relative_error), p.mean_relative_error),
+            number(correlation(p), p.rank_correlation),
+            number(units.percent(p.flipped_pairs), p.flipped_pairs),
+        ]
+        for p in points
+    ]
+    columns = ("backend", "time for one photo#", "largest error#", "mean error#", "rank correlation#", "flipped pairs#")
+    note = (
+        "Errors as a share of the depth range. Rank correlation: Spearman's, of the worst photo. Flipped pairs: pixel "
+        "pairs at random places whose order is the other way round, of the worst photo."
+    )
+    return table("fidelity", "Speed and fidelity", columns, rows, note=note)
+
+
+def _share(value: float | None) -> str:
+    return units.NOTHING if value is None else f"{value:.2g}"
+
+
+def roofline(roofs: Sequence[Roof]) -> Table | None:
+    """Show the network's time, the least it could take at this machine's peak, and the share that is reached."""
+    rows = [
+        [
+            code(str(roof.record.backend)),
+            count(roof.record.batch_size or 1),
+            count(roof.record.threads),
+            number(units.seconds_span(roof.record.times.median), roof.record.times.median_s),
+            number(f"{units.digits((roof.record.flop or 0) / 1e9)} GFLOP", roof.record.flop),
+            number(units.flop_rate(roof.record.peak_flop_per_s), roof.record.peak_flop_per_s),
+            number(units.seconds(roof.least_s), roof.least_s),
+            number(units.percent_span(roof.share), roof.share.estimate),
+        ]
+        for roof in roofs
+    ]
+    columns = ("backend", "batch#", "threads#", "time#", "work#", "peak#", "least time#", "share of peak#")
+    note = (
+        "Peak: the highest rate of a matrix product in the backend's precision on as many threads, measured once in "
+        "this run. Work: operations of the graph that runs, as direct convolutions. Least time: work over peak."
+    )
+    return table("roofline", "How far from this machine's peak", columns, rows, note=note)
+
+
+def peers(found: Sequence[tuple[str, Record, Interval]]) -> Table | None:
+    """Show others' programs and networks beside our backends: the network alone, one image a call."""
+    rows = [
+        [
+            Cell(name, mood="" if record.peer else "good"),
+            Cell("peer" if record.peer else "ours"),
+            count(record.threads),
+            number(units.seconds_span(time), time.estimate),
+        ]
+        for name, record, time in found
+    ]
+    columns = ("what", "whose", "threads#", "time of one call#")
+    note = (
+        "One 256x256 image a call, nothing but the network. A peer that times itself gives a median without interval. "
+        "timm's backbone is the first part of the network only."
+    )
+    return table("peers", "Beside others", columns, rows, note=note)

@@ -1,0 +1,81 @@
+"""LoadGen's scenarios and the running server's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from midas_bench.report.model import Cell, Table, code, count, number, table
+from midas_bench.results import units
+from midas_bench.results.runs import Record
+
+
+def loads(records: Sequence[Record]) -> Table | None:
+    """Show each scenario's figures, and whether they hold by LoadGen's rules."""
+    moods = {"valid": "good", "not valid": "bad", "short run": "unsure"}
+    rows = []
+    for r in records:
+        one = r.load
+        if one is None:
+            continue
+        rate = one.target_per_second
+        rows.append([
+            Cell(one.scenario), code(str(r.backend)),
+            count(r.threads),
+            *(number(units.seconds(one.latency_s.get(p)), one.latency_s.get(p)) for p in ("p50", "p90", "p99")),
+            number(units.seconds(one.early_stopping_s), one.early_stopping_s),
+            number(units.rate(one.images_per_second), one.images_per_second),
+            number(units.NOTHING if rate is None else f"{units.digits(rate)}/s within "
+                   f"{units.seconds(one.latency_bound_s)}", rate),
+            count(one.queries),
+            Cell(one.judged or units.NOTHING, mood=moods.get(one.judged, "")),
+            Cell(one.invalid_reason or ""),
+        ])  # fmt: skip
+    columns = ("scenario", "backend", "threads#", "p50#", "p90#", "p99#", "early stopping#", "throughput#",
+               "largest rate#", "queries#", "by the rules", "why not")  # fmt: skip
+    note = (
+        "MLPerf's scenarios, driven by MLCommons LoadGen; the figure that counts is SingleStream's p90, MultiStream's "
+        "p99 of queries of eight photos, Offline's throughput, and the largest Poisson rate whose p99 holds the bound "
+        "in Server. Early stopping: LoadGen's estimate of that percentile, raised by what so few queries leave unsure. "
+        "closed-loop, open-loop and soak are the running server over HTTP, without LoadGen."
+    )
+    return table("loads", "Scenarios", columns, rows, note=note)
+
+
+def load_points(records: Sequence[Record]) -> Table | None:
+    """Show every rate and number of clients that was tried."""
+    rows = []
+    for r in records:
+        for p in r.load.points if r.load else ():
+            refused = units.percent(p.rejected_share) if p.requests and p.rejected is not None else units.NOTHING
+            rows.append([
+                code(r.name),
+                count(p.clients),
+                *(number(units.NOTHING if rate is None else units.digits(rate), rate)
+                  for rate in (p.offered_per_second, p.achieved_per_second)),
+                *(number(units.seconds(value), value) for value in (p.p50_s, p.p90_s, p.p99_s)),
+                count(p.requests),
+                number(refused, p.rejected_share), number(units.mib(p.peak_rss_bytes), p.peak_rss_bytes),
+            ])  # fmt: skip
+    columns = ("cell", "clients#", "offered/s#", "achieved/s#", "p50#", "p90#", "p99#", "requests#", "refused#",
+               "peak memory#")  # fmt: skip
+    title = "Latency against rate"
+    return table("load-points", title, columns, rows)
+
+
+def soaks(records: Sequence[Record]) -> Table | None:
+    """Show how often each answer was given in a soak, and by how much the server's memory grew meanwhile."""
+    rows = []
+    for r in records:
+        growth = r.load.rss_growth if r.load else None
+        for request, counts in (r.load.outcomes if r.load else {}).items():
+            for outcome, times in counts.items():
+                grown = number(units.percent(growth), growth)
+                rows.append([code(str(r.backend)), Cell(request), Cell(outcome), count(times), grown])
+                growth = None  # once a soak
+    columns = ("backend", "request", "answer", "requests#", "growth of memory#")
+    note = (
+        "Good and bad requests in a shuffled mix; a number is HTTP's status. The cell fails if one request has another "
+        "answer than it must have, or the server counts differently. Growth: resident memory at the end over that "
+        "after the warm-up."
+    )
+    return table("soak", "Soak: every answer", columns, rows, note=note)

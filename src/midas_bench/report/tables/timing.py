@@ -1,0 +1,76 @@
+"""Times: every cell's, the streams', and ratios from interleaved blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from midas_bench.report.model import Cell, Table, code, count, number, table
+from midas_bench.results import units
+from midas_bench.results.frame import known
+from midas_bench.results.intervals import Interval
+from midas_bench.results.runs import TIMED, Record
+
+
+def cells_table(cells: pd.DataFrame) -> Table | None:
+    """Show every timed cell."""
+    timed = cells[cells.kind.isin(TIMED)]
+    rows = [
+        [
+            code(str(row["name"])),
+            number(units.seconds(row.median_s), row.median_s),
+            number(_ends(row), known(row.median_low_s)),
+            number(units.seconds(row["mean_s"]), row["mean_s"]),
+            number(units.seconds(row.min_s), row.min_s),
+            number(units.seconds(row.stddev_s), row.stddev_s),
+            count(row.rounds),
+            number(units.NOTHING if known(row.images_per_second) is None else units.digits(row.images_per_second),
+                   known(row.images_per_second)),
+            Cell(units.NOTHING if known(row.noisy) is None else "noisy" if row.noisy else "quiet",
+                 mood="bad" if known(row.noisy) else ""),
+        ]
+        for _, row in timed.iterrows()
+    ]  # fmt: skip
+    columns = ("cell", "median#", "95 % interval#", "mean#", "min#", "std. dev.#", "rounds#", "images/s#", "machine")
+    return table("cells", "Every timed cell", columns, rows)
+
+
+def _ends(row: pd.Series[Any]) -> str:
+    if known(row.median_low_s) is None:
+        return units.NOTHING
+    size, unit = units.time_unit(row.median_s)
+    return f"{units.span(Interval(row.median_s, row.median_low_s, row.median_high_s), size)} {unit}"
+
+
+def streams(records: Sequence[Record]) -> Table | None:
+    """Show how many photos a second each stream gave."""
+    rows = []
+    for r in sorted((r for r in records if r.kind == "stream"), key=lambda r: -(r.images_per_second or 0)):
+        photos, rate = r.stream_photos, r.images_per_second
+        if photos and rate:
+            median = r.times.median
+            ends = Interval(rate, photos / median.high, photos / median.low, median.confidence)
+            rows.append([Cell(str(r.backend)), count(photos), number(units.digits(rate), rate),
+                         number(units.span(ends) if median.confidence else units.NOTHING, ends.low),
+                         count(r.threads), count(r.times.rounds)])  # fmt: skip
+    columns = ("backend", "photos#", "images/s#", "95 % interval#", "threads a photo#", "rounds#")
+    note = "From encoded photos to heat maps: the next photos are decoded while the network has one, on all cores."
+    return table("streams", "Streams", columns, rows, note=note)
+
+
+def ratios(records: Sequence[Record]) -> Table | None:
+    """Show the ratios from interleaved blocks."""
+    rows = []
+    for r in records:
+        if r.ratio is None:
+            continue
+        name = r.ratio.name if r.kind == "ratio" else f"{r.stage}: {r.scene}/{r.ratio.baseline_scene}"
+        value, n = r.ratio.interval, len(r.ratio.log_ratios)
+        estimate = value.estimate if value else None
+        fields = [number(units.times(estimate), estimate), number(units.span(value), value.low if value else None)]
+        rows.append([code(name), *fields, count(n), count(r.threads)])
+    note = "Times of the first over the second; the share is of the whole recipe. Workers took turns, block by block."
+    columns = ("ratio", "estimate#", "95 % interval#", "blocks#", "threads#")
+    return table("ratios", "Ratios from interleaved blocks", columns, rows, note=note)

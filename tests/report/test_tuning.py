@@ -1,0 +1,20 @@
+from midas_bench.report.charts.tuning import tuning
+from midas_bench.results.ranking import Setup
+from midas_bench.results.tuning import Trial
+
+FAST = Trial(Setup("onnx-int8", 1, 2), False, (0.020, 0.021, 0.019) * 2, 200 << 20)
+SLOW = Trial(Setup("eager", 1, 2), True, (0.1,) * 6, 700 << 20)
+
+
+def test_the_chart_tells_the_front_in_words_too():
+    chart = tuning([FAST, SLOW])
+    assert chart.alt.endswith("onnx-int8 t2 b1: 20.0 ms, 50.0 images/s, 200 MiB")
+    assert "n = 6 to 6 calls" in chart.note
+    assert "onnx-int8, reduced" in chart.svg
+    assert ">eager<" in chart.svg
+    assert chart.svg.count("t2 b1") == 2  # the front alone, in both halves
+    assert chart.png.startswith(b"\x89PNG")
+
+
+def test_without_time_or_memory_there_is_nothing_to_draw():
+    assert tuning([Trial(Setup("onnx", 1, 2), True, (0.1,)), Trial(Setup("onnx", 4, 2), True, (), 5)]) is None

@@ -1,0 +1,66 @@
+"""What a gate has finished, kept on disk until its result is written: an interrupted one goes on from here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from midas_bench.errors import UserError
+from midas_bench.files import append_json_line, cut_torn_line, read_json_lines
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Journal:
+    """Rows of one gate, or of one part of a self-test.
+
+    Attributes:
+        path: of the file, which holds all parts.
+        part: whose rows these are.
+    """
+
+    path: Path
+    part: str = ""
+
+    @classmethod
+    def of(cls, place: Path, same: Mapping[str, Any]) -> Journal:
+        """Name a journal by all that must be the same for an interrupted gate to go on."""
+        digest = hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:16]
+        return cls(place / f"journal-{digest}.jsonl")
+
+    def begin(self, resume: bool) -> None:
+        """Go on with what is there, or begin afresh.
+
+        Raises:
+            UserError: there is nothing to go on with.
+        """
+        if not resume:
+            self.end()
+        elif not self.path.is_file():
+            raise UserError(
+                "--resume", "finds no interrupted gate of these revisions and settings on this machine", "leave it out"
+            )
+        else:
+            cut_torn_line(self.path)
+
+    def of_part(self, name: str) -> Journal:
+        """Return the same file's part of this name."""
+        return replace(self, part=name)
+
+    def rows(self) -> list[Row]:
+        """Return what was appended to this part."""
+        found = read_json_lines(self.path) if self.path.is_file() else []
+        return [row["row"] for row in found if row["part"] == self.part]
+
+    def append(self, row: Row) -> None:
+        """Add a row, and return once it is on disk."""
+        append_json_line(self.path, {"part": self.part, "row": row})
+
+    def end(self) -> None:
+        """Remove the file with all its parts."""
+        self.path.unlink(missing_ok=True)

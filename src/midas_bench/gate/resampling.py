@@ -1,0 +1,172 @@
+"""Gates drawn from recorded blocks of two equal sides: how often does the rule raise a false alarm, or miss one?
+
+Blocks are drawn again and again into gates of their own: with both sides equal each alarm is a false one, and with a
+slowdown added each gate without one has missed it. Equal sides may be swapped, so each drawn block is. That makes them
+symmetric around a ratio of 1 whatever was recorded; whether the recorded blocks are so themselves is shown beside it,
+by `unflipped` and by gates that are drawn without swapping.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from midas_bench.errors import UserError
+from midas_bench.gate.rule import REGRESSED, UNDECIDED, Family, Figure
+from midas_bench.results.intervals import CONFIDENCE, holm, signed_rank_interval
+
+SLOWDOWNS = (0.0, 0.02, 0.05, 0.10)
+RESAMPLED, RESAMPLED_QUICK = 10_000, 1_000
+SEED = 1
+AS_RECORDED = len(SLOWDOWNS)
+"""Seeds the gates that are drawn without swapping, as the slowdown's place among `SLOWDOWNS` does the others."""
+
+Outcome = tuple[dict[str, str], int]
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many of how many, with the exact interval of the share.
+
+    Source: C. J. Clopper and E. S. Pearson, Biometrika 26, 1934.
+    """
+
+    count: int
+    of: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Both ends of the 95 % interval."""
+        found = stats.binomtest(self.count, self.of).proportion_ci(0.95, "exact")
+        return float(found.low), float(found.high)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types."""
+        low, high = self.interval
+        return {"count": self.count, "of": self.of, "share": self.count / self.of, "low": low, "high": high}
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """What was recorded: float64 (blocks, figures) of log-ratios, and the most blocks that a gate's budget buys."""
+
+    figures: Sequence[Figure]
+    alpha: float
+    logs: NDArray[np.float64]
+    most: int
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Blocks:
+        """Take them from the document of a self-test, or its file.
+
+        Raises:
+            UserError: they are too few for one look.
+        """
+        rows = document["blocks"]
+        named = [Figure(**figure) for figure in document["figures"]]
+        known = [figure for figure in named if all(figure.name in row["log_ratios"] for row in rows)]
+        needed = Family(known, document["alpha"]).first_look
+        if len(rows) < needed:
+            raise UserError("self-test", f"has {len(rows)} blocks", f"record at least {needed}")
+        logs = np.array([[row["log_ratios"][figure.name] for figure in known] for row in rows])
+        most = int(document["budget_s"] / np.mean([row["block_s"] for row in rows]))
+        return cls(known, document["alpha"], logs, most)
+
+
+def resampled(document: Mapping[str, Any], gates: int = RESAMPLED, seed: int = SEED) -> dict[str, Any]:
+    """Draw gates from recorded blocks and count their verdicts, for each slowdown of the first figure.
+
+    Args:
+        document: what `self_test` returned, or its file.
+        gates: how many for each slowdown.
+        seed: of the drawing.
+
+    Raises:
+        UserError: the document holds too few blocks for one look.
+    """
+    blocks = Blocks.of(document)
+    return {
+        "gates": gates,
+        "seed": seed,
+        "most_blocks": blocks.most,
+        "slowed": blocks.figures[0].name,
+        "rows": [drawn(blocks, slowdown, gates, seed) for slowdown in SLOWDOWNS],
+        "as_recorded": as_recorded(blocks, gates, seed),
+        "spread": {figure.name: float(blocks.logs[:, i].std(ddof=1)) for i, figure in enumerate(blocks.figures)},
+        "unflipped": unflipped(blocks),
+    }
+
+
+def drawn(blocks: Blocks, slowdown: float, gates: int, seed: int) -> dict[str, Any]:
+    """Draw gates with one slowdown of the first figure, and count their verdicts."""
+    generator = np.random.default_rng([seed, SLOWDOWNS.index(slowdown)])
+    shift = np.array([math.log1p(slowdown), *[0.0] * (len(blocks.figures) - 1)])
+    return _counted(
+        slowdown, blocks.figures[0].name, [_gate(blocks, shift, generator, swap=True) for _ in range(gates)]
+    )
+
+
+def as_recorded(blocks: Blocks, gates: int, seed: int) -> dict[str, Any]:
+    """Count the gates of equal sides with a false alarm, drawn from the blocks without swapping sides."""
+    generator = np.random.default_rng([seed, AS_RECORDED])
+    unmoved = np.zeros(len(blocks.figures))
+    outcomes = [_gate(blocks, unmoved, generator, swap=False) for _ in range(gates)]
+    return Share(sum(REGRESSED in verdicts.values() for verdicts, _ in outcomes), gates).to_json()
+
+
+def unflipped(blocks: Blocks) -> dict[str, dict[str, float]]:
+    """Say of each figure whether the recorded ratios of equal sides differ from 1: `log_ratio`, bounds, `p`, `holm`.
+
+    The bounds hold with 95 %; `p` is of Wilcoxon's signed-rank test, two-sided, and `holm` the same corrected for the
+    number of figures.
+    """
+    p_values = [float(stats.wilcoxon(logs).pvalue) if logs.any() else 1.0 for logs in blocks.logs.T]
+    found = {}
+    for figure, logs, p, corrected in zip(blocks.figures, blocks.logs.T, p_values, holm(p_values), strict=True):
+        ends = signed_rank_interval(logs, (1 - CONFIDENCE) / 2)
+        found[figure.name] = {
+            "log_ratio": ends.estimate, "low": ends.low, "high": ends.high, "p": p, "holm": corrected,
+        }  # fmt: skip
+    return found
+
+
+def _gate(blocks: Blocks, shift: NDArray[np.float64], generator: np.random.Generator, *, swap: bool) -> Outcome:
+    """Draw one gate; return the verdicts by figure, and the blocks it took."""
+    drawn = blocks.logs[generator.integers(len(blocks.logs), size=blocks.most)]
+    if swap:
+        drawn = drawn * generator.choice([-1.0, 1.0], size=(blocks.most, 1))
+    drawn = drawn + shift
+    family = Family(blocks.figures, blocks.alpha)
+    look, count = 0, blocks.most
+    for count in range(family.first_look, blocks.most + 1):
+        if not family.is_look(count) and count < blocks.most:
+            continue
+        look += 1
+        family.look(look, {figure.name: drawn[:count, i].tolist() for i, figure in enumerate(blocks.figures)})
+        if not family.undecided:
+            break
+    return {name: judgement.verdict for name, judgement in family.judgements.items()}, count
+
+
+def _counted(slowdown: float, slowed: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    of = len(outcomes)
+
+    def share(holds: Callable[[dict[str, str]], bool]) -> dict[str, Any]:
+        return Share(sum(holds(verdicts) for verdicts, _ in outcomes), of).to_json()
+
+    others = {name for verdicts, _ in outcomes[:1] for name in verdicts} - ({slowed} if slowdown else set())
+    return {
+        "slowdown": slowdown,
+        "verdicts": dict(Counter(verdicts[slowed] for verdicts, _ in outcomes)),
+        "alarm": share(lambda verdicts: verdicts[slowed] == REGRESSED),
+        "false_alarm": share(lambda verdicts: any(verdicts[name] == REGRESSED for name in others)),
+        "settled": share(lambda verdicts: UNDECIDED not in verdicts.values()),
+        "blocks": float(np.mean([blocks for _, blocks in outcomes])),
+    }

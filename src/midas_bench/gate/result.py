@@ -1,0 +1,94 @@
+"""What a gate found, as a record; and the exit code that follows from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from midas_bench.gate.journal import Journal
+from midas_bench.gate.outputs import Difference
+from midas_bench.gate.rule import INVALID, MISSING, REGRESSED, UNDECIDED, Judgement
+
+SCHEMA = 1
+EXIT_PASS, EXIT_REGRESSED, EXIT_NOTHING_SAID = 0, 1, 3
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """One gate.
+
+    Attributes:
+        base: what is compared with, in words.
+        head: what is judged, in words.
+        judgements: one a figure.
+        differences: of the heat maps, one a pipeline; empty where saved results are compared.
+        alpha: the chance of one false alarm or more that was promised.
+        lenient: whether what is inconclusive or invalid passes.
+        output_may_change: whether other heat maps pass.
+        notes: what a reader should know besides, a sentence each.
+        facts: machine, seed, seconds, and the like, for the JSON.
+        log_ratios: natural logarithms of head / base, one a block, by the figure's name.
+        base_values: the base's own figures, in their units.
+        journal: what is to be removed once the result is written.
+    """
+
+    base: str
+    head: str
+    judgements: Sequence[Judgement]
+    differences: Sequence[Difference]
+    alpha: float
+    lenient: bool = False
+    output_may_change: bool = False
+    notes: Sequence[str] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    log_ratios: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    base_values: Mapping[str, float] = field(default_factory=dict)
+    journal: Journal | None = None
+
+    @property
+    def regressed(self) -> list[str]:
+        """Names of what is worse than on the base."""
+        found = [judgement.figure.name for judgement in self.judgements if judgement.verdict == REGRESSED]
+        return found + ([] if self.output_may_change else [d.name for d in self.differences if d.changed])
+
+    @property
+    def unsaid(self) -> list[str]:
+        """Names of the figures that nothing can be said of."""
+        silent = {MISSING} if self.lenient else {MISSING, UNDECIDED, INVALID}
+        return [judgement.figure.name for judgement in self.judgements if judgement.verdict in silent]
+
+    @property
+    def exit_code(self) -> int:
+        """0 pass, 1 worse than the base, 3 inconclusive, invalid or missing."""
+        if self.regressed:
+            return EXIT_REGRESSED
+        return EXIT_NOTHING_SAID if self.unsaid or not self.judgements else EXIT_PASS
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON types; bounds that do not exist are null."""
+        return {
+            "schema": SCHEMA,
+            "base": self.base,
+            "head": self.head,
+            "exit_code": self.exit_code,
+            "alpha": self.alpha,
+            **self.facts,
+            "notes": list(self.notes),
+            "figures": [
+                _finite(asdict(judgement))
+                | {
+                    "base": self.base_values.get(judgement.figure.name),
+                    "log_ratios": list(self.log_ratios.get(judgement.figure.name, ())),
+                }
+                for judgement in self.judgements
+            ],
+            "outputs": [asdict(d) | {"changed": d.changed} for d in self.differences],
+        }
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

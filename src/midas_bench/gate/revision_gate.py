@@ -1,0 +1,261 @@
+"""Compare two revisions on this machine, in one go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from midas_bench import scenes
+from midas_bench.depth.backends import registry
+from midas_bench.depth.config import PipelineConfig, Resolved, make_graph, resolve
+from midas_bench.errors import UserError
+from midas_bench.files import cannot_write
+from midas_bench.gate import revisions
+from midas_bench.gate.cells import Cell
+from midas_bench.gate.inspection import inspect
+from midas_bench.gate.journal import Journal
+from midas_bench.gate.lane import Lane, Thresholds, figures
+from midas_bench.gate.measurement import Measurement
+from midas_bench.gate.outputs import Difference
+from midas_bench.gate.result import SCHEMA, GateResult
+from midas_bench.gate.revisions import Tree
+from midas_bench.gate.rule import MISSING, Family
+from midas_bench.gate.sides import BASE, HEAD, Side, Sides, arms, fresh_python, saved
+from midas_bench.measure import machine
+from midas_bench.scenes import Photo
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a gate is asked.
+
+    Attributes:
+        base: a revision, as git names it.
+        head: likewise; None for the working tree.
+        cells: what is compared.
+        weights: auto, official, seeded or a path.
+        thresholds: what is worth an alarm.
+        alpha: the chance of one false alarm or more that is accepted.
+        budget_s: seconds for the blocks.
+        seed: of all shuffling.
+        fresh_env: whether the base gets an environment with the dependencies that it asks for.
+        resume: whether an interrupted gate of the same question goes on.
+        lenient: whether what is inconclusive passes.
+        output_may_change: whether other heat maps pass.
+    """
+
+    base: str
+    head: str | None
+    cells: tuple[Cell, ...]
+    weights: str
+    thresholds: Thresholds
+    alpha: float
+    budget_s: float
+    seed: int
+    fresh_env: bool = False
+    resume: bool = False
+    lenient: bool = False
+    output_may_change: bool = False
+
+
+class Listener:
+    """What a gate tells while it is under way; this one says nothing."""
+
+    def say(self, text: str) -> None:
+        """Take a sentence."""
+
+    def block(self, lane: Lane, family: Family, left_s: float) -> None:
+        """Take what is known before a block, and the seconds of the budget that are left."""
+
+
+def gate(question: Question, folder: Path, listener: Listener) -> GateResult:
+    """Answer the question for the repository that `folder` is in.
+
+    Raises:
+        UserError: a revision, a cell, the weights or the cache is not usable, or another gate is running.
+    """
+    repository = revisions.repository(folder)
+    commits = {ref: revisions.commit_of(repository, ref) for ref in (question.base, question.head) if ref is not None}
+    config = resolve(PipelineConfig(question.cells[0].backend, 1, question.weights))
+    place = Path(config.cache_dir) / "gate"
+    with alone(place), revisions.workshop(repository, place) as workshop:
+        base = revisions.check_out(repository, question.base, commits[question.base], workshop / BASE)
+        head = (
+            revisions.check_out(repository, question.head, commits[question.head], workshop / HEAD)
+            if question.head is not None
+            else revisions.copy_working_tree(repository, workshop / HEAD)
+        )
+        if head.digest is None:
+            raise UserError(f"revision {head.label}", "has no package src/midas_bench", "choose another --head")
+        notes = notes_on(base, head, question.fresh_env)
+        for note in notes:
+            listener.say(note)
+        sides = {BASE: Side(base), HEAD: Side(head)}
+        if question.fresh_env:
+            listener.say(f"installing what {base.title} depends on: some minutes")
+            extras = {registry.find(cell.backend).extra for cell in question.cells} - {""}
+            sides[BASE] = replace(sides[BASE], python=fresh_python(base, extras, workshop / "python"))
+        photos = scenes.from_manifest(repository / scenes.MANIFEST)
+        return compare_sides(question, sides, config, photos, workshop, notes, listener)
+
+
+@contextmanager
+def alone(place: Path) -> Iterator[None]:
+    """Keep two gates from disturbing each other."""
+    lock = FileLock(place / "running.lock")
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError("gate", "another one is running on this machine", "wait until it has ended") from None
+    except OSError as error:
+        raise cannot_write(place, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def notes_on(base: Tree, head: Tree, fresh_env: bool) -> list[str]:
+    """Say what both sides' code and dependencies have to do with each other."""
+    pins = "; ".join(revisions.different_pins(base, head))
+    same = base.digest == head.digest
+    if pins and fresh_env:
+        what = "base and head hold the same code, and" if same else "beside the code"
+        return [f"{what} the dependencies differ: {pins}; the base runs with its own"]
+    notes = ["base and head hold the same code: whatever differs is noise"] if same else []
+    if pins:
+        notes.append(
+            f"the dependencies differ, and both sides run with what is installed here: {pins}; "
+            "--fresh-env gives the base its own"
+        )
+    return notes
+
+
+def lanes_of(
+    cells: Sequence[Cell], sides: Sides, config: Resolved, photos: Mapping[str, Sequence[Photo]], workshop: Path
+) -> list[Lane]:
+    """Return a lane for each backend of the cells."""
+    by_backend: dict[str, list[Cell]] = {}
+    for cell in cells:
+        by_backend.setdefault(cell.backend, []).append(cell)
+    return [Lane(b, tuple(own), arms(sides, own, config, photos, workshop)) for b, own in by_backend.items()]
+
+
+def prepared(
+    config: Resolved, cells: Sequence[Cell], photos: Mapping[str, Sequence[Photo]], say: Callable[[str], None]
+) -> Resolved:
+    """Return the configuration with weights that both sides load, the head's graphs made.
+
+    Raises:
+        UserError: a backend is missing here, or the cache cannot be written.
+    """
+    backends = registry.select(dict.fromkeys(cell.backend for cell in cells))
+    calibrated = any(registry.find(backend).calibrated for backend in backends)
+    config = replace(
+        config,
+        weights=saved(config.weights, Path(config.cache_dir)),
+        calibration=scenes.paths(scenes.everything(photos)) if calibrated else (),
+    )
+    for backend in backends:
+        make_graph(replace(config, backend=backend), say)
+    return config
+
+
+def compare_sides(
+    question: Question,
+    sides: Sides,
+    config: Resolved,
+    photos: Mapping[str, Sequence[Photo]],
+    workshop: Path,
+    notes: Sequence[str],
+    listener: Listener,
+    journal: Journal | None = None,
+) -> GateResult:
+    """Measure two sides whose trees lie in the workshop, until all is settled or the budget is spent.
+
+    Blocks that the journal holds are taken up; without one the gate has its own, which the result names.
+
+    Raises:
+        UserError: see `gate`.
+    """
+    start_s = time.monotonic()
+    facts = facts_of(question, config)
+    config = prepared(config, question.cells, photos, listener.say)
+    lanes = lanes_of(question.cells, sides, config, photos, workshop)
+    family = Family(figures(lanes, question.thresholds), question.alpha)
+    if sides[BASE].tree.digest is None:
+        for name in list(family.undecided):
+            family.set_aside(name, MISSING, f"{sides[BASE].tree.title} has no package src/midas_bench")
+    differences: list[Difference] = []
+    if family.undecided:
+        listener.say("opening both sides, and comparing their heat maps")
+        for lane in lanes:
+            found, said = inspect(lane, family, workshop)
+            differences += found
+            notes = [*notes, *said]
+    if journal is None:
+        journal = Journal.of(Path(config.cache_dir) / "gate", identity(question, sides, facts))
+        journal.begin(question.resume)
+    measurement = Measurement(
+        lanes,
+        family,
+        question.budget_s,
+        question.seed,
+        journal,
+        lambda lane, left_s: listener.block(lane, family, left_s),
+    )
+    measurement.take_up()
+    earlier_s = sum(row["block_s"] for lane in lanes for row in lane.rows)
+    measurement.run()
+    rows = [row for lane in lanes for row in lane.rows]
+    return GateResult(
+        base=sides[BASE].tree.title,
+        head=sides[HEAD].tree.title,
+        judgements=list(family.judgements.values()),
+        differences=differences,
+        alpha=question.alpha,
+        lenient=question.lenient,
+        output_may_change=question.output_may_change,
+        notes=notes,
+        facts=facts
+        | {
+            "blocks": len(rows),
+            "disturbed_blocks": sum(bool(row["disturbed"]) for row in rows),
+            "seconds": time.monotonic() - start_s + earlier_s,
+        },
+        log_ratios={name: logs for lane in lanes for name, logs in lane.log_ratios.items()},
+        base_values={name: value for lane in lanes for name, value in lane.base.items()},
+        journal=journal,
+    )
+
+
+def identity(question: Question, sides: Sides, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all that must be the same for blocks of an interrupted gate to count in another."""
+    return {
+        "schema": SCHEMA,
+        "sides": {name: side.tree.commit or side.tree.digest for name, side in sides.items()},
+        "cells": [cell.name for cell in question.cells],
+        "thresholds": vars(question.thresholds),
+        "alpha": question.alpha,
+        "machine": facts["machine"]["fingerprint"],
+        "versions": facts["machine"]["versions"],
+        "weights": facts["weights"],
+        "fresh_env": question.fresh_env,
+    }
+
+
+def facts_of(question: Question, config: Resolved) -> dict[str, Any]:
+    """Return what a result says of its circumstances, in JSON types."""
+    return {
+        "machine": machine.inspect().to_json(),
+        "weights": config.weights.identity,
+        "seed": question.seed,
+        "budget_s": question.budget_s,
+    }

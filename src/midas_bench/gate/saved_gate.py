@@ -1,0 +1,180 @@
+"""Compare results that were saved earlier; the file is the unit, and machine drift between them is not seen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from midas_bench.errors import UserError
+from midas_bench.gate.lane import Thresholds
+from midas_bench.gate.result import GateResult
+from midas_bench.gate.rule import INVALID, MISSING, REGRESSED, UNDECIDED, Figure, Judgement, verdict
+from midas_bench.results.compare import (
+    FIGURES,
+    Change,
+    Side,
+    compare,
+    files_with,
+    kinds_without_figures,
+    machine_differences,
+)  # fmt: skip
+from midas_bench.results.files import read, saved_in
+from midas_bench.results.intervals import CONFIDENCE, Interval
+
+DRIFT = (
+    "These runs were made at different times: the machine's own drift between them, tens of per cent on "
+    "shared machines, stands in every ratio. `midas-bench gate --base REF` measures both sides interleaved."
+)
+OTHER_MACHINE = "not the same kind of machine, or nobody knows; --force compares all the same"
+UNKNOWN = "unknown"
+ONE_FILE = "one file a side says nothing about runs; give two or more"
+
+Key = tuple[str, str]
+"""A figure: its cell's id, and its own name."""
+
+
+@dataclass(frozen=True)
+class SavedQuestion:
+    """Which files are compared, and how.
+
+    Attributes:
+        baseline: files or folders.
+        run: files or folders that are judged.
+        thresholds: what is worth an alarm.
+        alpha: the chance of one false alarm or more that is accepted.
+        force: whether other machines are accepted.
+        lenient: whether what is inconclusive passes.
+    """
+
+    baseline: Sequence[Path]
+    run: Sequence[Path]
+    thresholds: Thresholds
+    alpha: float
+    force: bool = False
+    lenient: bool = False
+
+
+def gate_saved(question: SavedQuestion) -> GateResult:
+    """Judge the run's files against those of the baseline.
+
+    A figure that any of the files lacks is missing: nobody knows why, and a cell that failed must not pass.
+
+    Raises:
+        UserError: a file is not usable, or stands on both sides.
+    """
+    before, after = _side("baseline", question.baseline), _side("run", question.run)
+    twice = {run.path.resolve() for run in before.runs} & {run.path.resolve() for run in after.runs}
+    if twice:
+        raise UserError(min(twice), "stands on both sides", "name other files for --run")
+    absent = _absent(before, after)
+    judgements = _judged(before, after, absent.keys(), question)
+    judgements += [Judgement(_figure(*key, question), MISSING, reason=reason) for key, reason in absent.items()]
+    return GateResult(
+        base=_title(before),
+        head=_title(after),
+        judgements=judgements,
+        differences=(),
+        alpha=question.alpha,
+        lenient=question.lenient,
+        notes=[DRIFT, *_notes(before, after)],
+        base_values={
+            _name(change.fullname, change.figure): change.before for change in _changes(before, after, CONFIDENCE)
+        },
+    )
+
+
+def _side(label: str, places: Sequence[Path]) -> Side:
+    paths = [path for place in places for path in (saved_in(place) if place.is_dir() else [place])]
+    unique = dict.fromkeys(path.resolve() for path in paths)
+    return Side(label, tuple(read(path) for path in unique))
+
+
+def _title(side: Side) -> str:
+    return ", ".join(run.name for run in side.runs)
+
+
+def _absent(before: Side, after: Side) -> dict[Key, str]:
+    """Say of each figure that some file lacks where it is missing."""
+    counts = [(side.label, len(side.runs), files_with(side)) for side in (before, after)]
+    found: dict[Key, list[str]] = {}
+    for key in dict.fromkeys(key for _, _, having in counts for key in having):
+        for label, files, having in counts:
+            if having.get(key, 0) < files:
+                of = f"in {having.get(key, 'none')} of the {files} files of" if files > 1 else "not in"
+                found.setdefault(key, []).append(f"is {of} the {label}")
+    return {key: " and ".join(reasons) for key, reasons in found.items()}
+
+
+def _notes(before: Side, after: Side) -> Iterable[str]:
+    differences = machine_differences(before, after)
+    if differences:
+        said = "; ".join(f"{name}: {old} and {new}" for name, (old, new) in differences.items())
+        yield f"DIFFERENT MACHINES: {said}"
+    for side in (before, after):
+        silent = [run.name for run in side.runs if run.machine.kind == UNKNOWN]
+        if silent:
+            yield f"{', '.join(silent)}: nothing is said of the machine"
+        for run in side.runs:
+            if run.status == "partial":
+                yield f"{run.name} is partial: of its planned cells {len(run.unmeasured)} were not measured"
+        kinds = kinds_without_figures(side)
+        if kinds:
+            cells = ", ".join(f"{count} of kind {kind}" for kind, count in kinds.items())
+            yield f"not compared, having no time, memory or start-up of their own: {cells}, in the {side.label}"
+
+
+def _changes(before: Side, after: Side, confidence: float) -> Sequence[Change]:
+    with np.errstate(over="ignore"):  # two files far apart promise nothing, up to infinity
+        return compare(before, after, confidence).changes
+
+
+def _name(fullname: str, figure: str) -> str:
+    return fullname if figure == "median time" else f"{fullname} {figure}"
+
+
+def _figure(fullname: str, figure: str, question: SavedQuestion) -> Figure:
+    limits = question.thresholds
+    threshold = {"peak memory": limits.memory, "start-up": limits.startup}.get(figure, limits.time)
+    [unit] = [known.unit for known in FIGURES if known.name == figure]
+    return Figure(_name(fullname, figure), threshold, unit)
+
+
+def _judged(before: Side, after: Side, absent: Collection[Key], question: SavedQuestion) -> list[Judgement]:
+    """Judge all figures; each that regressed leaves a larger share of alpha to those that are left, as Holm has it.
+
+    As in `rule.Family.look`, that holds for lower bounds; what passes does so by bounds that share alpha among all.
+    """
+
+    def compared(tail: float) -> list[Change]:
+        changes = _changes(before, after, 1 - 2 * tail)
+        return [change for change in changes if (change.fullname, change.figure) not in absent]
+
+    kinds = {run.machine.kind for side in (before, after) for run in side.runs}
+    comparable = question.force or (len(kinds) == 1 and UNKNOWN not in kinds)
+    files = min(len(before.runs), len(after.runs))
+    many = max(1, len(compared(question.alpha)))
+    widest = compared(question.alpha / many)
+    found, regressed = list[Judgement](), -1
+    while regressed != (now := sum(judgement.verdict == REGRESSED for judgement in found)):
+        regressed = now
+        stepped = compared(question.alpha / max(1, many - regressed))
+        found = [_judge(*both, files, comparable, question) for both in zip(stepped, widest, strict=True)]
+    return found
+
+
+def _judge(change: Change, wide: Change, files: int, comparable: bool, question: SavedQuestion) -> Judgement:
+    figure = _figure(change.fullname, change.figure, question)
+    ratio = Interval(
+        change.ratio.estimate, change.ratio.low, wide.ratio.high, (change.ratio.confidence + wide.ratio.confidence) / 2
+    )
+    if not comparable:
+        return Judgement(figure, INVALID, ratio, files, reason=OTHER_MACHINE)
+    if change.verdict is None:
+        return Judgement(figure, UNDECIDED, ratio, files, reason=ONE_FILE)
+    low = math.log(ratio.low) if ratio.low else -math.inf
+    logs = Interval(math.log(ratio.estimate), low, math.log(ratio.high), ratio.confidence)
+    return Judgement(figure, verdict(logs, figure.threshold), ratio, files)

@@ -1,0 +1,177 @@
+"""How good is the gate on this machine? Blocks of two equal sides, live gates, and what the rule makes of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from midas_bench import scenes
+from midas_bench.depth.config import PipelineConfig, Resolved, resolve
+from midas_bench.errors import UserError
+from midas_bench.gate import revisions
+from midas_bench.gate.cells import FAMILY, PIPELINE, Cell
+from midas_bench.gate.inspection import inspect
+from midas_bench.gate.journal import Journal, Row
+from midas_bench.gate.lane import Lane, Thresholds, figures
+from midas_bench.gate.measurement import MOST_DEATHS, measured
+from midas_bench.gate.resampling import RESAMPLED, RESAMPLED_QUICK, resampled
+from midas_bench.gate.result import GateResult
+from midas_bench.gate.revision_gate import (
+    Listener,
+    Question,
+    alone,
+    compare_sides,
+    facts_of,
+    identity,
+    lanes_of,
+    prepared,
+)
+from midas_bench.gate.rule import Family, Figure
+from midas_bench.gate.sides import BASE, HEAD, Side, Sides
+from midas_bench.gate.stand_in import BACKEND as STAND_IN
+from midas_bench.gate.stand_in import stand_in
+from midas_bench.measure.sentinel import Sentinel
+from midas_bench.processes import ProcessDiedError
+
+LIVE_SLOWDOWN = 0.05
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is tried.
+
+    Attributes:
+        gates: live ones: so many with equal sides and the default family, and so many with a slowdown of
+            `LIVE_SLOWDOWN` and the pipeline alone.
+        blocks: of equal sides, to be drawn from: those of the live gates, and as many more as are needed.
+        question: thresholds, alpha, budget, seed and weights of every gate.
+        on_stand_in: whether a stand-in of known duration is measured in place of the network.
+    """
+
+    blocks: int
+    gates: int
+    question: Question
+    on_stand_in: bool = False
+
+
+def self_test(plan: Plan, folder: Path, listener: Listener) -> tuple[dict[str, Any], Journal]:
+    """Record blocks, draw gates from them, and run live ones.
+
+    Returns:
+        All of it in JSON types; and the journal, to be removed once that is written.
+
+    Raises:
+        UserError: see `revision_gate.gate`; or workers died, and what is finished is in the journal.
+    """
+    repository = revisions.repository(folder)
+    config = resolve(PipelineConfig(FAMILY[0].backend, 1, plan.question.weights))
+    place = Path(config.cache_dir) / "gate"
+    with alone(place), revisions.workshop(repository, place) as workshop:
+        sides, cells = _sides(plan, repository, workshop)
+        photos = scenes.from_manifest(repository / scenes.MANIFEST)
+        question = replace(plan.question, cells=cells)
+        facts = facts_of(question, config)
+        same = identity(question, sides, facts) | {"self_test": SCHEMA, "budget_s": question.budget_s}
+        journal = Journal.of(place, same)
+        journal.begin(question.resume)
+        live: list[dict[str, Any]] = []
+        rows: list[Row] = []
+        if not plan.on_stand_in:
+            config = prepared(config, cells, photos, listener.say)
+            live, rows = _live(plan, sides, config, photos, workshop, listener, journal)
+        lane = lanes_of(cells, sides, config, photos, workshop)[0]
+        lane.rows += [row for row in rows if row["log_ratios"].keys() >= {cell.name for cell in cells}]
+        _record(plan, lane, workshop, listener, journal.of_part("recorded"))
+    document = {
+        "schema": SCHEMA,
+        "when": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "machine": facts["machine"],
+        "thresholds": asdict(plan.question.thresholds),
+        "alpha": plan.question.alpha,
+        "budget_s": plan.question.budget_s,
+        "figures": [asdict(figure) for figure in _figures(cells, plan.question.thresholds)],
+        "blocks": lane.rows,
+        "live": live,
+    }
+    drawn = resampled(document, RESAMPLED_QUICK if plan.on_stand_in else RESAMPLED)
+    return document | {"resampled": drawn}, journal
+
+
+def _sides(plan: Plan, repository: Path, workshop: Path) -> tuple[Sides, tuple[Cell, ...]]:
+    if plan.on_stand_in:
+        cells = tuple(Cell(call, STAND_IN) for call in (PIPELINE, "decode"))
+        return {name: stand_in(workshop / name) for name in (BASE, HEAD)}, cells
+    return {name: Side(revisions.copy_working_tree(repository, workshop / name)) for name in (BASE, HEAD)}, FAMILY
+
+
+def _figures(cells: Sequence[Cell], thresholds: Thresholds) -> list[Figure]:
+    return figures([Lane(cells[0].backend, tuple(cells), ())], thresholds)
+
+
+def _record(plan: Plan, lane: Lane, workshop: Path, listener: Listener, journal: Journal) -> None:
+    """Add blocks to the lane until it has as many as planned, those in the journal first."""
+    lane.rows += journal.rows()
+    family = Family(_figures(lane.cells, plan.question.thresholds), plan.question.alpha)
+    missing = plan.blocks - len(lane.rows)
+    if missing <= 0:
+        return
+    listener.say(f"recording {missing} blocks of two equal sides")
+    if not plan.on_stand_in:
+        inspect(lane, family, workshop)
+        for judgement in family.judgements.values():
+            if judgement.decided:
+                raise UserError("self-test", f"cannot measure: {judgement.reason}", "mend the working tree")
+    sentinel = Sentinel()
+    while len(lane.rows) < plan.blocks:
+        listener.block(lane, family, (plan.blocks - len(lane.rows)) * lane.block_s)
+        try:
+            row = measured(lane, lane.cells, plan.question.seed, sentinel)
+        except ProcessDiedError as error:
+            lane.deaths.append(str(error))
+            if len(lane.deaths) >= MOST_DEATHS:
+                raise UserError("self-test", str(error), "--resume goes on with its finished blocks") from error
+            continue
+        journal.append(row)
+        lane.rows.append(row)
+
+
+def _live(
+    plan: Plan,
+    sides: Sides,
+    config: Resolved,
+    photos: Mapping[str, Sequence[Any]],
+    workshop: Path,
+    listener: Listener,
+    journal: Journal,
+) -> tuple[list[dict[str, Any]], list[Row]]:
+    """Run the live gates that the journal does not hold; return what each said, and the blocks of equal sides."""
+    found: list[dict[str, Any]] = []
+    equal: list[Row] = []
+    slowed = {BASE: sides[BASE], HEAD: replace(sides[HEAD], slowdown=LIVE_SLOWDOWN)}
+    for number in range(plan.gates):
+        for slowdown, both, cells in ((0.0, sides, FAMILY), (LIVE_SLOWDOWN, slowed, FAMILY[:1])):
+            listener.say(f"live gate {number + 1} of {plan.gates}, slowdown {slowdown:.0%}")
+            own, ended = (journal.of_part(f"{what} {number} {slowdown}") for what in ("live", "ended"))
+            if not ended.rows():
+                question = replace(plan.question, cells=cells, seed=plan.question.seed + 1 + number)
+                result = compare_sides(question, both, config, photos, workshop, (), listener, own)
+                ended.append(_told(slowdown, result))
+            [told] = ended.rows()
+            found.append(told)
+            equal += () if slowdown else own.rows()
+            listener.say(f"  exit code {told['exit_code']}, {told['blocks']} blocks")
+    return found, equal
+
+
+def _told(slowdown: float, result: GateResult) -> dict[str, Any]:
+    return {
+        "slowdown": slowdown,
+        "exit_code": result.exit_code,
+        "verdicts": {judgement.figure.name: judgement.verdict for judgement in result.judgements},
+        "ratios": {j.figure.name: j.ratio.estimate for j in result.judgements if j.ratio},
+        **{name: result.facts[name] for name in ("blocks", "disturbed_blocks", "seconds")},
+    }

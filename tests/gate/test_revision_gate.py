@@ -1,0 +1,64 @@
+"""What a gate of two revisions says before it measures."""
+
+from dataclasses import replace
+
+import pytest
+
+from midas_bench.gate.cells import FAMILY
+from midas_bench.gate.journal import Journal
+from midas_bench.gate.lane import Thresholds
+from midas_bench.gate.revision_gate import Question, identity, notes_on
+from midas_bench.gate.revisions import Tree
+from midas_bench.gate.sides import BASE, HEAD, Side
+
+
+@pytest.fixture
+def tree(tmp_path):
+    def made(label, digest="same", *pins):
+        return Tree(label, None, tmp_path, digest, pins)
+
+    return made
+
+
+def test_equal_code_and_dependencies_leave_nothing_but_noise(tree):
+    assert notes_on(tree("main"), tree("head"), False) == [
+        "base and head hold the same code: whatever differs is noise"
+    ]
+
+
+def test_dependencies_that_differ_are_told_whether_they_take_part_or_not(tree):
+    base, head = tree("main", "same", "torch==1"), tree("head", "same", "torch==2")
+    [same, ignored] = notes_on(base, head, False)
+    assert "whatever differs is noise" in same
+    assert "both sides run with what is installed here: torch==1 (main only); torch==2 (head only)" in ignored
+    [taken] = notes_on(base, head, True)
+    assert taken.startswith("base and head hold the same code, and the dependencies differ: torch==1 (main only)")
+    [beside] = notes_on(base, tree("head", "other", "torch==2"), True)
+    assert beside.startswith("beside the code the dependencies differ")
+
+
+QUESTION = Question("main", None, FAMILY, "auto", Thresholds(0.05, 0.05, 0.2), 0.01, 300, seed=1)
+FACTS = {"machine": {"fingerprint": "abc", "versions": {"torch": "2"}}, "weights": "seeded"}
+
+
+def test_blocks_count_only_in_a_gate_that_asks_the_same(tree, tmp_path):
+    sides = {name: Side(tree(name)) for name in (BASE, HEAD)}
+
+    def path(question=QUESTION, sides=sides, facts=FACTS):
+        return Journal.of(tmp_path, identity(question, sides, facts)).path
+
+    others = [
+        path(replace(QUESTION, cells=FAMILY[:1])),
+        *(
+            path(replace(QUESTION, thresholds=replace(QUESTION.thresholds, **{k: 0.1})))
+            for k in vars(QUESTION.thresholds)
+        ),
+        path(replace(QUESTION, alpha=0.02)),
+        path(replace(QUESTION, fresh_env=True)),
+        path(sides=sides | {HEAD: Side(tree("head", "another"))}),
+        path(facts=FACTS | {"weights": "official"}),
+        path(facts=FACTS | {"machine": {"fingerprint": "abc", "versions": {"torch": "3"}}}),
+        path(facts=FACTS | {"machine": {"fingerprint": "def", "versions": {"torch": "2"}}}),
+    ]
+    assert len({path(), *others}) == 1 + len(others)
+    assert path(replace(QUESTION, seed=2, budget_s=900, resume=True, lenient=True)) == path()

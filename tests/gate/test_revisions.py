@@ -1,0 +1,169 @@
+"""Revisions as folders: with real git."""
+
+import shutil
+import subprocess
+
+import pytest
+from filelock import FileLock
+
+from midas_bench.errors import UserError
+from midas_bench.gate import revisions
+
+
+def test_a_commit_becomes_a_worktree_that_goes_when_the_gate_ends(repository, tmp_path):
+    commit = repository.git("rev-parse", "HEAD")
+    repository.write(colour=9)
+    before = repository.state()
+    with revisions.workshop(repository.folder, tmp_path / "gate") as workshop:
+        tree = revisions.check_out(repository.folder, "main", commit, workshop / "base")
+        assert (tree.source / "midas_bench/depth/calls.py").is_file()
+        assert tree.title == f"main ({commit[:9]})"
+        head = revisions.copy_working_tree(repository.folder, workshop / "head")
+        assert head.title == "working tree"
+        assert head.digest != tree.digest
+        assert "bytes([9])" in (head.source / "midas_bench/depth/calls.py").read_text()
+    assert repository.state() == before
+    assert list((tmp_path / "gate").iterdir()) == []
+
+
+def test_a_workshop_goes_also_when_the_gate_fails(repository, tmp_path):
+    commit = repository.git("rev-parse", "HEAD")
+    with (
+        pytest.raises(RuntimeError),
+        revisions.workshop(repository.folder, tmp_path / "gate") as workshop,
+    ):
+        revisions.check_out(repository.folder, "main", commit, workshop / "base")
+        raise RuntimeError
+    assert "gate" not in repository.git("worktree", "list")
+
+
+def test_what_a_killed_gate_left_is_removed_by_the_next_and_a_living_one_is_left_alone(repository, tmp_path):
+    place = tmp_path / "gate"
+    commit = repository.git("rev-parse", "HEAD")
+    for name in ("run-dead", "run-alive"):
+        (place / name).mkdir(parents=True)
+        (place / name / revisions.REPOSITORY).write_text(str(repository.folder))
+        revisions.check_out(repository.folder, "main", commit, place / name / "base")
+    with FileLock(place / "run-alive" / revisions.LOCK), revisions.workshop(repository.folder, place):
+        pass
+    assert [folder.name for folder in place.iterdir()] == ["run-alive"]
+    listed = repository.git("worktree", "list")
+    assert "run-alive" in listed
+    assert "run-dead" not in listed
+
+
+def test_the_users_own_worktree_whose_folder_is_away_is_not_forgotten(repository, tmp_path):
+    repository.git("worktree", "add", "--quiet", "--detach", tmp_path / "mine")
+    (tmp_path / "mine").rename(tmp_path / "away")
+    commit = repository.git("rev-parse", "HEAD")
+    with revisions.workshop(repository.folder, tmp_path / "gate") as workshop:
+        revisions.check_out(repository.folder, "main", commit, workshop / "base")
+    listed = repository.git("worktree", "list")
+    assert "mine" in listed
+    assert "gate" not in listed
+
+
+def test_a_folder_of_a_gate_that_was_killed_at_its_very_start_is_removed(tmp_path):
+    (tmp_path / "gate/run-dead").mkdir(parents=True)
+    revisions.sweep(tmp_path / "gate")
+    assert list((tmp_path / "gate").iterdir()) == []
+
+
+def test_a_link_to_nowhere_and_a_missing_project_file_do_not_stop_a_copy(repository, tmp_path):
+    (repository.folder / "src/midas_bench/.#calls.py").symlink_to("somebody@nowhere.1234")
+    (repository.folder / "pyproject.toml").unlink()
+    head = revisions.copy_working_tree(repository.folder, tmp_path / "head")
+    assert head.digest is not None
+    assert (head.pins, head.extras) == ((), {})
+
+
+def test_a_file_that_cannot_be_copied_is_one_line(repository, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise shutil.Error([("calls.py", "there", "[Errno 13] Permission denied")])
+
+    monkeypatch.setattr(revisions.shutil, "copytree", refuse)
+    with pytest.raises(UserError, match=r"calls.py: cannot be copied \(\[Errno 13\] Permission denied\)"):
+        revisions.copy_working_tree(repository.folder, tmp_path / "head")
+
+
+def test_an_empty_name_is_one_line(repository):
+    with pytest.raises(UserError, match="is an empty name; check the variable"):
+        revisions.commit_of(repository.folder, "")
+
+
+def test_a_name_that_git_does_not_know_is_one_line(repository):
+    with pytest.raises(UserError, match="revision nowhere: is unknown here; check its name, or fetch it"):
+        revisions.commit_of(repository.folder, "nowhere")
+
+
+def test_a_shallow_clone_is_told_how_to_become_deeper(repository, tmp_path):
+    repository.commit("second")
+    source = f"file://{repository.folder}"
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", source, tmp_path / "shallow"], check=True)
+    with pytest.raises(UserError, match=r"is not in this shallow clone; .*--unshallow.*fetch-depth: 0"):
+        revisions.commit_of(tmp_path / "shallow", "HEAD~1")
+
+
+def test_a_folder_outside_of_any_repository_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="is in no git repository"):
+        revisions.repository(tmp_path)
+
+
+def test_another_projects_repository_is_one_line(repository):
+    for path in sorted(repository.folder.glob("src/**/*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    with pytest.raises(UserError, match=r"has no src/midas_bench; run the gate in a checkout of midas-bench"):
+        revisions.repository(repository.folder)
+
+
+def test_a_git_that_is_not_there_is_one_line(repository, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match="git: is not installed"):
+        revisions.repository(repository.folder)
+
+
+def test_a_hook_that_starts_the_gate_keeps_its_index(repository, monkeypatch):
+    monkeypatch.setenv("GIT_DIR", "nowhere")
+    monkeypatch.setenv("GIT_INDEX_FILE", "nowhere")
+    assert revisions.repository(repository.folder) == repository.folder
+
+
+def test_no_hook_of_the_user_runs(repository, tmp_path):
+    hook = repository.folder / ".git/hooks/post-checkout"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch '{tmp_path}/ran'\n")
+    hook.chmod(0o755)
+    commit = repository.git("rev-parse", "HEAD")
+    with revisions.workshop(repository.folder, tmp_path / "gate") as workshop:
+        revisions.check_out(repository.folder, "main", commit, workshop / "base")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_dependencies_that_differ_are_named(repository, tmp_path):
+    commit = repository.git("rev-parse", "HEAD")
+    project = repository.folder / "pyproject.toml"
+    project.write_text(project.read_text().replace("torch==2.13.0", "torch==2.12.0").replace("nncf>=3.0,<4", "nncf>=4"))
+    with revisions.workshop(repository.folder, tmp_path / "gate") as workshop:
+        base = revisions.check_out(repository.folder, "main", commit, workshop / "base")
+        head = revisions.copy_working_tree(repository.folder, workshop / "head")
+        found = revisions.different_pins(base, head)
+    base, head = f"(main ({commit[:9]}) only)", "(working tree only)"
+    assert found == [
+        f"torch==2.13.0 {base}",
+        f"nncf>=3.0,<4 in extra int8 {base}",
+        f"torch==2.12.0 {head}",
+        f"nncf>=4 in extra int8 {head}",
+    ]
+
+
+def test_a_tree_without_the_package_has_no_digest(repository, tmp_path):
+    repository.git("rm", "-r", "--quiet", "src")
+    commit = repository.commit("without")
+    with revisions.workshop(repository.folder, tmp_path / "gate") as workshop:
+        assert revisions.check_out(repository.folder, "main", commit, workshop / "base").digest is None
+
+
+def test_a_place_that_cannot_be_written_is_one_line(repository, tmp_path):
+    (tmp_path / "gate").write_text("a file")
+    with pytest.raises(UserError, match="cannot be written"), revisions.workshop(repository.folder, tmp_path / "gate"):
+        pass

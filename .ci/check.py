@@ -1,13 +1,15 @@
-"""Check what a CI step wrote: `no-skips FILE.xml ...` and `smoke FILE.json`. Exit 1 and say what is wrong."""
+"""Check what a CI step wrote: `no-skips FILE.xml ...` and `smoke FILE.json LOAD.json`. Exit 1 and say what is wrong."""
 
 from __future__ import annotations
 
 import json
 import sys
+from itertools import product
 from pathlib import Path
 from xml.etree import ElementTree
 
 BACKENDS = {"eager", "jit", "onnx"}
+SCENARIOS = {"single-stream", "multi-stream", "offline", "server"}
 KEYS = {
     "kind",
     "scene",
@@ -41,11 +43,20 @@ def no_skips(paths: list[str]) -> list[str]:
 
 
 def smoke(paths: list[str]) -> list[str]:
-    """Expect one complete cell for each backend, with raw rounds and every key."""
-    document = json.loads(Path(paths[0]).read_text(encoding="utf-8"))
+    """Expect one complete cell for each backend, with raw rounds and every key; and each of LoadGen's scenarios."""
+    document, load = (json.loads(Path(path).read_text(encoding="utf-8")) for path in paths)
     problems = []
-    if document["midas_bench"]["status"] != "complete":
-        problems.append(f"status is {document['midas_bench']['status']}")
+    for path, run in zip(paths, (document, load), strict=True):
+        if run["midas_bench"]["status"] != "complete":
+            problems.append(f"{path}: status is {run['midas_bench']['status']}")
+    driven = [cell["extra_info"] for cell in load["benchmarks"]]
+    if {(info["backend"], info["scenario"]) for info in driven} != set(product(BACKENDS, SCENARIOS)):
+        problems.append(f"LoadGen's cells are {[(info['backend'], info['scenario']) for info in driven]}")
+    problems += [
+        f"{info['backend']}, {info['scenario']} is no short run, or has no throughput"
+        for info in driven
+        if info["rules"] != "short" or info["valid"] or not info["images_per_second"]
+    ]
     cells = {cell["extra_info"]["backend"]: cell for cell in document["benchmarks"]}
     if cells.keys() != BACKENDS:
         problems.append(f"backends are {sorted(cells)}")

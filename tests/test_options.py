@@ -75,3 +75,18 @@ def test_pytest_knows_every_flag(pytestconfig):
 )
 def test_names_are_split_at_commas(values, names):
     assert options.split(values) == names
+
+
+@pytest.mark.parametrize(("text", "value_s"), [("90s", 90), ("5min", 300), ("1h", 3600), ("1.5 m", 90), ("5", 300)])
+def test_a_time_is_read_in_the_usual_units(text, value_s):
+    assert options.seconds("--budget", text, bare="min") == value_s
+
+
+@pytest.mark.parametrize("text", ["soon", "0s", "nan", "-5min", "5 d"])
+def test_what_is_no_time_is_the_users_error(text):
+    with pytest.raises(UserError, match=f"--budget {text}: is not a time; give one as 90s, 5min or 1h"):
+        options.seconds("--budget", text, bare="min")
+
+
+def test_a_number_without_a_unit_is_what_the_command_says():
+    assert options.seconds("--budget", "60", bare="s") == 60

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -16,6 +17,8 @@ if TYPE_CHECKING:  # commands run without pytest
     import pytest
 
 T = TypeVar("T")
+
+SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True)
@@ -116,3 +119,16 @@ def at_most_one(flag: str, values: Sequence[T]) -> T | None:
     if len(values) > 1:
         raise UserError(f"{flag} {','.join(map(str, values))}", "names several", "name one")
     return values[0] if values else None
+
+
+def seconds(flag: str, text: str, bare: str) -> float:
+    """Read `90s`, `5min`, `1h`, or a number without a unit, which `bare` then is, as seconds.
+
+    Raises:
+        UserError: it is no such time, or nothing at all.
+    """
+    number = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([a-z]*)\s*", text)
+    unit = SECONDS.get(number[2] or bare) if number else None
+    if not number or not unit or float(number[1]) == 0:
+        raise UserError(f"{flag} {text}", "is not a time", "give one as 90s, 5min or 1h")
+    return float(number[1]) * unit

@@ -293,16 +293,6 @@ def test_a_share_is_read_in_per_cent(text, value):
     assert command.share("--threshold", text) == pytest.approx(value)
 
 
-@pytest.mark.parametrize(("text", "value_s"), [("90s", 90), ("5min", 300), ("5", 300), ("1h", 3600), ("1.5m", 90)])
-def test_a_budget_is_read_in_the_usual_units(text, value_s):
-    assert command.seconds("--budget", text) == value_s
-
-
-def test_nothing_is_no_budget():
-    with pytest.raises(UserError, match="is not a time"):
-        command.seconds("--budget", "0s")
-
-
 class Started:
     """The command in a process of its own, to be interrupted."""
 

@@ -14,9 +14,7 @@ from midas_bench.gate import cells
 from midas_bench.gate.lane import Thresholds
 from midas_bench.gate.revision_gate import Question
 from midas_bench.gate.saved_gate import SavedQuestion
-from midas_bench.options import add_to_parser
-
-SECONDS = {"s": 1.0, "": 60.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+from midas_bench.options import add_to_parser, seconds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -126,7 +124,7 @@ def question(arguments: argparse.Namespace) -> Question:
         weights=arguments.weights,
         thresholds=Thresholds(limit, limit, share("--startup-threshold", arguments.startup_threshold)),
         alpha=share("--alpha", arguments.alpha),
-        budget_s=seconds("--budget", arguments.budget),
+        budget_s=seconds("--budget", arguments.budget, bare="min"),
         seed=random.SystemRandom().randrange(2**32) if arguments.seed is None else arguments.seed,
         fresh_env=arguments.fresh_env,
         resume=arguments.resume,
@@ -159,15 +157,3 @@ def share(flag: str, text: str) -> float:
     if not number[2] and value < 0.005:
         raise UserError(f"{flag} {text}", f"could be {text} % or {100 * float(number[1]):g} %", "write it with a %")
     return value
-
-
-def seconds(flag: str, text: str) -> float:
-    """Read `90s`, `5min`, `5` (minutes) or `1h` as seconds.
-
-    Raises:
-        UserError: it is no such time, or nothing at all.
-    """
-    number = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([a-z]*)\s*", text)
-    if not number or number[2] not in SECONDS or float(number[1]) == 0:
-        raise UserError(f"{flag} {text}", "is not a time", "give one as 90s, 5min or 1h")
-    return float(number[1]) * SECONDS[number[2]]

@@ -20,7 +20,7 @@ from midas_bench.measure import machine
 from midas_bench.measure.advice import Advice
 from midas_bench.measure.doctor import advise
 from midas_bench.measure.tune import Plan, tune
-from midas_bench.options import add_to_parser, split, thread_counts
+from midas_bench.options import add_to_parser, seconds, split, thread_counts
 from midas_bench.results.tuning import Trial
 
 BUDGET_S = 170.0
@@ -35,10 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exact", action="store_true", help="only backends that compute in float32")
     parser.add_argument(
         "--budget",
-        type=float,
-        default=BUDGET_S,
-        metavar="SECONDS",
-        help=f"time for all of it (default: {BUDGET_S:g})",
+        default=f"{BUDGET_S:g}s",
+        metavar="TIME",
+        help=f"for all of it, as 90s, 5min or 1h (default: {BUDGET_S:g}s)",
     )
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("reports/tune"), metavar="FOLDER",
@@ -49,9 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, write chart and JSON, and print what to deploy; 3 if nothing could be measured."""
-    if not LEAST_BUDGET_S <= arguments.budget <= MOST_BUDGET_S:  # NaN included
+    budget_s = seconds("--budget", arguments.budget, bare="s")
+    if not LEAST_BUDGET_S <= budget_s <= MOST_BUDGET_S:
         within = f"give {LEAST_BUDGET_S:g} to {MOST_BUDGET_S:g} seconds"
-        raise UserError(f"--budget {arguments.budget:g}", "is too short or too long", within)
+        raise UserError(f"--budget {arguments.budget}", "is too short or too long", within)
     if arguments.output.exists() and not arguments.output.is_dir():
         raise UserError(arguments.output, "is a file and not a folder", "choose another one with -o")
     backends, left_out = chosen(split(arguments.backend), arguments.exact)
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = scenes.from_manifest(Path(scenes.MANIFEST))
     calibration = scenes.paths(scenes.everything(found))
     config = resolve(PipelineConfig(backends[0], max(counts), arguments.weights, calibration=calibration))
-    plan = Plan(config, backends, tuple(sorted(counts, reverse=True)), next(iter(found.values())), arguments.budget)
+    plan = Plan(config, backends, tuple(sorted(counts, reverse=True)), next(iter(found.values())), budget_s)
     check_writable(arguments.output / JSON_FILE)  # better now than when the time is spent
     tuned = tune(plan, progress)
     advice = Advice(plan, tuned, left_out | tuned.left_out, arguments.weights, machine.inspect())

@@ -104,6 +104,7 @@ def test_what_died_is_said_and_the_rest_goes_on(driven, capsys):
     [
         (["--scenario", "sever"], "--scenario sever: is unknown; choose from single-stream"),
         (["--latency-bound", "nan"], "--latency-bound nan: is no time to wait"),
+        (["--scenario", "offline", "--latency-bound", "200"], "--latency-bound: is Server's, which is not among"),
         (["--backend", "nonesuch"], "nonesuch"),
     ],
 )

@@ -41,6 +41,7 @@ def test_sides_can_be_labelled(tmp_path):
         ([str(RESULTS / "test_units.py")], "is not whole JSON"),
         ([str(SMALL), "--label", "a", "--label", "b"], "--label: was given 2 for 1"),
         ([str(SMALL), "-o", str(SMALL)], "is a file and not a folder"),
+        ([str(SMALL), "--photos", "nosuch"], "nosuch: no such folder"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments, said, tmp_path, monkeypatch, capsys):

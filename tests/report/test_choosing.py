@@ -10,8 +10,9 @@ from midas_bench.errors import UserError
 from midas_bench.report import material as module
 from midas_bench.report.charts.trend import change_points, trends
 from midas_bench.report.choose import choose
-from midas_bench.report.pictures import Album, album
+from midas_bench.report.pictures import Album, album, own_album
 from midas_bench.report.write import write
+from midas_bench.scenes import MANIFEST
 
 
 @pytest.fixture
@@ -114,10 +115,18 @@ def test_a_folder_of_broken_files_is_an_error(tmp_path):
         choose([tmp_path], [], Album())
 
 
-def test_a_broken_album_costs_the_photos_only(tmp_path):
-    (tmp_path / "manifest.toml").write_text("[[photo")
-    assert "is not TOML" in album(tmp_path / "manifest.toml").problem
-    assert "is not here" in album(tmp_path / "none.toml").problem
+def test_without_the_projects_photos_a_report_says_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "is not here" in own_album().problem
+    manifest = tmp_path / MANIFEST
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("[[photo")
+    assert "is not TOML" in own_album().problem
+
+
+def test_photos_that_were_asked_for_must_be_there(tmp_path):
+    with pytest.raises(UserError, match="no such folder"):
+        album(tmp_path / "none")
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def opened(new_page, url):
         )  # no smooth scrolling to wait for
         page.set_default_timeout(PATIENCE_MS)
         # Choosers are intercepted from here on: asked for together with a key, the browser may see the key first.
-        page.on("filechooser", lambda chooser: None)
+        page.on("filechooser", lambda _: None)
         page.goto(url)
         pages.append((page, expected))
         return page

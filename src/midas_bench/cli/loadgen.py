@@ -91,6 +91,8 @@ def run(arguments: argparse.Namespace) -> int:
     bound_ms = arguments.latency_bound
     if bound_ms is not None and not 0 < bound_ms < float("inf"):
         raise UserError(f"--latency-bound {bound_ms:g}", "is no time to wait", "give milliseconds, such as 200")
+    if bound_ms is not None and "server" not in names:
+        raise UserError("--latency-bound", "is Server's, which is not among the scenarios", "add --scenario server")
     logs = arguments.logs or loadgen.new_logs(Path())
     if arguments.json is not None:
         check_writable(arguments.json)  # better now than after the last scenario

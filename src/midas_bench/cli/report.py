@@ -17,7 +17,6 @@ from midas_bench.options import add_to_parser
 from midas_bench.results import answers, files
 
 QUIET_FOR_S = 1.0
-MANIFEST = Path("fixtures/images/manifest.toml")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,12 +54,11 @@ def run(arguments: argparse.Namespace) -> int:
         step("starting")
         # pandas, matplotlib and scipy take a second: the bar is there by then
         from midas_bench.report.choose import choose
-        from midas_bench.report.pictures import album
+        from midas_bench.report.pictures import album, own_album
         from midas_bench.report.write import write
 
-        material = choose(
-            arguments.places, arguments.label, album(Path(arguments.photos) if arguments.photos else MANIFEST), step
-        )
+        photos = album(Path(arguments.photos)) if arguments.photos else own_album()
+        material = choose(arguments.places, arguments.label, photos, step)
         page = write(material, arguments.output, step)
     for line in answers.three_lines(material.run.records):
         print(line)

@@ -40,20 +40,26 @@ class Album:
 
 
 def album(place: Path) -> Album:
-    """Collect the photos of a manifest.toml, or of a user's folder; a broken one costs the photos, not the report."""
-    try:
-        if place.is_dir():
-            found = scenes.from_folder(place)
-        elif place.is_file():
-            found = scenes.from_manifest(place)
-        else:
-            return Album(problem=f"{place} is not here; name the folder with --photos")
-    except UserError as error:
-        return Album(problem=str(error))
-    photos = scenes.everything(found)
+    """Collect the photos of a manifest.toml, or of a user's folder.
+
+    Raises:
+        UserError: there is no such place, or it is broken.
+    """
+    photos = scenes.everything(scenes.from_manifest(place) if place.is_file() else scenes.from_folder(place))
     return Album(
         {photo.sha256: photo.data for photo in photos}, {photo.sha256: photo.depth for photo in photos if photo.depth}
     )
+
+
+def own_album() -> Album:
+    """Collect the project's photos, which a report from elsewhere does without, and says so."""
+    manifest = Path(scenes.MANIFEST)
+    if not manifest.is_file():
+        return Album(problem=f"{manifest} is not here; name the folder with --photos")
+    try:
+        return album(manifest)
+    except UserError as error:
+        return Album(problem=str(error))
 
 
 def galleries(run: Run, photos: Album) -> list[Gallery]:

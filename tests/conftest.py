@@ -20,7 +20,7 @@ from PIL import Image
 from midas_bench.depth import weights
 from midas_bench.depth.backends import registry
 from midas_bench.depth.weights import Weights
-from midas_bench.files import CACHE_VARIABLE
+from midas_bench.files import CACHE_VARIABLE, locked
 from midas_bench.results.files import read
 from midas_bench.results.runs import Run
 from midas_bench.scenes import Photo, from_manifest
@@ -32,6 +32,7 @@ CHROMIUM_ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
     "--disable-sync",
 )  # fmt: skip
+DEFAULT_GRAPHS = ("jit", "onnx")
 NOBODY_LISTENS = "http://127.0.0.1:9/weights.pt"
 
 COLD_ONNX = """
@@ -67,24 +68,29 @@ def isolated(cache_dir: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def cold_onnx(cache_dir: Path, tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Photo]) -> dict[str, list]:
-    """Run ONNX in a process of its own on an empty cache: what it imported, and its heat map's shape.
-
-    What it made is then in the tests' cache.
-    """
+def cold_onnx(tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Photo]) -> dict[str, Any]:
+    """Run ONNX in a process of its own on an empty cache: what it imported, its heat map's shape, and that cache."""
     cold = tmp_path_factory.mktemp("cold")
     command = [sys.executable, "-c", COLD_ONNX, str(photos["street"].path)]
     environment = {**os.environ, CACHE_VARIABLE: str(cold)}
     ran = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    shutil.copytree(cold, cache_dir, dirs_exist_ok=True)
-    return json.loads(ran.stdout)
+    return {**json.loads(ran.stdout), "cache": cold}
 
 
 @pytest.fixture(scope="session")
-def graphs(cold_onnx: object, cache_dir: Path) -> Path:  # noqa: ARG001 - it fills the cache
-    """Give a cache that holds the graphs of the default run's backends."""
-    for name in ("jit", "onnx"):
-        registry.prepare(name, weights.seeded(), cache_dir)
+def graphs(cache_dir: Path, request: pytest.FixtureRequest) -> Path:
+    """Give a cache that holds the graphs of the default run's backends.
+
+    Making them takes half a minute, so pytest's own cache keeps them for the next run and for xdist's other workers.
+    """
+    kept = request.config.cache.mkdir("graphs")
+    with locked(kept.with_suffix(".lock")):
+        if not all(registry.is_prepared(name, weights.seeded(), kept) for name in DEFAULT_GRAPHS):
+            shutil.rmtree(kept)  # other versions' graphs would stay for ever
+            shutil.copytree(request.getfixturevalue("cold_onnx")["cache"], kept)
+            for name in DEFAULT_GRAPHS:
+                registry.prepare(name, weights.seeded(), kept)
+        shutil.copytree(kept, cache_dir, dirs_exist_ok=True)
     return cache_dir
 
 

@@ -4,19 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from midas_bench.depth import weights
-from midas_bench.depth.backends import registry
 from midas_bench.measure.arms import Arm
 
 CALL_S = 0.002
-
-
-@pytest.fixture(scope="session")
-def ready(cache_dir: Path) -> Path:
-    """Give a cache that holds the graphs, whoever made them."""
-    for name in ("jit", "onnx"):
-        registry.prepare(name, weights.seeded(), cache_dir)
-    return cache_dir
 
 
 @pytest.fixture

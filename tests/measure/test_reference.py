@@ -104,10 +104,10 @@ def test_a_users_own_model_is_compared_with_onnx_runtime(config, asked):
 
 
 @pytest.mark.slow
-def test_a_child_computes_what_eager_gives_here(ready, photos):
+def test_a_child_computes_what_eager_gives_here(graphs, photos):
     from midas_bench.depth.pipeline import DepthPipeline
 
-    config = resolve(PipelineConfig("onnx", 1, "seeded", cache_dir=str(ready)))
+    config = resolve(PipelineConfig("onnx", 1, "seeded", cache_dir=str(graphs)))
     depth = Reference(config).depth([photos["pet"]])
     with DepthPipeline.open(config=replace(config, backend="eager")) as pipeline:
         here = pipeline.run([photos["pet"].data]).depth

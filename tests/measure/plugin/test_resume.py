@@ -406,7 +406,8 @@ def test_sigkill_at_twenty_moments_loses_no_finished_cell(fake):
     assert len(set(found)) >= 5, f"the moments were not spread: {found}"
 
 
-def test_sigkill_loses_no_finished_cell_of_a_real_backend(fake, ready):  # noqa: ARG001 - the graph is in the cache
+@pytest.mark.usefixtures("graphs")
+def test_sigkill_loses_no_finished_cell_of_a_real_backend(fake):
     arguments = ["--backend=onnx", "-k", "street or indoor"]
     fake.environment["REAL_REFERENCE"] = "yes"
     cells = [name.replace("fake", "onnx") for name in CELLS if "pet" not in name]

@@ -66,6 +66,16 @@ def test_history_is_of_the_same_kind_of_machine(saved):
     assert [run.name for run in choose([named], [], Album()).history] == ["0002_b"]
 
 
+def test_the_history_of_a_file_stands_beside_it_and_no_folder_below_is_looked_into(saved, tmp_path, monkeypatch):
+    named = saved("0002_b.json", "2026-01-02")
+    below = tmp_path / "someone's home"
+    below.mkdir()
+    saved("0001_a.json", "2026-01-01").rename(below / "0001_a.json")
+    saved("0003_c.json", "2026-01-03")
+    monkeypatch.setattr("os.walk", None)
+    assert [run.name for run in choose([named], [], Album()).history] == ["0002_b", "0003_c"]
+
+
 def test_several_files_are_sides_and_labels_join_them(saved):
     paths = [saved(f"000{i}_{i}.json", f"2026-01-0{i}") for i in (1, 2, 3)]
     material = choose(paths, [], Album())

@@ -9,7 +9,7 @@ from midas_bench.errors import UserError
 from midas_bench.report.material import Material
 from midas_bench.report.pictures import Album
 from midas_bench.results.compare import Side
-from midas_bench.results.files import STORAGE, read, saved_in
+from midas_bench.results.files import STORAGE, beside, read, saved_in
 from midas_bench.results.runs import Run, copies
 
 MOST_SIDES = 6
@@ -42,8 +42,7 @@ def choose(
             remarks.append("No run here is complete; this is the newest partial one.")
     else:
         run = read(place)
-        neighbours = [path for path in saved_in(place.parent) if path.resolve() != place.resolve()]
-        others, _ = readable([path for path in neighbours if path.parent == place.parent], step)
+        others, _ = readable(beside(place), step)
         runs, remarks = [*others, run], []
     history = sorted((r for r in runs if r.machine.kind == run.machine.kind), key=age)
     label = labels[0] if labels else run.name

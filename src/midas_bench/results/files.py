@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -160,8 +161,20 @@ def saved_in(folder: Path) -> list[Path]:
     Raises:
         UserError: there is none.
     """
-    found = sorted(folder.rglob("*.json"), key=lambda path: (path.name, str(path)))
+    walked = os.walk(folder)  # passes over folders that cannot be read, or that vanish meanwhile
+    found = oldest_first(Path(place, name) for place, _, names in walked for name in names)
     if not found:
         advice = "name a file, or run `pytest bench/ --benchmark-autosave` first"
         raise UserError(folder, "holds no *.json file" if folder.is_dir() else "no such file or folder", advice)
     return found
+
+
+def beside(path: Path) -> list[Path]:
+    """Return the other JSON files in a file's folder, oldest first, and none of the folders in it."""
+    others = (Path(entry.path) for entry in os.scandir(path.parent) if entry.is_file())
+    return oldest_first(other for other in others if other.resolve() != path.resolve())
+
+
+def oldest_first(paths: Iterable[Path]) -> list[Path]:
+    """Return the JSON files among the paths, by the number and date in their names."""
+    return sorted((path for path in paths if path.suffix == ".json"), key=lambda path: (path.name, str(path)))

@@ -190,7 +190,7 @@ def test_noisy_cells_and_what_was_not_measured(small, changed):
 def test_the_machine(small):
     facts = dict(texts(tables.facts(small.machine)))
     assert facts["fingerprint"] == "abc123"
-    assert facts["physical_cores"] == "2"
+    assert facts["physical cores"] == "2"
     assert texts(tables.versions(small.machine)) == [["torch", "2.13.0"]]
 
 

@@ -101,5 +101,5 @@ def test_other_machines_are_noticed(changed):
 
     old, new = read(changed(name="old.json")), read(changed(other))
     differences = compare(Side("old", (old,)), Side("new", (new,))).machine_differences
-    assert differences == {"kind": ("abc123", "other"), "cpu_model": ("Test CPU", "Another CPU")}
+    assert differences == {"kind": ("abc123", "other"), "cpu model": ("Test CPU", "Another CPU")}
     assert compare(Side("old", (old,)), Side("new", (old,))).machine_differences == {}

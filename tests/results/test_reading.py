@@ -170,6 +170,22 @@ def test_a_broken_file_is_refused(tmp_path, data, said):
     assert said in str(error.value)
 
 
+def test_facts_are_told_as_people_read_them(changed):
+    def change(content):
+        content["machine_info"]["midas_bench"] |= {
+            "memory_bytes": 25276059648, "virtualised": True, "environment": {"OMP_NUM_THREADS": "2"},
+            "versions": {"memory_profiler": "0.61"},
+        }  # fmt: skip
+        content["midas_bench"]["conditions"] = {"steal_fraction": 0.0123, "load_average": [0.25, 1.0]}
+
+    run = read(changed(change))
+    assert run.machine.facts["memory"] == "23.5 GiB"
+    assert run.machine.facts["virtualised"] == "yes"
+    assert run.machine.facts["environment"] == "OMP_NUM_THREADS: 2"
+    assert run.machine.versions == {"memory_profiler": "0.61"}
+    assert run.conditions == {"steal": "1.23 %", "load average": "0.25, 1"}
+
+
 def test_a_missing_file_or_folder_is_named(tmp_path):
     with pytest.raises(UserError, match="cannot be read"):
         read(tmp_path / "none.json")

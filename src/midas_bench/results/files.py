@@ -12,6 +12,7 @@ from midas_bench.errors import UserError
 from midas_bench.results.cells import record_from
 from midas_bench.results.fields import Fields, clean
 from midas_bench.results.runs import Machine, Record, Run, Skip
+from midas_bench.results.units import gib, percent
 
 SCHEMA = 1
 """The form of the key `midas_bench` that this version writes, and the newest that it reads."""
@@ -109,19 +110,33 @@ def machine_from(info: Fields) -> Machine:
     if ours is None:
         kind = " / ".join(str(v) for k, v in facts.items() if k in ("CPU", "logical CPUs", "architecture"))
         return Machine(kind or "unknown", facts)
-    versions = shown(ours.plain("versions"))
+    versions = {clean(name): _text(version) for name, version in _given(ours.plain("versions"))}
     own = shown({key: ours.plain(key) for key in ours if key not in ("fingerprint", "versions")})
     return Machine(ours.text("fingerprint") or "unknown", {**facts, **own}, versions)
 
 
 def shown(values: object) -> dict[str, str]:
-    """Return the names and values of a JSON object as clean text, without what is null."""
+    """Return the names and values of a JSON object as people read them, without what is null."""
+    return dict(_named(name, value) for name, value in _given(values))
+
+
+def _given(values: object) -> list[tuple[str, object]]:
     if not isinstance(values, Mapping):
-        return {}
-    return {clean(str(key)): _text(value) for key, value in values.items() if value not in (None, [], {})}
+        return []
+    return [(str(name), value) for name, value in values.items() if value not in (None, [], {})]
+
+
+def _named(name: str, value: object) -> tuple[str, str]:
+    if isinstance(value, (int, float)):
+        for unit, told in (("_bytes", gib), ("_fraction", percent)):
+            if name.endswith(unit):
+                return clean(name.removesuffix(unit).replace("_", " ")), told(value)
+    return clean(name.replace("_", " ")), _text(value)
 
 
 def _text(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{clean(str(key))}: {_text(one)}" for key, one in value.items())
     if isinstance(value, list):
         return ", ".join(map(_text, value))
     if isinstance(value, bool):

@@ -46,6 +46,11 @@ def mib(value_bytes: float | None) -> str:
     return NOTHING if value_bytes is None else f"{digits(value_bytes / MIB)} MiB"
 
 
+def gib(value_bytes: float) -> str:
+    """Return such as `23.5 GiB`."""
+    return f"{digits(value_bytes / 1024**3)} GiB"
+
+
 def rate(value: float | None) -> str:
     """Return images a second, such as `19.3 images/s`."""
     return NOTHING if value is None else f"{digits(value)} images/s"

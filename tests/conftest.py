@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -64,6 +65,8 @@ def isolated(cache_dir: Path) -> Iterator[None]:
         patch.setenv("no_proxy", "*")
         for name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
             patch.delenv(name)  # the pytests that tests start are not this one's workers
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job; what tests start inherits it
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         yield
 
 

@@ -74,10 +74,10 @@ def test_the_reference_is_each_photos_depth_by_itself(monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-def test_onnx_stays_under_350_mib_with_one_photo(ready, photos):
+def test_onnx_stays_under_350_mib_with_one_photo(graphs, photos):
     watch = Watch()
     paths = [str(photos["street"].path)]
-    request = {"task": "memory", "config": config_for("onnx", ready), "photos": paths, "calls": 5}
+    request = {"task": "memory", "config": config_for("onnx", graphs), "photos": paths, "calls": 5}
     reply = ask(MODULE, request, PATIENCE_S, started=watch.start)
     watch.finish()
     assert 20 * MIB < reply["baseline_rss_bytes"] < reply["loaded_rss_bytes"] < reply["peak_rss_bytes"] < 350 * MIB
@@ -133,8 +133,8 @@ def test_startup_times_each_phase_alone_and_the_export_apart(monkeypatch, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_real_start_has_all_phases(ready, photos):
-    config, paths = config_for("onnx", ready), [str(photos["pet"].path)]
+def test_a_real_start_has_all_phases(graphs, photos):
+    config, paths = config_for("onnx", graphs), [str(photos["pet"].path)]
     before_s = time.time()
     reply = ask(MODULE, {"task": "startup", "config": config, "photos": paths, "asked_at_s": before_s}, PATIENCE_S)
     phases = [reply[name] for name in ("import", "load", "first_inference", "steady")]

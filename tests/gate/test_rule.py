@@ -68,15 +68,15 @@ def test_all_looks_together_spend_no_more_than_alpha():
 def test_the_bounds_are_those_of_the_exact_signed_rank_test():
     values = np.random.default_rng(1).normal(0.3, 1, 15)
     for tail in (0.05, 0.005, 0.0005):
-        low = signed_rank_interval(values, tail).low
+        low = signed_rank_interval(values, tail, tail).low
         assert stats.wilcoxon(values - low - 1e-9, alternative="greater", method="exact").pvalue > tail
         assert stats.wilcoxon(values - low + 1e-9, alternative="greater", method="exact").pvalue <= tail
-        mirrored = signed_rank_interval(-values, tail)
+        mirrored = signed_rank_interval(-values, tail, tail)
         assert mirrored.high == pytest.approx(-low)
 
 
 def test_too_few_blocks_promise_nothing():
-    interval = signed_rank_interval([0.1] * 5, 0.01)
+    interval = signed_rank_interval([0.1] * 5, 0.01, 0.01)
     assert (interval.low, interval.high) == (-math.inf, math.inf)
     assert judged(CALL, [0.1] * 5, 0.01, 0.01).verdict == UNDECIDED
 

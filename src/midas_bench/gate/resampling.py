@@ -127,10 +127,11 @@ def unflipped(blocks: Blocks) -> dict[str, dict[str, float]]:
     The bounds hold with 95 %; `p` is of Wilcoxon's signed-rank test, two-sided, and `holm` the same corrected for the
     number of figures.
     """
+    tail = (1 - CONFIDENCE) / 2
     p_values = [float(stats.wilcoxon(logs).pvalue) if logs.any() else 1.0 for logs in blocks.logs.T]
     found = {}
     for figure, logs, p, corrected in zip(blocks.figures, blocks.logs.T, p_values, holm(p_values), strict=True):
-        ends = signed_rank_interval(logs, (1 - CONFIDENCE) / 2)
+        ends = signed_rank_interval(logs, tail, tail)
         found[figure.name] = {
             "log_ratio": ends.estimate, "low": ends.low, "high": ends.high, "p": p, "holm": corrected,
         }  # fmt: skip

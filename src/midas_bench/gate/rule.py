@@ -158,9 +158,7 @@ class Family:
 
 def judged(figure: Figure, log_ratios: Sequence[float], low_tail: float, high_tail: float) -> Judgement:
     """Judge one figure, the bounds of its ratio being wrong with a chance of at most `low_tail` and `high_tail`."""
-    below = signed_rank_interval(log_ratios, low_tail)
-    above = below if high_tail == low_tail else signed_rank_interval(log_ratios, high_tail)
-    logs = Interval(below.estimate, below.low, above.high, 1 - low_tail - high_tail)
+    logs = signed_rank_interval(log_ratios, low_tail, high_tail)
     n = len(log_ratios)
     margin = logs.estimate - logs.low
     error = float(np.std(log_ratios, ddof=1)) / math.sqrt(n) if n > 1 else math.inf

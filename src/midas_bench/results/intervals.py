@@ -109,12 +109,12 @@ def block_ratio(log_ratios: Sequence[float], confidence: float = CONFIDENCE) -> 
     return _log_interval(float(logs.mean()), error, len(logs) - 1, confidence)
 
 
-def signed_rank_interval(values: ArrayLike, tail: float) -> Interval:
-    """Return the Hodges-Lehmann estimate of the centre of symmetry, each bound missing it with at most `tail`.
+def signed_rank_interval(values: ArrayLike, low_tail: float, high_tail: float) -> Interval:
+    """Return the Hodges-Lehmann estimate of the centre of symmetry, each bound missing it with at most its tail.
 
     The bounds are averages of pairs (Walsh averages), chosen by the exact distribution of Wilcoxon's signed-rank
     statistic: they hold for any symmetric distribution, however heavy its tails or however many its peaks, and are
-    infinite where so few values can promise nothing (`2**-n` above `tail`).
+    infinite where so few values can promise nothing (`2**-n` above the tail).
     Source: M. Hollander, D. A. Wolfe and E. Chicken, Nonparametric Statistical Methods, 3rd edition, section 3.3.
     """
     x = np.asarray(values, float)
@@ -122,10 +122,10 @@ def signed_rank_interval(values: ArrayLike, tail: float) -> Interval:
     firsts, seconds = _pairs(n)
     walsh = np.sort((x[firsts] + x[seconds]) / 2)
     estimate = float(walsh[(len(walsh) - 1) // 2] + walsh[len(walsh) // 2]) / 2
-    rank = _signed_rank_quantile(n, tail)
-    if rank == 0:
-        return Interval(estimate, -np.inf, np.inf, 1 - 2 * tail)
-    return Interval(estimate, float(walsh[rank - 1]), float(walsh[-rank]), 1 - 2 * tail)
+    low_rank, high_rank = (_signed_rank_quantile(n, tail) for tail in (low_tail, high_tail))
+    low = float(walsh[low_rank - 1]) if low_rank else -np.inf
+    high = float(walsh[-high_rank]) if high_rank else np.inf
+    return Interval(estimate, low, high, 1 - low_tail - high_tail)
 
 
 @cache  # gates are drawn by the ten thousand

@@ -52,6 +52,16 @@ def written_atomically(path: Path) -> Iterator[Path]:
                 temporary.unlink(missing_ok=True)
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file atomically.
+
+    Raises:
+        UserError: as `written_atomically`.
+    """
+    with written_atomically(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def check_writable(path: Path) -> None:
     """Find out whether a file can be written, without touching it.
 

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -161,13 +160,11 @@ def test_a_head_without_the_whole_way_has_its_stages_judged(gate, repository):
 
 @pytest.mark.slow
 def test_blocks_are_kept_until_the_result_is_written(gate, monkeypatch):
-    @contextmanager
-    def full(path):
+    def full(path, content):  # noqa: ARG001
         raise UserError(path, "cannot be written (No space left on device)", "free some space")
-        yield
 
     with monkeypatch.context() as patch:
-        patch.setattr(cli, "written_atomically", full)
+        patch.setattr(cli, "write_whole", full)
         code, said, _ = gate("--base", "main", "--budget", "1s")
     assert code == 2
     assert "No space left" in said.err

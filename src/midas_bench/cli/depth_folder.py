@@ -22,7 +22,7 @@ from midas_bench.depth.config import Resolved
 from midas_bench.depth.photo import inspect
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.errors import UserError
-from midas_bench.files import written_atomically
+from midas_bench.files import write_whole
 from midas_bench.scenes import SUFFIXES, is_photo
 
 NOTE = "midas-bench.json"
@@ -152,8 +152,7 @@ def sign(output: Path, config: Resolved) -> None:
     """
     note = output / NOTE
     if not note.exists():
-        with written_atomically(note) as temporary:
-            temporary.write_text(json.dumps(_note(config)), encoding="utf-8")
+        write_whole(note, json.dumps(_note(config)).encode())
 
 
 def _note(config: Resolved) -> dict[str, str]:

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from midas_bench.cli.gate_flags import add_arguments, mode, question, saved_question
 from midas_bench.errors import UserError
-from midas_bench.files import check_writable, written_atomically
+from midas_bench.files import check_writable, write_whole
 from midas_bench.gate import words
 from midas_bench.gate.lane import Lane
 from midas_bench.gate.result import GateResult
@@ -67,11 +67,9 @@ def _judge(arguments: argparse.Namespace, asked: str) -> int:
 
 def _write(result: GateResult, arguments: argparse.Namespace) -> None:
     if arguments.json:
-        with written_atomically(arguments.json) as temporary:
-            temporary.write_text(json.dumps(result.to_json(), indent=1), encoding="utf-8")
+        write_whole(arguments.json, json.dumps(result.to_json(), indent=1).encode())
     if arguments.markdown:
-        with written_atomically(arguments.markdown) as temporary:
-            temporary.write_text(words.markdown(result), encoding="utf-8")
+        write_whole(arguments.markdown, words.markdown(result).encode())
     if result.journal:
         result.journal.end()
 
@@ -99,8 +97,7 @@ def _self_test(arguments: argparse.Namespace) -> int:
         f"{chart.id}.png": chart.png,
     }
     for name, data in outputs.items():
-        with written_atomically(arguments.output / name) as temporary:
-            temporary.write_bytes(data)
+        write_whole(arguments.output / name, data)
     if journal:
         journal.end()
     print(text)

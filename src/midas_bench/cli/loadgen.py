@@ -16,7 +16,7 @@ from midas_bench.depth.backends import registry
 from midas_bench.depth.config import PipelineConfig, make_graph, resolve
 from midas_bench.depth.weights import TIMING_ONLY
 from midas_bench.errors import UserError
-from midas_bench.files import check_writable, written_atomically
+from midas_bench.files import check_writable, write_whole
 from midas_bench.measure import machine
 from midas_bench.measure.fidelity import fidelity, problem
 from midas_bench.measure.loadgen import run as loadgen
@@ -72,8 +72,7 @@ class Results:
         """Write the file whole: a finished cell is on disk before the next one starts."""
         if self.path and self.cells:
             text = json.dumps(document(self.machine, self.cells, self.planned, self.failed), indent=2)
-            with written_atomically(self.path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+            write_whole(self.path, text.encode())
 
     def lose(self, backend: str, scenario: str, reason: str) -> None:
         """Note a cell that has no result."""

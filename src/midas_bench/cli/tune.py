@@ -15,7 +15,7 @@ from midas_bench.cpu import default_threads
 from midas_bench.depth.backends import registry
 from midas_bench.depth.config import PipelineConfig, resolve
 from midas_bench.errors import UserError
-from midas_bench.files import check_writable, written_atomically
+from midas_bench.files import check_writable, write_whole
 from midas_bench.measure import machine
 from midas_bench.measure.advice import Advice
 from midas_bench.measure.doctor import advise
@@ -125,6 +125,5 @@ def write(folder: Path, document: dict[str, Any], trials: Sequence[Trial]) -> li
     if chart:
         contents |= {"tuning.svg": chart.svg.encode(), "tuning.png": chart.png}
     for name, data in contents.items():
-        with written_atomically(folder / name) as temporary:
-            temporary.write_bytes(data)
+        write_whole(folder / name, data)
     return [folder / name for name in contents]

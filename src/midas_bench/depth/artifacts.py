@@ -15,7 +15,7 @@ from pathlib import Path
 from midas_bench import cpu
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
-from midas_bench.files import locked, remove_left_behind, sha256_of, written_atomically
+from midas_bench.files import locked, remove_left_behind, sha256_of, write_whole, written_atomically
 from midas_bench.processes import ProcessDiedError, ask
 
 GRAPH_SOURCES = ("graph.py", "deploy.py", "network.py", "preprocess.py", "vision.py")
@@ -202,8 +202,7 @@ def _build(kind: str, weights: Weights, path: Path, base: Artifact | None, calib
             _ask(kind, {"source": str(base.path), "photos": list(calibration)}, temporary)
         build_s = time.perf_counter() - start_s + (base.build_s if base else 0.0)
         made = Artifact(path, sha256_of(temporary), build_s, built_now=True)
-    with written_atomically(path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps({"sha256": made.sha256, "build_s": build_s}), encoding="utf-8")
+    write_whole(path.with_suffix(".json"), json.dumps({"sha256": made.sha256, "build_s": build_s}).encode())
     return made
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from midas_bench import scenes
 from midas_bench.depth.artifacts import library_versions, source_digest
 from midas_bench.depth.config import Resolved
-from midas_bench.files import written_atomically
+from midas_bench.files import write_whole
 from midas_bench.processes import ask
 from midas_bench.scenes import Photo
 
@@ -56,8 +56,7 @@ class Reference:
             }
             ask("midas_bench.measure.child", request, TIMEOUT_S)
             for photo, output in zip(lacking, outputs, strict=True):
-                with written_atomically(self._path(photo)) as temporary:
-                    temporary.write_bytes(output.read_bytes())
+                write_whole(self._path(photo), output.read_bytes())
 
     def _path(self, photo: Photo) -> Path:
         decides = {

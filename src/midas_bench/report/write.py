@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from midas_bench.errors import UserError
-from midas_bench.files import written_atomically
+from midas_bench.files import write_whole
 from midas_bench.report.markdown import CHARTS, markdown
 from midas_bench.report.material import Material, Step
 from midas_bench.report.page import page
@@ -37,8 +37,7 @@ def write(material: Material, folder: Path, step: Step = lambda _: None) -> Path
     outputs[folder / "report.html"] = page(made).encode()
     step("writing")
     for path, data in outputs.items():
-        with written_atomically(path) as temporary:
-            temporary.write_bytes(data)
+        write_whole(path, data)
     for path in _earlier(folder):
         if path not in outputs:
             path.unlink()

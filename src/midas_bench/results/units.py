@@ -48,7 +48,7 @@ def mib(value_bytes: float | None) -> str:
 
 def gib(value_bytes: float) -> str:
     """Return such as `23.5 GiB`."""
-    return f"{digits(value_bytes / 1024**3)} GiB"
+    return f"{digits(value_bytes / MIB / 1024)} GiB"
 
 
 def rate(value: float | None) -> str:

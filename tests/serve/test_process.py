@@ -24,7 +24,9 @@ pytestmark = pytest.mark.slow
 
 from prometheus_client.parser import text_string_to_metric_families  # noqa: E402
 
+from midas_bench.depth.artifacts import artifact  # noqa: E402
 from midas_bench.depth.pipeline import DepthPipeline  # noqa: E402
+from midas_bench.depth.weights import seeded  # noqa: E402
 from midas_bench.serve.answers import NPY, PNG  # noqa: E402
 
 WAIT_S = 60
@@ -202,7 +204,7 @@ sys.exit(main(["serve", "--port", "0", "--weights", "seeded"]))
     [(["SIGTERM"], 0, ""), (["SIGINT"], 0, ""), (["SIGINT", "SIGINT"], 130, "midas-bench: interrupted\n")],
 )
 def test_a_signal_while_the_model_loads_and_a_second_one_end_it_in_order(project, graphs, signals, code, said):
-    [graph] = graphs.rglob("*.onnx")
+    graph = artifact("onnx", seeded(), graphs).path
     line = [sys.executable, "-c", SIGNALLED, str(graph), *signals]
     environment = {**os.environ, "MIDAS_BENCH_CACHE": str(graphs)}
     ran = subprocess.run(line, capture_output=True, text=True, cwd=project, env=environment, timeout=WAIT_S)

@@ -67,6 +67,11 @@ def test_nothing_is_left_that_is_never_called(ours):
     assert len(called) == len(hooks) == 97
 
 
+def test_nothing_works_in_place(seeded_network, ours):
+    assert any(getattr(module, "inplace", False) for module in seeded_network.modules())
+    assert not any(getattr(module, "inplace", False) for module in ours.modules())
+
+
 def test_it_takes_fewer_operations(seeded_network, ours):
     """9.19 GFLOP before; 0.25 less for `out_conv` before upsampling, 0.45 for its merging into the unit before."""
     assert (flops(seeded_network), flops(ours)) == (PLAIN_FLOP, DEPLOYED_FLOP)

@@ -203,7 +203,7 @@ def test_the_three_lines_open_that_pipeline(tuned, graphs, project, backend, pho
 def test_it_tunes_this_machine(graphs, project, tmp_path, monkeypatch, capsys):
     del graphs
     monkeypatch.chdir(project)
-    flags = ["--weights", "seeded", "--backend", "onnx", "--threads", "1", "--budget", "60", "-o", str(tmp_path)]
+    flags = ["--weights", "seeded", "--backend", "onnx", "--threads", "1", "--budget", "600", "-o", str(tmp_path)]
     assert main(["tune", *flags]) == 0
     said = capsys.readouterr()
     assert "lowest latency: onnx (threads 1, batch 1), " in said.out

@@ -50,7 +50,7 @@ print(json.dumps({"modules": sorted(sys.modules), "shape": list(prediction.heatm
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Spread `pytest` over the cores; tests that are chosen run in this process, unless xdist is asked for."""
-    if hasattr(config, "workerinput"):  # this is one of xdist's workers
+    if hasattr(config, "workerinput") or not config.pluginmanager.hasplugin("xdist"):  # a worker, or -p no:xdist
         return
     options = config.option
     chosen = config.args_source is not pytest.Config.ArgsSource.TESTPATHS

@@ -160,7 +160,7 @@ def test_a_head_without_the_whole_way_has_its_stages_judged(gate, repository):
 
 @pytest.mark.slow
 def test_blocks_are_kept_until_the_result_is_written(gate, monkeypatch):
-    def full(path, content):  # noqa: ARG001
+    def full(path, _):
         raise UserError(path, "cannot be written (No space left on device)", "free some space")
 
     with monkeypatch.context() as patch:

@@ -82,9 +82,9 @@ def test_live_gates_raised_no_false_alarm_and_found_each_slowdown(recorded):
 
 
 def test_on_a_noisier_machine_the_promises_hold_and_two_gates_stay_open(noisy):
-    exits = {slowdown: [g["exit_code"] for g in noisy["live"] if g["slowdown"] == slowdown] for slowdown in (0.0, 0.05)}
-    assert sorted(exits[0.0]) == [0] * 8 + [3] * 2
-    assert exits[0.05] == [1] * 10
+    equal, slowed = ([g["exit_code"] for g in noisy["live"] if g["slowdown"] == each] for each in (0, LIVE_SLOWDOWN))
+    assert sorted(equal) == [0] * 8 + [3] * 2
+    assert slowed == [1] * 10
     left_open = [set(gate["verdicts"].values()) - {PASSED} for gate in noisy["live"] if gate["exit_code"] == 3]
     assert left_open == [{INVALID}] * 2
     assert noisy["resampled"]["as_recorded"]["high"] < noisy["alpha"]

@@ -26,9 +26,9 @@ class Ratio:
     photos_above: int = 1
     rounds: int = 6
 
-    def quotient(self, medians):
+    def quotient(self, seconds):
         """Return seconds a photo above over seconds a photo below."""
-        return sum(medians[probe] for probe in self.above) / self.photos_above / medians[self.below]
+        return sum(seconds[probe] for probe in self.above) / self.photos_above / seconds[self.below]
 
 
 RATIOS = {
@@ -68,7 +68,7 @@ def measure(run, ratio, count):
     probes = (*ratio.above, ratio.below)
     names = dict.fromkeys(probe.arm for probe in probes)
     arms = [arm(run, name, {probe.pipeline for probe in probes if probe.arm == name}) for name in names]
-    return ratio_fields(log_ratios(blocks(arms, probes, ratio.rounds, SEED, count), ratio.quotient))
+    return ratio_fields(log_ratios(blocks(arms, [probes], ratio.rounds, SEED, count), ratio.quotient))
 
 
 def record(cell, run, ratio, count, group):

@@ -31,8 +31,8 @@ def measured(run, tmp_path_factory, measured_once):
         config = asdict(replace(run.config, backend=backend, threads=1))
         folder = tmp_path_factory.mktemp("scenes")
         pipelines = {scene: {"photos": [equal(run, scene, folder)], "config": config} for scene in run.scenes}
-        probes = [Probe(backend, scene, call) for call in CALLS for scene in run.scenes]
-        return backend, blocks([Arm(backend, pipelines)], probes, ROUNDS, SEED, BLOCKS)
+        groups = [[Probe(backend, scene, call) for scene in run.scenes] for call in CALLS]
+        return backend, blocks([Arm(backend, pipelines)], groups, ROUNDS, SEED, BLOCKS)
 
     return measured_once(all_blocks)
 
@@ -56,7 +56,7 @@ def test_scenes(cell, run, measured, stage, other):
     def ratio():
         backend, found = measured()
         above, below = (Probe(backend, scene, stage) for scene in (other, BASELINE))
-        fields = ratio_fields(log_ratios(found, lambda block: block[above] / block[below]))
+        fields = ratio_fields(log_ratios(found, lambda seconds: seconds[above] / seconds[below]))
         return fields | {"backend": backend, "numerator": other, "denominator": BASELINE}
 
     cell.describe(kind="scene", stage=stage, scene=other, baseline_scene=BASELINE, threads=1, recipe="fast")

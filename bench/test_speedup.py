@@ -34,8 +34,8 @@ def measured(run, measured_once):
     def all_blocks():
         photos = {"usual": scenes.firsts(run.scenes)[0], "large": scenes.largest(run.photos)}
         arms = [arm(run, name, photos) for name in (ARTICLE, *run.settings.backends)]
-        probes = [Probe(each.name, photo) for each in arms for photo in photos]
-        return blocks(arms, probes, ROUNDS, SEED, BLOCKS, pinned=False)
+        groups = [[Probe(each.name, photo) for each in arms] for photo in photos]
+        return blocks(arms, groups, ROUNDS, SEED, BLOCKS, pinned=False)
 
     return measured_once(all_blocks)
 
@@ -48,7 +48,7 @@ def test_speedup(cell, run, measured, backend, photo):
 
     def ratio():
         above, below = Probe(ARTICLE, photo), Probe(backend, photo)
-        return ratio_fields(log_ratios(measured(), lambda block: block[above] / block[below]))
+        return ratio_fields(log_ratios(measured(), lambda seconds: seconds[above] / seconds[below]))
 
     cell.describe(
         kind="ratio",

@@ -71,8 +71,8 @@ def test_stream_over_article(cell, run, backend, threads, stream):
     above, below = Probe("article", "one"), Probe(backend, "stream", "stream")
 
     def measure():
-        medians = blocks(arms, (above, below), ROUNDS, SEED, BLOCKS, pinned=False)
-        return ratio_fields(log_ratios(medians, lambda block: block[above] / (block[below] / len(paths))))
+        measured = blocks(arms, [(above, below)], ROUNDS, SEED, BLOCKS, pinned=False)
+        return ratio_fields(log_ratios(measured, lambda seconds: seconds[above] / (seconds[below] / len(paths))))
 
     cell.describe(
         kind="ratio",

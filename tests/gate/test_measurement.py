@@ -1,26 +1,77 @@
 """One block of a gate."""
 
+import math
 from types import SimpleNamespace
+
+import pytest
 
 from midas_bench.gate import measurement
 from midas_bench.gate.cells import FAMILY
 from midas_bench.gate.lane import Lane
+from midas_bench.gate.sides import BASE, HEAD, SIDES, probe
 from midas_bench.measure.arms import Arm
 from midas_bench.measure.blocks import Block
 
+CELL, OTHER = FAMILY[:2]
+SENTINEL = SimpleNamespace(read=lambda: None, best=None)
 
-def test_the_side_that_starts_first_is_drawn_anew_for_each_block(monkeypatch):
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Measure the next block of a lane with a stand-in for `one_block`."""
+
+    def measure(lane, one_block):
+        monkeypatch.setattr(measurement, "one_block", one_block)
+        monkeypatch.setattr(measurement, "judge", lambda *_: SimpleNamespace(reasons=()))
+        return measurement.measured(lane, lane.cells, 1, SENTINEL)
+
+    return measure
+
+
+def lane(*cells):
+    return Lane("onnx", cells, [Arm(side, {}) for side in SIDES])
+
+
+def block(rounds, peak_bytes=9):
+    return Block(rounds, {BASE: 1.0, HEAD: 2.0}, dict.fromkeys(SIDES, peak_bytes))
+
+
+def seconds(cell, base, head):
+    return {probe(BASE, cell): base, probe(HEAD, cell): head}
+
+
+def test_the_side_that_starts_first_is_drawn_anew_for_each_block(measured):
     first = []
 
-    def one_block(arms, probes, *_):
+    def one_block(arms, *_):
         first.append(arms[0].name)
-        sides = {arm.name for arm in arms}
-        return Block(dict.fromkeys(probes, 1.0), dict.fromkeys(sides, 1.0), dict.fromkeys(sides, 9))
+        return block([seconds(CELL, 1.0, 1.0)])
 
-    monkeypatch.setattr(measurement, "one_block", one_block)
-    monkeypatch.setattr(measurement, "judge", lambda *_: SimpleNamespace(reasons=()))
-    sentinel = SimpleNamespace(read=lambda: None, best=None)
-    lane = Lane("onnx", FAMILY[:1], [Arm("base", {}), Arm("head", {})])
+    growing = lane(CELL)
     for _ in range(40):
-        lane.rows.append(measurement.measured(lane, lane.cells, 1, sentinel))
-    assert 8 < first.count("base") < 32  # 20 expected, 3 the standard deviation; always the same, the seed being fixed
+        growing.rows.append(measured(growing, one_block))
+    assert 8 < first.count(BASE) < 32  # 20 expected, 3 the standard deviation; always the same, the seed being fixed
+
+
+def test_both_sides_of_a_cell_are_called_side_by_side(measured):
+    groups = []
+
+    def one_block(_, asked, *__):
+        groups.extend(asked)
+        return block([seconds(CELL, 1.0, 1.0) | seconds(OTHER, 1.0, 1.0)])
+
+    measured(lane(CELL, OTHER), one_block)
+    assert groups == [[probe(side, cell) for side in SIDES] for cell in (CELL, OTHER)]
+
+
+def test_a_block_gives_a_log_ratio_of_head_over_base_and_the_base_itself(measured):
+    rounds = [seconds(CELL, base, 1.1 * base) for base in (1.0, 3.0, 2.0)]
+    row = measured(lane(CELL), lambda *_: block(rounds))
+    logs = {CELL.name: math.log(1.1), "start-up [onnx]": math.log(2), "peak memory [onnx]": 0.0}
+    assert row["log_ratios"] == pytest.approx(logs)
+    assert row["base"] == {CELL.name: 2.0, "start-up [onnx]": 1.0, "peak memory [onnx]": 9.0}
+
+
+def test_there_is_no_memory_figure_where_the_system_keeps_no_mark(measured):
+    row = measured(lane(CELL), lambda *_: block([seconds(CELL, 1.0, 1.0)], peak_bytes=None))
+    assert row["log_ratios"].keys() == row["base"].keys() == {CELL.name, "start-up [onnx]"}

@@ -26,6 +26,7 @@ from midas_bench.measure.rss import MIB
 from midas_bench.processes import ProcessDiedError
 
 A, B = Probe("a", "one"), Probe("b", "one")
+FOURS = Probe("a", "four"), Probe("b", "four")
 
 
 def events(log):
@@ -40,13 +41,14 @@ def nobody_left(log):
 
 
 def take(count, arms, probes, rounds=2, seed=1, **how):
-    return blocks(arms, probes, rounds, seed, count, **how)
+    return blocks(arms, [probes], rounds, seed, count, **how)
 
 
 def test_workers_are_started_anew_for_each_block_and_none_is_left(arm, log):
     found = take(2, [arm("a", call_s=0.002), arm("b", call_s=0.002)], [A, B])
-    assert [block.medians_s.keys() for block in found] == [{A, B}, {A, B}]
-    assert all(0.002 <= seconds < 1 for block in found for seconds in block.medians_s.values())
+    rounds = [each for block in found for each in block.rounds]
+    assert [each.keys() for each in rounds] == [{A, B}] * 4
+    assert all(0.002 <= seconds < 1 for each in rounds for seconds in each.values())
     opened = [(name, pid) for name, pid, event in events(log) if event == "open"]
     assert Counter(name for name, _ in opened) == {"a": 2, "b": 2}
     assert len({pid for _, pid in opened}) == 4
@@ -126,7 +128,7 @@ def test_of_several_arms_each_has_every_place_once_in_as_many_blocks():
 def test_a_block_takes_the_order_it_is_given_and_rounds_alone_draw_one(fake_workers):
     draw = random.Random(1)
     for measure in [module.one_block] * 10 + [lambda *how: list(interleaved(*how))] * 10:
-        measure(ARMS, [A, B], 2, draw, None)
+        measure(ARMS, [[A, B]], 2, draw, None)
     first = [name for event, name, _ in fake_workers if event == "start"][::2]
     assert first[:10] == ["a"] * 10
     assert set(first[10:]) == {"a", "b"}
@@ -158,30 +160,56 @@ def test_unpinned_arms_wait_for_the_others_threads_to_sleep(fake_workers):
 
 
 def test_each_probe_precedes_each_other_equally_often():
-    probes = [A, B, Probe("a", "four"), Probe("b", "four")]
-    before = Counter()
-    for order in balanced_orders(probes, 10, random.Random(5)):
-        assert sorted(order, key=str) == sorted(probes, key=str)
-        before.update((order[i], order[j]) for i in range(4) for j in range(i + 1, 4))
-    assert before == dict.fromkeys(permutations(probes, 2), 5)
+    probes = [A, B, *FOURS]
+    for groups in ([probes], [(A, B), FOURS]):
+        before = Counter()
+        for order in balanced_orders(groups, 10, random.Random(5)):
+            assert sorted(order, key=str) == sorted(probes, key=str)
+            before.update((order[i], order[j]) for i in range(4) for j in range(i + 1, 4))
+        assert before == dict.fromkeys(permutations(probes, 2), 5)
 
 
-def test_a_blocks_figure_is_the_median_of_its_calls(monkeypatch):
+def test_calls_that_are_compared_stand_side_by_side_in_an_order_that_is_drawn():
+    orders = list(balanced_orders([(A, B), FOURS], 40, random.Random(5)))
+    assert {frozenset(order[i : i + 2]) for order in orders for i in (0, 2)} == {frozenset((A, B)), frozenset(FOURS)}
+    assert len({tuple(order) for order in orders}) == 8  # two orders of the groups, two in each of both
+
+
+def test_a_block_keeps_its_rounds_without_the_warm_up(monkeypatch):
     seconds = iter([9.0] * WARM_UP_CALLS + [5.0, 1.0, 2.0])
     monkeypatch.setattr(Fake, "call", lambda *_: next(seconds))
     monkeypatch.setattr(module, "Worker", lambda arm, core: Fake(arm, core, []))
-    assert take(1, ARMS[:1], [A], rounds=3) == [Block({A: 2.0}, {"a": 0.5}, {"a": 9})]
+    [block] = take(1, ARMS[:1], [A], rounds=3)
+    assert block == Block([{A: 5.0}, {A: 1.0}, {A: 2.0}], {"a": 0.5}, {"a": 9})
+    assert block.median_s(A) == 2.0
+
+
+def a_over_b(seconds):
+    return seconds[A] / seconds[B]
 
 
 def test_log_ratios_are_one_a_block():
-    measured = [Block(medians_s, {}, {}) for medians_s in ({A: 2.0, B: 1.0}, {A: 1.0, B: 1.0})]
-    assert log_ratios(measured, lambda block: block[A] / block[B]) == [math.log(2), 0.0]
+    measured = [Block([{A: a, B: 1.0}], {}, {}) for a in (2.0, 1.0)]
+    assert log_ratios(measured, a_over_b) == [math.log(2), 0.0]
+
+
+def test_a_block_is_judged_by_the_median_of_its_rounds():
+    block = Block([{A: a, B: 2.0} for a in (2.0, 4.0, 400.0)], {}, {})
+    assert block.log_ratio(a_over_b) == math.log(2)
+
+
+def test_a_machine_that_turns_slow_half_way_through_leaves_the_ratio_alone():
+    """The first and the last rounds took ten times as long; in the third it turned between a's call and b's."""
+    times = [(10.0, 10.0), (1.0, 1.0), (1.0, 10.0), (10.0, 10.0), (1.0, 1.0)]
+    block = Block([{A: 1.05 * a, B: b} for a, b in times], {}, {})
+    assert block.log_ratio(a_over_b) == pytest.approx(math.log(1.05))
+    assert block.median_s(A) / block.median_s(B) == pytest.approx(0.105)
 
 
 @pytest.mark.slow
 def test_an_arm_whose_calls_take_five_times_as_long_is_the_slower_one(arm):
     found = take(3, [arm("a", call_s=0.1), arm("b", call_s=0.02)], [A, B], rounds=4)
-    assert min(log_ratios(found, lambda block: block[A] / block[B])) > math.log(2)
+    assert min(log_ratios(found, a_over_b)) > math.log(2)
 
 
 def test_a_block_says_how_long_each_side_took_to_start_and_how_much_memory_it_had(arm):
@@ -220,7 +248,7 @@ def test_ctrl_c_ends_the_workers(arm, package, log):
 from midas_bench.measure.arms import Arm, Probe
 from midas_bench.measure.blocks import blocks
 how = {arm("a", hang=True).pipelines!r}
-blocks([Arm("a", how, {{"PYTHONPATH": {str(package)!r}}})], [Probe("a", "one")], 2, 1, 1)
+blocks([Arm("a", how, {{"PYTHONPATH": {str(package)!r}}})], [[Probe("a", "one")]], 2, 1, 1)
 """
     with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True) as parent:
         end_s = time.monotonic() + 60
@@ -234,7 +262,7 @@ blocks([Arm("a", how, {{"PYTHONPATH": {str(package)!r}}})], [Probe("a", "one")],
 
 
 def test_stopping_early_ends_the_workers_too(arm, log):
-    endless = interleaved([arm("a")], [A], 1000, random.Random(1), None)
+    endless = interleaved([arm("a")], [[A]], 1000, random.Random(1), None)
     next(endless)
     endless.close()
     nobody_left(log)

@@ -50,8 +50,9 @@ class World:
         assert timeout_s > 0
         return {"peak_rss_bytes": PEAK.get(config.backend, 700) * MIB + len(request["photos"])}
 
-    def interleaved(self, arms, probes, rounds, _shuffle, core):
+    def interleaved(self, arms, groups, rounds, _shuffle, core):
         assert core is None
+        [probes] = groups
         self.rounds.append({(probe.arm, probe.pipeline) for probe in probes})
         assert {probe.arm for probe in probes} == {arm.name for arm in arms}
         configs = {(a.name, p): how["config"] for a in arms for p, how in a.pipelines.items()}

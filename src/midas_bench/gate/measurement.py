@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from midas_bench.cpu import pinnable_core
 from midas_bench.gate.cells import Cell
@@ -13,7 +13,7 @@ from midas_bench.gate.journal import Journal, Row
 from midas_bench.gate.lane import Lane
 from midas_bench.gate.rule import INVALID, Family
 from midas_bench.gate.sides import BASE, HEAD, SIDES, probe
-from midas_bench.measure.blocks import one_block
+from midas_bench.measure.blocks import Round, one_block
 from midas_bench.measure.sentinel import Sentinel, judge
 from midas_bench.processes import ProcessDiedError
 
@@ -118,23 +118,28 @@ def measured(lane: Lane, cells: Sequence[Cell], seed: int, sentinel: Sentinel) -
         ProcessDiedError: a worker died.
     """
     shuffle = random.Random(f"{seed} {lane.backend} {len(lane.rows)} {len(lane.deaths)}")
-    probes = [probe(side, cell) for cell in cells for side in SIDES]
+    groups = [[probe(side, cell) for side in SIDES] for cell in cells]
     before = sentinel.read()
     start_s = time.monotonic()
     arms = shuffle.sample(lane.arms, len(lane.arms))  # the arm that starts first was seen to be slower
-    block = one_block(arms, probes, ROUNDS, shuffle, pinnable_core())
+    block = one_block(arms, groups, ROUNDS, shuffle, pinnable_core())
     block_s = time.monotonic() - start_s
     noise = judge(before, sentinel.read(), sentinel.best)
-    medians = {cell.name: {side: block.medians_s[probe(side, cell)] for side in SIDES} for cell in cells}
-    pairs = {name: (both[HEAD], both[BASE]) for name, both in medians.items()}
-    pairs[lane.startup] = (block.startup_s[HEAD], block.startup_s[BASE])
-    peaks = block.peak_bytes[HEAD], block.peak_bytes[BASE]
-    if peaks[0] and peaks[1]:
-        pairs[lane.memory] = (float(peaks[0]), float(peaks[1]))
+    ratios = {cell.name: block.log_ratio(_head_over_base(cell)) for cell in cells}
+    bases = {cell.name: block.median_s(probe(BASE, cell)) for cell in cells}
+    once: dict[str, Mapping[str, float | None]] = {lane.startup: block.startup_s, lane.memory: block.peak_bytes}
+    for name, sides in once.items():
+        head, base = sides[HEAD], sides[BASE]
+        if head and base:  # no memory where the system keeps no mark
+            ratios[name], bases[name] = math.log(head / base), float(base)
     return {
         "lane": lane.backend,
-        "log_ratios": {name: math.log(head / base) for name, (head, base) in pairs.items()},
-        "base": {name: base for name, (_, base) in pairs.items()},
+        "log_ratios": ratios,
+        "base": bases,
         "disturbed": list(noise.reasons),
         "block_s": block_s,
     }
+
+
+def _head_over_base(cell: Cell) -> Callable[[Round], float]:
+    return lambda seconds: seconds[probe(HEAD, cell)] / seconds[probe(BASE, cell)]

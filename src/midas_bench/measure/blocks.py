@@ -2,18 +2,21 @@
 
 Two runs of identical code differ by more than most changes do, and the raw rounds of one run cannot tell. So the block
 is the unit: workers are started afresh; their calls interleave; both in an order that is shuffled and balanced; all on
-one core, one at a time, the others asleep. A block yields one median a probe; blocks give intervals.
+one core, one at a time, the others asleep. Calls that are compared stand side by side, so that both meet the machine as
+it is just then, and the quotient is taken within the round. A block yields its median over rounds; blocks give
+intervals.
 """
 
 from __future__ import annotations
 
+import math
 import random
+import statistics
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-
-import numpy as np
+from itertools import chain
 
 from midas_bench.cpu import pinnable_core
 from midas_bench.measure.arms import Arm, Probe, Worker
@@ -22,7 +25,11 @@ WARM_UP_CALLS = 3
 SETTLE_S = 0.1
 """An ONNX Runtime session with several threads leaves them spinning; by then they sleep. On one core there are none."""
 
-Medians = dict[Probe, float]
+Round = Mapping[Probe, float]
+"""Seconds of one call of each probe."""
+
+Groups = Sequence[Sequence[Probe]]
+"""Probes that are compared with each other: in a round their calls follow one another directly."""
 
 
 @dataclass(frozen=True)
@@ -30,24 +37,34 @@ class Block:
     """What one block gave.
 
     Attributes:
-        medians_s: of each probe's calls.
+        rounds: each of its calls.
         startup_s: by arm, from starting its process until its pipelines had each made their first inference.
         peak_bytes: by arm, its highest resident memory, or None where the system keeps no such mark.
     """
 
-    medians_s: Medians
+    rounds: Sequence[Round]
     startup_s: Mapping[str, float]
     peak_bytes: Mapping[str, int | None]
 
+    def log_ratio(self, quotient: Callable[[Round], float]) -> float:
+        """Return the median over rounds of the natural logarithm of a quotient of their times.
 
-def blocks(
-    arms: Sequence[Arm], probes: Sequence[Probe], rounds: int, seed: int, count: int, pinned: bool = True
-) -> list[Block]:
+        A quotient of medians would fall apart where the machine's speed changes half-way through the block: the two
+        medians may then come from before and after. Within a round that speed cancels.
+        """
+        return statistics.median(math.log(quotient(each)) for each in self.rounds)
+
+    def median_s(self, probe: Probe) -> float:
+        """Return the median of a probe's calls."""
+        return statistics.median(each[probe] for each in self.rounds)
+
+
+def blocks(arms: Sequence[Arm], groups: Groups, rounds: int, seed: int, count: int, pinned: bool = True) -> list[Block]:
     """Measure so many blocks.
 
     Args:
         arms: whose processes are started anew for every block.
-        probes: what is called, each `rounds` times a block.
+        groups: what is called, each probe `rounds` times a block.
         rounds: each holds one call of every probe, in an order of its own.
         seed: of the shuffling.
         count: of blocks.
@@ -58,7 +75,7 @@ def blocks(
     """
     shuffle = random.Random(seed)
     core = pinnable_core() if pinned else None
-    return [one_block(start_order(arms, number, seed), probes, rounds, shuffle, core) for number in range(count)]
+    return [one_block(start_order(arms, number, seed), groups, rounds, shuffle, core) for number in range(count)]
 
 
 def start_order(arms: Sequence[Arm], number: int, seed: object) -> list[Arm]:
@@ -72,31 +89,28 @@ def start_order(arms: Sequence[Arm], number: int, seed: object) -> list[Arm]:
     return order[turn:] + order[:turn]
 
 
-def one_block(
-    arms: Sequence[Arm], probes: Sequence[Probe], rounds: int, shuffle: random.Random, core: int | None
-) -> Block:
+def one_block(arms: Sequence[Arm], groups: Groups, rounds: int, shuffle: random.Random, core: int | None) -> Block:
     """Measure one block; the arguments are those of `interleaved`, but workers start in the order that is given.
 
     Raises:
         WorkerDiedError: a worker died.
     """
     with _started(arms, core) as workers:
-        taken = list(_rounds(workers, probes, rounds, shuffle, core))
         return Block(
-            {probe: float(np.median([one[probe] for one in taken])) for probe in probes},
+            list(_rounds(workers, groups, rounds, shuffle, core)),
             {name: worker.startup_s for name, worker in workers.items()},
             {name: worker.peak_bytes() for name, worker in workers.items()},
         )
 
 
 def interleaved(
-    arms: Sequence[Arm], probes: Sequence[Probe], rounds: int, shuffle: random.Random, core: int | None
-) -> Generator[dict[Probe, float]]:
+    arms: Sequence[Arm], groups: Groups, rounds: int, shuffle: random.Random, core: int | None
+) -> Generator[Round]:
     """Start the workers, warm up, and yield the seconds of each probe, one round after the other.
 
     Args:
         arms: each a process of its own; they end when the caller takes no more.
-        probes: what is called, once a round.
+        groups: what is called, each probe once a round.
         rounds: the most there are.
         shuffle: draws the orders.
         core: that all workers share; None leaves them all cores, and lets threads settle between two pipelines.
@@ -105,7 +119,7 @@ def interleaved(
         WorkerDiedError: one died.
     """
     with _started(shuffle.sample(arms, len(arms)), core) as workers:
-        yield from _rounds(workers, probes, rounds, shuffle, core)
+        yield from _rounds(workers, groups, rounds, shuffle, core)
 
 
 @contextmanager
@@ -119,13 +133,13 @@ def _started(arms: Sequence[Arm], core: int | None) -> Iterator[dict[str, Worker
 
 
 def _rounds(
-    workers: Mapping[str, Worker], probes: Sequence[Probe], rounds: int, shuffle: random.Random, core: int | None
-) -> Iterator[dict[Probe, float]]:
-    for probe in probes:
+    workers: Mapping[str, Worker], groups: Groups, rounds: int, shuffle: random.Random, core: int | None
+) -> Iterator[Round]:
+    for probe in chain.from_iterable(groups):
         for _ in range(WARM_UP_CALLS):
             workers[probe.arm].call(probe)
     last = ("", "")
-    for order in balanced_orders(probes, rounds, shuffle):
+    for order in balanced_orders(groups, rounds, shuffle):
         seconds = {}
         for probe in order:
             if core is None and (probe.arm, probe.pipeline) != last:
@@ -135,17 +149,21 @@ def _rounds(
         yield seconds
 
 
-def balanced_orders(probes: Sequence[Probe], rounds: int, shuffle: random.Random) -> Iterator[list[Probe]]:
-    """Yield an order for each round: shuffled, and every second one the reverse of the one before.
+def balanced_orders(groups: Groups, rounds: int, shuffle: random.Random) -> Iterator[list[Probe]]:
+    """Yield an order for each round: groups and the probes of each shuffled, every second one the reverse of the last.
 
     So each probe stands as often before any other as behind it, over an even number of rounds.
     """
     order: list[Probe] = []
     for number in range(rounds):
-        order = shuffle.sample(probes, len(probes)) if number % 2 == 0 else order[::-1]
+        if number % 2 == 0:
+            drawn = shuffle.sample(groups, len(groups))
+            order = [probe for group in drawn for probe in shuffle.sample(group, len(group))]
+        else:
+            order = order[::-1]
         yield order
 
 
-def log_ratios(measured: Sequence[Block], quotient: Callable[[Medians], float]) -> list[float]:
-    """Return the natural logarithm of a quotient of medians, one a block."""
-    return [float(np.log(quotient(block.medians_s))) for block in measured]
+def log_ratios(measured: Sequence[Block], quotient: Callable[[Round], float]) -> list[float]:
+    """Return the natural logarithm of a quotient of times, one a block."""
+    return [block.log_ratio(quotient) for block in measured]

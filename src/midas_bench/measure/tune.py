@@ -177,7 +177,7 @@ class _Search:
         self._step(f"round {number + 1} of {len(ROUNDS)}: {len(afforded)} set-ups take turns")
         probes = {setup: Probe(_arm_name(setup), str(setup.batch_size)) for setup in afforded}
         calls_s: dict[Setup, list[float]] = {setup: [] for setup in afforded}
-        taking_turns = interleaved(self._arms(afforded), list(probes.values()), ROUNDS[number], self._shuffle, None)
+        taking_turns = interleaved(self._arms(afforded), [list(probes.values())], ROUNDS[number], self._shuffle, None)
         try:
             with closing(taking_turns) as rounds:
                 for count, seconds in enumerate(rounds, start=1):

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import chain
 
 from midas_bench.cpu import pinnable_core
 from midas_bench.measure.arms import Arm, Probe, Worker
@@ -135,7 +134,7 @@ def _started(arms: Sequence[Arm], core: int | None) -> Iterator[dict[str, Worker
 def _rounds(
     workers: Mapping[str, Worker], groups: Groups, rounds: int, shuffle: random.Random, core: int | None
 ) -> Iterator[Round]:
-    for probe in chain.from_iterable(groups):
+    for probe in _drawn(groups, shuffle):
         for _ in range(WARM_UP_CALLS):
             workers[probe.arm].call(probe)
     last = ("", "")
@@ -156,12 +155,14 @@ def balanced_orders(groups: Groups, rounds: int, shuffle: random.Random) -> Iter
     """
     order: list[Probe] = []
     for number in range(rounds):
-        if number % 2 == 0:
-            drawn = shuffle.sample(groups, len(groups))
-            order = [probe for group in drawn for probe in shuffle.sample(group, len(group))]
-        else:
-            order = order[::-1]
+        order = _drawn(groups, shuffle) if number % 2 == 0 else order[::-1]
         yield order
+
+
+def _drawn(groups: Groups, shuffle: random.Random) -> list[Probe]:
+    """Draw an order of the groups, and of the probes of each."""
+    drawn = shuffle.sample(groups, len(groups))
+    return [probe for group in drawn for probe in shuffle.sample(group, len(group))]
 
 
 def log_ratios(measured: Sequence[Block], quotient: Callable[[Round], float]) -> list[float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from itertools import product
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -43,17 +42,17 @@ def no_skips(paths: list[str]) -> list[str]:
 
 
 def smoke(paths: list[str]) -> list[str]:
-    """Expect one complete cell for each backend, with raw rounds and every key; and each of LoadGen's scenarios."""
+    """Expect one complete cell for each backend, with raw rounds and every key; and LoadGen's scenarios for one."""
     document, load = (json.loads(Path(path).read_text(encoding="utf-8")) for path in paths)
     problems = []
     for path, run in zip(paths, (document, load), strict=True):
         if run["midas_bench"]["status"] != "complete":
             problems.append(f"{path}: status is {run['midas_bench']['status']}")
     driven = [cell["extra_info"] for cell in load["benchmarks"]]
-    if {(info["backend"], info["scenario"]) for info in driven} != set(product(BACKENDS, SCENARIOS)):
-        problems.append(f"LoadGen's cells are {[(info['backend'], info['scenario']) for info in driven]}")
+    if {info["scenario"] for info in driven} != SCENARIOS:
+        problems.append(f"LoadGen's scenarios are {sorted(info['scenario'] for info in driven)}")
     problems += [
-        f"{info['backend']}, {info['scenario']} is no short run, or has no throughput"
+        f"{info['scenario']} is no short run, or has no throughput"
         for info in driven
         if info["rules"] != "short" or info["valid"] or not info["images_per_second"]
     ]

@@ -12,3 +12,8 @@ class UserError(Exception):
         self.reason = reason
         self.next_step = next_step
         super().__init__(" ".join(f"{self.thing}: {reason}; {next_step}".split()))
+
+    @property
+    def why(self) -> str:
+        """Reason and next step, for where the thing is named already."""
+        return " ".join(f"{self.reason}; {self.next_step}".split())

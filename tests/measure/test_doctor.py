@@ -8,6 +8,7 @@ import pytest
 from midas_bench import allocator
 from midas_bench.cli import doctor as command
 from midas_bench.cli.main import main
+from midas_bench.errors import UserError
 from midas_bench.measure.doctor import BUSY_CORES_LIMIT, NEEDED_BYTES, SWAP_LIMIT_BYTES, Finding, examine
 from midas_bench.measure.machine import Condition, Machine
 from midas_bench.measure.sentinel import STEAL_LIMIT
@@ -95,6 +96,15 @@ def test_the_command_is_content_with_a_quiet_machine(scripted, capsys):
     assert "Nothing in sight that would spoil a measurement." in told
     assert "A CPU" in told
     assert "torch: as built" in told
+
+
+def test_a_backend_that_cannot_run_is_named_once_with_the_reason(scripted, monkeypatch, capsys):
+    scripted()
+    absent = UserError("backend jit", "needs a part", "add it")
+    monkeypatch.setattr(command.registry, "missing", lambda row: absent if row.name == "jit" else None)
+    assert main(["doctor"]) == 0
+    [told] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("backends")]
+    assert " eager, jit (needs a part; add it), " in told
 
 
 def test_the_command_exits_with_1_if_something_will_spoil_a_measurement(scripted, capsys):

@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _backend(row: registry.Row) -> str:
     reason = registry.missing(row)
-    return row.name if reason is None else f"{row.name} ({reason})"
+    return row.name if reason is None else f"{row.name} ({reason.why})"
 
 
 def _builds() -> dict[str, str]:

@@ -89,7 +89,7 @@ def chosen(asked: Sequence[str], exact: bool) -> tuple[tuple[str, ...], dict[str
         row = registry.find(name)
         reason = registry.missing(row)
         if reason:
-            left_out[name] = f"{reason.reason}; {reason.next_step}"
+            left_out[name] = reason.why
         elif exact and not row.exact:
             left_out[name] = "its precision is reduced, and --exact is given"
         elif row.compiles and name not in asked:

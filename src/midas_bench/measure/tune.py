@@ -138,7 +138,7 @@ class _Search:
             make_graph(replace(self._plan.config, backend=name), self._step)
         except UserError as error:
             self._raise_what_all_share(error)
-            self._left_out[name] = f"{error.reason}; {error.next_step}"
+            self._left_out[name] = error.why
             return
         self._step(f"{name}: opening it, and its memory")
         begun_s = self._now()

@@ -16,7 +16,7 @@ from midas_bench.depth.backends import registry
 from midas_bench.depth.weights import seeded
 from midas_bench.files import CACHE_VARIABLE, sha256_of
 
-CLEAN = ("-p", "no:cacheprovider")
+CLEAN = ("-p", "no:cacheprovider", "-p", "no:schemathesis")  # importing the latter takes seconds of each start
 
 pytestmark = pytest.mark.slow  # each starts pytest once or more
 FEW_ROUNDS = ("--benchmark-min-rounds=2", "--benchmark-max-time=0.01", "--benchmark-json=out.json")

@@ -49,7 +49,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        listening.daemon_threads = True
+        listening.daemon_threads = False  # waited for at the end: none outlives its test and says so in the next one
         listening.body, listening.asked, listening.over = BODY, [], threading.Event()
         thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

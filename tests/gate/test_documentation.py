@@ -18,9 +18,8 @@ def recorded(project):
     return json.loads((project / "docs/gate-self-test.json").read_text(encoding="utf-8"))
 
 
-def test_the_tables_in_the_documentation_are_those_of_the_recorded_blocks(recorded, project):
-    text = (project / "docs/gate.md").read_text(encoding="utf-8")
-    assert markdown(recorded).strip() in text
+def test_the_table_in_the_documentation_is_that_of_the_recorded_blocks(recorded, project):
+    assert markdown(recorded).strip() in (project / "docs/gate.md").read_text(encoding="utf-8")
 
 
 def test_no_figure_of_the_recorded_equal_sides_differs_from_one(recorded):

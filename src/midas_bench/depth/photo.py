@@ -41,6 +41,8 @@ UPRIGHT: dict[int, Callable[[MatLike], MatLike]] = {
 }
 """By orientation, what turns pixels upright as they are stored; 1 needs nothing."""
 
+HEAD_BYTES = 16
+"""So many first bytes tell a format."""
 JPEG_START = b"\xff\xd8\xff"
 JPEG_START_OF_SCAN = 0xDA
 JPEG_END_OF_IMAGE = b"\xff\xd9"
@@ -50,6 +52,24 @@ PNG_END = b"IEND\xae\x42\x60\x82"  # with its checksum
 PNG_ASIDE = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 """Chunks of text and of colour profiles, which no recipe makes use of."""
 RIFF_HEADER_BYTES = 8
+STARTS = (
+    (JPEG_START, "JPEG"),  # a phone's MPO too: a JPEG with more pictures behind it
+    (PNG_START, "PNG"),
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\0", "TIFF"),  # many raw formats of cameras too
+    (b"MM\0*", "TIFF"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+)
+"""How files of a format begin."""
+ISO_BRANDS = (
+    ((b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc", b"hevx"), "HEIC"),
+    ((b"avif", b"avis"), "AVIF"),
+)
+"""The major brands of pictures in an ISO base media file, ISO/IEC 23008-12 and AVIF's specification."""
 
 REDUCTIONS = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2}
 """By factor, the flag alone: OpenCV's `IMREAD_REDUCED_COLOR_*` hold that of BGR too, which excludes RGB. libjpeg leaves
@@ -112,8 +132,8 @@ def inspect(data: bytes, name: str = "photo", max_pixels: int = MAX_PIXELS) -> P
     """
     if not data:
         raise PhotoError("empty", name, "is empty (0 bytes)", "replace or remove it")
-    kind = _format(data)
-    if kind is None:
+    kind = format_of(data)
+    if kind not in FORMATS:
         reason = f"is not a JPEG, PNG or WebP (first bytes {data[:4].hex(' ')})"
         raise PhotoError("foreign", name, reason, "convert it or remove it")
     truncated = PhotoError(
@@ -149,13 +169,17 @@ def damaged(name: str) -> PhotoError:
     return PhotoError("damaged", name, "is damaged and cannot be decoded", "replace or remove it")
 
 
-def _format(data: bytes) -> str | None:
-    """Tell the format by the first bytes: what is cut off behind them is still one of ours."""
-    if data.startswith(JPEG_START):
-        return "JPEG"  # a phone's MPO too: a JPEG with more pictures behind it
-    if data.startswith(PNG_START):
-        return "PNG"
-    return "WEBP" if data.startswith(b"RIFF") and data[8:12] == b"WEBP" else None
+def format_of(head: bytes) -> str | None:
+    """Tell a picture's format by its first bytes, whatever its file is called; `HEAD_BYTES` of them are enough.
+
+    Returns:
+        one of `FORMATS`, the name of a format that is known but not read, or None for what is no picture.
+    """
+    if head.startswith(b"RIFF"):
+        return "WEBP" if head[8:12] == b"WEBP" else None
+    if head[4:8] == b"ftyp":  # ISO base media: the brand behind it tells a picture from a video
+        return next((name for brands, name in ISO_BRANDS if head[8:12] in brands), None)
+    return next((name for start, name in STARTS if head.startswith(start)), None)
 
 
 def without_asides(data: bytes, asides: tuple[bytes, ...] = PNG_ASIDE) -> bytes:

@@ -17,7 +17,7 @@ from PIL import Image
 from PIL.Image import Transpose
 
 from midas_bench.depth.heatmap import grey
-from midas_bench.depth.photo import FORMATS, damaged, inspect, without_asides
+from midas_bench.depth.photo import FORMATS, CheckedPhoto, checked, decoding
 from midas_bench.depth.preprocess import INPUT_SIZE, MEAN, STD
 from midas_bench.depth.vision import transforms
 
@@ -41,24 +41,22 @@ _UPRIGHT = {
 """By EXIF's orientation, as `ImageOps.exif_transpose` has it, which stumbles over damaged EXIF."""
 
 
-def decode(data: bytes, name: str = "photo") -> Image.Image:
+def decode(photo: bytes | CheckedPhoto, name: str = "photo") -> Image.Image:
     """Decode with Pillow to an upright RGB image.
 
     Raises:
-        UserError: as `photo.decode`.
+        PhotoError: as `photo.decode`.
     """
-    orientation = inspect(data, name).orientation
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of size, where inspect has a limit of its own, and of lost transparency
-            image: Image.Image = Image.open(io.BytesIO(without_asides(data)), formats=FORMATS)
-            if orientation in _UPRIGHT:
-                image = image.transpose(_UPRIGHT[orientation])
-            if image.mode.startswith("I"):  # Pillow would clip 16 bits to 255, not scale them
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            return image.convert("RGB")
-    except (OSError, ValueError, SyntaxError) as error:
-        raise damaged(name) from error
+    photo = checked(photo, name)
+    orientation = photo.info.orientation
+    with decoding(photo.name), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of size, where the check has a limit of its own, and of lost transparency
+        image: Image.Image = Image.open(io.BytesIO(photo.plain), formats=FORMATS)
+        if orientation in _UPRIGHT:
+            image = image.transpose(_UPRIGHT[orientation])
+        if image.mode.startswith("I"):  # Pillow would clip 16 bits to 255, not scale them
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        return image.convert("RGB")
 
 
 def wrap(pixels: NDArray[np.uint8]) -> Image.Image:

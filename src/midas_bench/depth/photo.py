@@ -1,60 +1,37 @@
-"""Encoded bytes -> upright RGB."""
+"""Encoded bytes -> upright RGB.
+
+What a file is made of decide the walks in `formats`; only what they pass on reaches a decoder. This module alone calls
+the decoders, and whatever they raise means that the photo is damaged.
+"""
 
 from __future__ import annotations
 
-import io
+import logging
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
+import simplejpeg
 from cv2.typing import MatLike
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from midas_bench.depth.formats import jpeg, png, webp
+from midas_bench.depth.formats.contents import Contents, ContentsError, Kind, damaged
 from midas_bench.errors import UserError
 
-FORMATS = ("JPEG", "PNG", "WEBP")
-
-MAX_PIXELS = 100_000_000
-"""More than any camera gives, and 300 MB as RGB: a decompression bomb is refused before it is decoded."""
-
-MAX_SIDE = 65_535
-"""JPEG's own limit; libpng and WebP writers refuse what is much longer."""
-
-ORIENTATION = 0x0112
-"""The EXIF tag. OpenCV reads it its own way, and so is told to leave it alone: `inspect` alone decides."""
-SIDEWAYS = (5, 6, 7, 8)
-"""The orientations that swap width and height."""
-UPRIGHT: dict[int, Callable[[MatLike], MatLike]] = {
-    2: lambda stored: cv2.flip(stored, 1),
-    3: lambda stored: cv2.rotate(stored, cv2.ROTATE_180),
-    4: lambda stored: cv2.flip(stored, 0),
-    5: cv2.transpose,
-    6: lambda stored: cv2.rotate(stored, cv2.ROTATE_90_CLOCKWISE),
-    7: lambda stored: cv2.rotate(cv2.transpose(stored), cv2.ROTATE_180),
-    8: lambda stored: cv2.rotate(stored, cv2.ROTATE_90_COUNTERCLOCKWISE),
-}
-"""By orientation, what turns pixels upright as they are stored; 1 needs nothing."""
-
+WALKS: dict[str, Callable[[bytes], Contents]] = {"JPEG": jpeg.contents, "PNG": png.contents, "WEBP": webp.contents}
+FORMATS = tuple(WALKS)
 HEAD_BYTES = 16
 """So many first bytes tell a format."""
-JPEG_START = b"\xff\xd8\xff"
-JPEG_START_OF_SCAN = 0xDA
-JPEG_END_OF_IMAGE = b"\xff\xd9"
-PNG_START = b"\x89PNG"
-PNG_SIGNATURE_BYTES = 8
-PNG_END = b"IEND\xae\x42\x60\x82"  # with its checksum
-PNG_ASIDE = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
-"""Chunks of text and of colour profiles, which no recipe makes use of."""
-RIFF_HEADER_BYTES = 8
 STARTS = (
-    (JPEG_START, "JPEG"),  # a phone's MPO too: a JPEG with more pictures behind it
-    (PNG_START, "PNG"),
+    (jpeg.START, "JPEG"),
+    (png.START, "PNG"),
     (b"GIF8", "GIF"),
     (b"BM", "BMP"),
     (b"II*\0", "TIFF"),  # many raw formats of cameras too
@@ -71,22 +48,51 @@ ISO_BRANDS = (
 )
 """The major brands of pictures in an ISO base media file, ISO/IEC 23008-12 and AVIF's specification."""
 
+MAX_PIXELS = 100_000_000
+"""More than any camera gives, and 300 MB as RGB: a decompression bomb is refused before it is decoded."""
+
+MAX_SIDE = 65_500
+"""libjpeg's limit; libpng and WebP writers refuse what is much longer."""
+
+ORIENTATION = 0x0112
+"""The EXIF tag. OpenCV reads it its own way, and so is told to leave it alone: `check` alone decides."""
+MAX_EXIF_BYTES = 1 << 16
+"""What a JPEG's segment holds. The orientation stands in the first directory, near the beginning."""
+SIDEWAYS = (5, 6, 7, 8)
+"""The orientations that swap width and height."""
+UPRIGHT: dict[int, Callable[[MatLike], MatLike]] = {
+    2: lambda stored: cv2.flip(stored, 1),
+    3: lambda stored: cv2.rotate(stored, cv2.ROTATE_180),
+    4: lambda stored: cv2.flip(stored, 0),
+    5: cv2.transpose,
+    6: lambda stored: cv2.rotate(stored, cv2.ROTATE_90_CLOCKWISE),
+    7: lambda stored: cv2.rotate(cv2.transpose(stored), cv2.ROTATE_180),
+    8: lambda stored: cv2.rotate(stored, cv2.ROTATE_90_COUNTERCLOCKWISE),
+}
+"""By orientation, what turns pixels upright as they are stored; 1 needs nothing."""
+
+HEAD_BYTES = 16
+"""So many first bytes tell a format."""
 REDUCTIONS = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2}
-"""By factor, the flag alone: OpenCV's `IMREAD_REDUCED_COLOR_*` hold that of BGR too, which excludes RGB. libjpeg leaves
+"""By factor, OpenCV's flag alone: its `IMREAD_REDUCED_COLOR_*` hold that of BGR too, which excludes RGB. libjpeg leaves
 out the high frequencies of each 8x8 block, and so decodes to a fraction of both sides."""
 
+HEARD_DAMAGE = ("premature end", "bad huffman code", "bad arithmetic code", "instead of rst")
+"""In libjpeg's warnings (`jerror.h`), what tells that rows are missing or wrong, which it fills in. The others, such as
+extraneous bytes, are of no consequence: many cameras' photos have them."""
+UNUSUAL_SAMPLING = "Could not determine subsampling"
+"""TurboJPEG knows the usual ratios of colour to brightness alone; OpenCV decodes the others."""
+
 _FILTERS = threading.Lock()
-"""`warnings.catch_warnings` changes the process's filters, and photos of a stream are inspected in threads."""
-
-
-Kind = Literal["empty", "foreign", "truncated", "damaged", "huge"]
+"""`warnings.catch_warnings` changes the process's filters, and photos of a stream are checked in threads."""
+_log = logging.getLogger(__name__)
 
 
 class PhotoError(UserError):
     """A photo that cannot be used.
 
     Attributes:
-        kind: why: no bytes, not a format of `FORMATS`, cut off, damaged, or more pixels than are safe.
+        kind: why.
     """
 
     def __init__(self, kind: Kind, thing: object, reason: str, next_step: str) -> None:
@@ -111,6 +117,21 @@ class PhotoInfo:
     orientation: int = 1
 
 
+@dataclass(frozen=True)
+class CheckedPhoto:
+    """A photo whose structure is sound, not decoded yet.
+
+    Attributes:
+        info: what its header says.
+        plain: the encoded picture, without anything that decoding does not need.
+        name: what errors call it.
+    """
+
+    info: PhotoInfo
+    plain: bytes
+    name: str = "photo"
+
+
 def read(path: Path) -> bytes:
     """Return a photo's bytes.
 
@@ -123,50 +144,68 @@ def read(path: Path) -> bytes:
         raise UserError(path, f"cannot be read ({error.strerror})", "check the path") from error
 
 
-def inspect(data: bytes, name: str = "photo", max_pixels: int = MAX_PIXELS) -> PhotoInfo:
-    """Read the header and check that the photo can be decoded whole, without decoding it.
+def check(data: bytes, name: str = "photo", max_pixels: int = MAX_PIXELS) -> CheckedPhoto:
+    """Walk over the photo once, without decoding it, and keep what a decoder needs.
+
+    The walk takes milliseconds a MiB, whatever the bytes are.
 
     Raises:
-        PhotoError: empty, not a JPEG, PNG or WebP, truncated, damaged as far as checksums tell, or larger than
-            `max_pixels` or `MAX_SIDE`.
+        PhotoError: empty, not a JPEG, PNG or WebP, of a kind of these that is not supported, truncated, damaged as far
+            as structure and checksums tell, of more parts than is safe, or larger than `max_pixels` or `MAX_SIDE`.
     """
     if not data:
         raise PhotoError("empty", name, "is empty (0 bytes)", "replace or remove it")
-    kind = format_of(data)
-    if kind not in FORMATS:
+    kind = format_of(data[:HEAD_BYTES])
+    if kind is None or kind not in WALKS:
         reason = f"is not a JPEG, PNG or WebP (first bytes {data[:4].hex(' ')})"
         raise PhotoError("foreign", name, reason, "convert it or remove it")
-    truncated = PhotoError(
-        "truncated", name, f"is a truncated {kind} ({len(data)} bytes)", "copy it again or remove it"
-    )
-    try:
-        with _FILTERS, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the pixel limit below is ours, and damaged EXIF does no harm
-            image = Image.open(io.BytesIO(without_asides(data)), formats=FORMATS)
-            orientation = _orientation(image)
-    except Image.DecompressionBombError as error:
-        raise PhotoError("huge", name, "has too many pixels to be safe", "scale it down") from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise (truncated if _is_truncated(data, kind) else damaged(name)) from error
-    width, height = image.size[::-1] if orientation in SIDEWAYS else image.size
+    with _named(name):
+        contents = WALKS[kind](data)
+    orientation = _orientation(contents.exif)
+    width, height = contents.width, contents.height
+    if orientation in SIDEWAYS:
+        width, height = height, width
     if width * height > max_pixels:
         reason = f"has {width}x{height} pixels, over the limit of {max_pixels:,}"
         raise PhotoError("huge", name, reason, "scale it down")
     if max(width, height) > MAX_SIDE:
         raise PhotoError("huge", name, f"is {width}x{height}, with a side over {MAX_SIDE:,} pixels", "scale it down")
-    if _is_truncated(data, kind):
-        raise truncated
-    if kind == "PNG":
-        try:
-            image.verify()  # checksums; libpng would report a wrong one on stderr
-        except (OSError, ValueError, SyntaxError) as error:
-            raise damaged(name) from error
-    return PhotoInfo(kind, width, height, orientation)
+    return CheckedPhoto(PhotoInfo(kind, width, height, orientation), contents.plain, name)
 
 
-def damaged(name: str) -> PhotoError:
-    """Say that what stands behind a photo's header is no picture."""
-    return PhotoError("damaged", name, "is damaged and cannot be decoded", "replace or remove it")
+def inspect(data: bytes, name: str = "photo", max_pixels: int = MAX_PIXELS) -> PhotoInfo:
+    """Read the header and check that the photo can be decoded, without decoding it.
+
+    Raises:
+        PhotoError: as `check`.
+    """
+    return check(data, name, max_pixels).info
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Give what a walk finds the photo's name."""
+    try:
+        yield
+    except ContentsError as error:
+        raise PhotoError(error.kind, name, error.reason, error.next_step) from error
+
+
+@contextmanager
+def decoding(name: str) -> Iterator[None]:
+    """Call a photo damaged whatever a decoder raises in this block: no list of a foreign parser's exceptions is whole.
+
+    Raises:
+        PhotoError: that is so.
+    """
+    try:
+        with _named(name):
+            yield
+    except (PhotoError, MemoryError):
+        raise
+    except Exception as error:
+        broken = damaged()
+        raise PhotoError(broken.kind, name, broken.reason, broken.next_step) from error
 
 
 def format_of(head: bytes) -> str | None:
@@ -182,45 +221,17 @@ def format_of(head: bytes) -> str | None:
     return next((name for start, name in STARTS if head.startswith(start)), None)
 
 
-def without_asides(data: bytes, asides: tuple[bytes, ...] = PNG_ASIDE) -> bytes:
-    """Return a PNG without some chunks: Pillow refuses it over large ones; other photos are returned as they are."""
-    if not data.startswith(PNG_START):
-        return data
-    chunks, position = [], PNG_SIGNATURE_BYTES
-    while position < len(data):
-        start, position = position, position + 12 + int.from_bytes(data[position : position + 4])
-        chunks.append((start, position, data[start + 4 : start + 8] in asides))
-    if not any(aside for _, _, aside in chunks):
-        return data
-    return data[:PNG_SIGNATURE_BYTES] + b"".join(data[start:end] for start, end, aside in chunks if not aside)
-
-
-def _orientation(image: Image.Image) -> int:
-    exif = Image.Exif()  # image.getexif() would decode the whole of a PNG
+def _orientation(data: bytes) -> int:
+    exif = Image.Exif()
     try:
-        exif.load(image.info.get("exif", b""))
-        found = int(exif.get(ORIENTATION, 1))
-    except Exception:  # Pillow raises whatever damaged EXIF makes it stumble over; the photo is none the worse for it
+        with _FILTERS, warnings.catch_warnings():
+            # damaged EXIF does a photo no harm
+            warnings.simplefilter("ignore")
+            exif.load(data[:MAX_EXIF_BYTES])
+            orientation = int(exif.get(ORIENTATION, 1))
+    except Exception:  # Pillow raises whatever damaged EXIF makes it stumble over
         return 1
-    return found if found in UPRIGHT else 1
-
-
-def _is_truncated(data: bytes, format: str) -> bool:
-    # OpenCV fills what is missing with grey and says nothing that a program could hear.
-    if format == "JPEG":
-        return data.rfind(JPEG_END_OF_IMAGE, _jpeg_scan(data)) < 0  # mostly the last bytes
-    if format == "PNG":
-        return data.rfind(PNG_END) < 0
-    return int.from_bytes(data[4:8], "little") + RIFF_HEADER_BYTES > len(data)
-
-
-def _jpeg_scan(data: bytes) -> int:
-    """Return where the first scan starts, going from segment to segment: a thumbnail's own scan stands inside one."""
-    position = 2
-    while position + 4 <= len(data) and data[position + 1] != JPEG_START_OF_SCAN:
-        fill = data[position + 1] == 0xFF  # any number of these may stand before a marker
-        position += 1 if fill else 2 + int.from_bytes(data[position + 2 : position + 4])
-    return position
+    return orientation if orientation in UPRIGHT else 1
 
 
 @dataclass(frozen=True)
@@ -238,35 +249,75 @@ class Decoded:
     height: int
 
 
-def decode(data: bytes, name: str = "photo") -> NDArray[np.uint8]:
-    """Decode with OpenCV to upright uint8 RGB, (H, W, 3).
+def decode(photo: bytes | CheckedPhoto, name: str = "photo") -> NDArray[np.uint8]:
+    """Decode to upright uint8 RGB, (H, W, 3).
 
     Grey becomes three equal channels, 16 bits become 8, CMYK is converted, transparency is dropped.
 
     Raises:
-        PhotoError: see `inspect`; or the bytes behind a sound header are damaged.
+        PhotoError: as `check`; or the bytes behind a sound header are damaged.
     """
-    return _pixels(data, name, 1, inspect(data, name).orientation)
+    return _pixels(checked(photo, name), 1)
 
 
-def decode_reduced(data: bytes, least: int, name: str = "photo") -> Decoded:
+def decode_reduced(photo: bytes | CheckedPhoto, least: int, name: str = "photo") -> Decoded:
     """Decode as `decode` does, but a large JPEG to a half, a quarter or an eighth, no side below `least` pixels.
 
-    Other formats are decoded whole: OpenCV would do that anyway and shrink the result afterwards.
+    Other formats are decoded whole: a decoder would do that anyway and shrink the result afterwards.
 
     Raises:
         PhotoError: as `decode`.
     """
-    info = inspect(data, name)
+    photo = checked(photo, name)
+    info = photo.info
     shortest = min(info.width, info.height)
     fits = (factor for factor in REDUCTIONS if info.format == "JPEG" and shortest >= factor * least)
-    return Decoded(_pixels(data, name, next(fits, 1), info.orientation), info.width, info.height)
+    return Decoded(_pixels(photo, next(fits, 1)), info.width, info.height)
 
 
-def _pixels(data: bytes, name: str, factor: int, orientation: int) -> NDArray[np.uint8]:
+def checked(photo: bytes | CheckedPhoto, name: str = "photo") -> CheckedPhoto:
+    """Return a photo checked, once.
+
+    Raises:
+        PhotoError: as `check`.
+    """
+    return photo if isinstance(photo, CheckedPhoto) else check(photo, name)
+
+
+def _pixels(photo: CheckedPhoto, factor: int) -> NDArray[np.uint8]:
+    with decoding(photo.name):
+        pixels = _with_libjpeg(photo, factor) if photo.info.format == "JPEG" else _with_opencv(photo, factor)
+        upright = UPRIGHT.get(photo.info.orientation)
+        return pixels if upright is None else upright(pixels)  # type: ignore[return-value]  # OpenCV's stubs allow every dtype
+
+
+def _with_libjpeg(photo: CheckedPhoto, factor: int) -> NDArray[np.uint8]:
+    """Decode a JPEG and hear what libjpeg says of it: OpenCV lets it speak to stderr, and so nobody knows of whom."""
+    try:
+        return _decoded_jpeg(photo, factor, strict=True)
+    except ValueError as error:
+        warning = " ".join(str(error).split())
+    if warning.startswith(UNUSUAL_SAMPLING):
+        return _with_opencv(photo, factor)
+    if any(words in warning.lower() for words in HEARD_DAMAGE):
+        raise damaged(f"libjpeg: {warning}")
+    pixels = _decoded_jpeg(photo, factor, strict=False)
+    _log.warning("%s: libjpeg says: %s", photo.name, warning)
+    return pixels
+
+
+def _decoded_jpeg(photo: CheckedPhoto, factor: int, *, strict: bool) -> NDArray[np.uint8]:
+    # the smallest scale that leaves this many pixels is the one that is meant
+    sides = (photo.info.width, photo.info.height)
+    width, height = sides[::-1] if photo.info.orientation in SIDEWAYS else sides
+    least = {"min_width": -(-width // factor), "min_height": -(-height // factor)} if factor > 1 else {}
+    pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(photo.plain, "RGB", strict=strict, min_factor=factor, **least)
+    return pixels
+
+
+def _with_opencv(photo: CheckedPhoto, factor: int) -> NDArray[np.uint8]:
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | REDUCTIONS.get(factor, 0)
-    plain = without_asides(data, (*PNG_ASIDE, b"eXIf"))  # libpng would complain of an odd one on stderr
-    pixels = cv2.imdecode(np.frombuffer(plain, np.uint8), flags)
+    pixels = cv2.imdecode(np.frombuffer(photo.plain, np.uint8), flags)
     if pixels is None:
-        raise damaged(name)
-    return UPRIGHT[orientation](pixels) if orientation in UPRIGHT else pixels  # type: ignore[return-value]  # OpenCV's stubs allow every dtype
+        raise damaged()
+    return np.asarray(pixels, np.uint8)

@@ -26,8 +26,9 @@ class Picture(Protocol):
 
 
 ENCODED = bytes | bytearray | memoryview
-Given = ENCODED | str | Path | NDArray[np.uint8]
-"""A photo as it comes: encoded, the path of its file, or its RGB pixels (H, W, 3), such as the frame of a video."""
+Given = ENCODED | photo.CheckedPhoto | str | Path | NDArray[np.uint8]
+"""A photo as it comes: encoded, encoded and checked already, the path of its file, or its RGB pixels (H, W, 3), such as
+the frame of a video."""
 
 
 def refuse_one(photos: object) -> None:
@@ -45,8 +46,9 @@ def refuse_one(photos: object) -> None:
 class Stations:
     """One recipe's way through decoding, preprocessing and colouring.
 
-    `decode` takes the photo's bytes and the name that errors call it by; what it returns goes into `preprocess` as it
-    is, as does what `wrap` makes of pixels that are decoded already. `heatmap` takes depth, width and height.
+    `decode` takes a photo, its bytes or checked already, and the name that errors call it by. What it returns goes into
+    `preprocess` as it is, as does what `wrap` makes of pixels that are decoded already. `heatmap` takes depth, width
+    and height.
     """
 
     decode: Callable[..., Picture]
@@ -61,6 +63,8 @@ class Stations:
             UserError: it cannot be read or decoded.
             TypeError: it is no photo.
         """
+        if isinstance(given, photo.CheckedPhoto):
+            return self.decode(given)
         if isinstance(given, ENCODED):
             return self.decode(bytes(given))
         if isinstance(given, str | Path):
@@ -80,7 +84,7 @@ def stations(recipe: str) -> Stations:
     return Stations(_decode, _wrap, _preprocess, heatmap.heatmap)
 
 
-def _decode(data: bytes, name: str = "photo") -> photo.Decoded:
+def _decode(data: bytes | photo.CheckedPhoto, name: str = "photo") -> photo.Decoded:
     return photo.decode_reduced(data, preprocess.LEAST_SIDE, name)
 
 

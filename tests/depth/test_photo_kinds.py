@@ -175,7 +175,7 @@ def test_webp_pixels_that_are_damaged_never_show_memory(decode, keep):
 
 
 @every_decoder
-@pytest.mark.parametrize("format", photo.FORMATS)
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF"])
 @pytest.mark.parametrize(
     "error",
     [
@@ -503,7 +503,7 @@ def test_a_jpeg_of_unusual_sampling_reaches_a_decoder(decode, factors):
 
 
 def test_all_walks_name_the_sizes_that_pillow_names():
-    for name, walk in photo.WALKS.items():
-        contents = walk(encoded(PICTURE, name))
+    for name in ("JPEG", "PNG", "WEBP", "AVIF"):
+        contents = photo.WALKS[name](encoded(PICTURE, name))
         assert (contents.width, contents.height) == PICTURE.shape[1::-1]
         assert Image.open(io.BytesIO(contents.plain)).size == PICTURE.shape[1::-1]

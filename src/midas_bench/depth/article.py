@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.Image import Transpose
 
+from midas_bench.depth.formats import iso_media
 from midas_bench.depth.heatmap import grey
-from midas_bench.depth.photo import FORMATS, CheckedPhoto, checked, decoding
+from midas_bench.depth.photo import CheckedPhoto, checked, decoding
 from midas_bench.depth.preprocess import INPUT_SIZE, MEAN, STD
 from midas_bench.depth.vision import transforms
+
+PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", *iso_media.PILLOW_FORMATS)
 
 _TRANSFORM = transforms.Compose(
     [
@@ -51,7 +54,7 @@ def decode(photo: bytes | CheckedPhoto, name: str = "photo") -> Image.Image:
     orientation = photo.info.orientation
     with decoding(photo.name), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of size, where the check has a limit of its own, and of lost transparency
-        image: Image.Image = Image.open(io.BytesIO(photo.plain), formats=FORMATS)
+        image: Image.Image = Image.open(io.BytesIO(photo.plain), formats=PILLOW_FORMATS)
         if orientation in _UPRIGHT:
             image = image.transpose(_UPRIGHT[orientation])
         if image.mode.startswith("I"):  # Pillow would clip 16 bits to 255, not scale them

@@ -6,6 +6,7 @@ the decoders, and whatever they raise means that the photo is damaged.
 
 from __future__ import annotations
 
+import io
 import logging
 import threading
 import warnings
@@ -21,11 +22,17 @@ from cv2.typing import MatLike
 from numpy.typing import NDArray
 from PIL import Image
 
-from midas_bench.depth.formats import jpeg, png, webp
+from midas_bench.depth.formats import iso_media, jpeg, png, webp
 from midas_bench.depth.formats.contents import Contents, ContentsError, Kind, damaged
 from midas_bench.errors import UserError
 
-WALKS: dict[str, Callable[[bytes], Contents]] = {"JPEG": jpeg.contents, "PNG": png.contents, "WEBP": webp.contents}
+WALKS: dict[str, Callable[[bytes], Contents]] = {
+    "JPEG": jpeg.contents,
+    "PNG": png.contents,
+    "WEBP": webp.contents,
+    "HEIC": iso_media.contents,
+    "AVIF": iso_media.contents,
+}
 FORMATS = tuple(WALKS)
 HEAD_BYTES = 16
 """So many first bytes tell a format."""
@@ -42,12 +49,6 @@ STARTS = (
     (b"\xff\x4f\xff\x51", "JPEG 2000"),
 )
 """How files of a format begin."""
-ISO_BRANDS = (
-    ((b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc", b"hevx"), "HEIC"),
-    ((b"avif", b"avis"), "AVIF"),
-)
-"""The major brands of pictures in an ISO base media file, ISO/IEC 23008-12 and AVIF's specification."""
-
 MAX_PIXELS = 100_000_000
 """More than any camera gives, and 300 MB as RGB: a decompression bomb is refused before it is decoded."""
 
@@ -77,9 +78,12 @@ REDUCTIONS = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE
 """By factor, OpenCV's flag alone: its `IMREAD_REDUCED_COLOR_*` hold that of BGR too, which excludes RGB. libjpeg leaves
 out the high frequencies of each 8x8 block, and so decodes to a fraction of both sides."""
 
-HEARD_DAMAGE = ("premature end", "bad huffman code", "bad arithmetic code", "instead of rst")
-"""In libjpeg's warnings (`jerror.h`), what tells that rows are missing or wrong, which it fills in. The others, such as
-extraneous bytes, are of no consequence: many cameras' photos have them."""
+HARMLESS_WARNINGS = ("extraneous bytes before marker", "Inconsistent progression", "Invalid SOS parameters")
+"""In libjpeg's words (`jerror.h`), what is of no consequence to the pixels: many cameras' photos have the first.
+
+Anything else is damage: rows that are missing or wrong, which libjpeg fills in, or an error that ended its work. It
+tells its first warning alone, and an error in place of a warning.
+"""
 UNUSUAL_SAMPLING = "Could not determine subsampling"
 """TurboJPEG knows the usual ratios of colour to brightness alone; OpenCV decodes the others."""
 
@@ -105,7 +109,7 @@ class PhotoInfo:
     """What a photo's header says.
 
     Attributes:
-        format: JPEG, PNG or WEBP.
+        format: one of `FORMATS`.
         width: of the upright photo, in pixels.
         height: of the upright photo, in pixels.
         orientation: how it is stored, 1 to 8 as in EXIF; 1 is upright.
@@ -147,10 +151,10 @@ def read(path: Path) -> bytes:
 def check(data: bytes, name: str = "photo", max_pixels: int = MAX_PIXELS) -> CheckedPhoto:
     """Walk over the photo once, without decoding it, and keep what a decoder needs.
 
-    The walk takes milliseconds a MiB, whatever the bytes are.
+    The walk takes milliseconds per MiB, whatever the bytes are.
 
     Raises:
-        PhotoError: empty, not a JPEG, PNG or WebP, of a kind of these that is not supported, truncated, damaged as far
+        PhotoError: empty, of no format that is read or a kind of one that is not supported, truncated, damaged as far
             as structure and checksums tell, of more parts than is safe, or larger than `max_pixels` or `MAX_SIDE`.
     """
     if not data:
@@ -217,7 +221,7 @@ def format_of(head: bytes) -> str | None:
     if head.startswith(b"RIFF"):
         return "WEBP" if head[8:12] == b"WEBP" else None
     if head[4:8] == b"ftyp":  # ISO base media: the brand behind it tells a picture from a video
-        return next((name for brands, name in ISO_BRANDS if head[8:12] in brands), None)
+        return next((name for brands, name in iso_media.BRANDS if head[8:12] in brands), None)
     return next((name for start, name in STARTS if head.startswith(start)), None)
 
 
@@ -286,7 +290,7 @@ def checked(photo: bytes | CheckedPhoto, name: str = "photo") -> CheckedPhoto:
 
 def _pixels(photo: CheckedPhoto, factor: int) -> NDArray[np.uint8]:
     with decoding(photo.name):
-        pixels = _with_libjpeg(photo, factor) if photo.info.format == "JPEG" else _with_opencv(photo, factor)
+        pixels = DECODERS[photo.info.format](photo, factor)
         upright = UPRIGHT.get(photo.info.orientation)
         return pixels if upright is None else upright(pixels)  # type: ignore[return-value]  # OpenCV's stubs allow every dtype
 
@@ -299,7 +303,7 @@ def _with_libjpeg(photo: CheckedPhoto, factor: int) -> NDArray[np.uint8]:
         warning = " ".join(str(error).split())
     if warning.startswith(UNUSUAL_SAMPLING):
         return _with_opencv(photo, factor)
-    if any(words in warning.lower() for words in HEARD_DAMAGE):
+    if not any(words in warning for words in HARMLESS_WARNINGS):
         raise damaged(f"libjpeg: {warning}")
     pixels = _decoded_jpeg(photo, factor, strict=False)
     _log.warning("%s: libjpeg says: %s", photo.name, warning)
@@ -321,3 +325,18 @@ def _with_opencv(photo: CheckedPhoto, factor: int) -> NDArray[np.uint8]:
     if pixels is None:
         raise damaged()
     return np.asarray(pixels, np.uint8)
+
+
+def _with_pillow(photo: CheckedPhoto, factor: int) -> NDArray[np.uint8]:  # noqa: ARG001
+    with Image.open(io.BytesIO(photo.plain), formats=iso_media.PILLOW_FORMATS) as image:
+        return np.array(image.convert("RGB"))
+
+
+DECODERS = {
+    "JPEG": _with_libjpeg,
+    "PNG": _with_opencv,
+    "WEBP": _with_opencv,
+    "HEIC": _with_pillow,
+    "AVIF": _with_pillow,
+}
+"""By format: a checked photo and the factor of its reduction -> uint8 RGB as stored, (H, W, 3)."""

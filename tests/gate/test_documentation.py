@@ -1,4 +1,4 @@
-"""What docs/gate.md says of the gate follows from the blocks that are kept beside it."""
+"""What docs/gate-measurements.md says of the gate follows from the blocks that are kept beside it."""
 
 import json
 
@@ -19,7 +19,7 @@ def recorded(project):
 
 
 def test_the_table_in_the_documentation_is_that_of_the_recorded_blocks(recorded, project):
-    assert markdown(recorded).strip() in (project / "docs/gate.md").read_text(encoding="utf-8")
+    assert markdown(recorded).strip() in (project / "docs/gate-measurements.md").read_text(encoding="utf-8")
 
 
 def test_no_figure_of_the_recorded_equal_sides_differs_from_one(recorded):

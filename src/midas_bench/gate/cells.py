@@ -13,7 +13,7 @@ from midas_bench.scenes import BATCH_SIZES, SCENES
 
 PIPELINE = "pipeline"
 BACKEND = "onnx"
-"""Of the default family: a block of eager takes more than three times as long, see docs/gate.md."""
+"""Of the default family: a block of eager takes more than three times as long, see docs/gate-measurements.md."""
 
 NAME = re.compile(r"(?:test_)?(?P<call>\w+)\[(?P<backend>[\w-]+?)-b(?P<batch_size>\d+)-(?P<scene>\w+)\]")
 

@@ -2,8 +2,8 @@
 
 The unit is the block: one log-ratio head / base a figure. After 12 blocks (more in a large family), and then whenever a
 quarter more have come, each undecided figure is looked at. The chance of a false alarm is spent over the looks, so that
-looking again costs nothing that was promised, and corrected for the number of figures by Holm's method. docs/gate.md
-holds the reasoning and the sources.
+looking again costs nothing that was promised, and corrected for the number of figures by Holm's method.
+docs/gate-method.md holds the reasoning and the sources.
 """
 
 from __future__ import annotations

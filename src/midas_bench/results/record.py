@@ -1,4 +1,4 @@
-"""What one cell's `extra_info` holds: the one owner of its names."""
+"""What one cell's `extra_info` holds: the one owner of its names. docs/report-and-json.md is made from it."""
 
 from __future__ import annotations
 
@@ -12,66 +12,73 @@ from midas_bench.results.intervals import block_ratio, median_interval
 PHASES = ("import", "load", "first_inference", "steady")
 """Of a process's start, in `startup_s`, in their order; the last is a call of the ones that follow."""
 
+DERIVED: Mapping[str, str] = {
+    "latency_s": "p50, p90, p95 and p99 of a call, in seconds; null where too few rounds support the percentile.",
+    "median_ci_s": "low, high and confidence of the median, in seconds.",
+    "share_of_peak": "share of `peak_flop_per_s` that the median call reaches.",
+}
+"""What `CellInfo.to_extra_info` adds from the raw rounds, and what it means."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CellInfo:
     """A cell in `extra_info`'s own terms; what is None makes no sense for its kind and is left out.
 
     Attributes:
-        kind: latency, stage, stream, ...
-        scene: street, indoor, pet or portrait.
-        backend: as in the registry.
-        recipe: fast or article.
-        stage: decode, preprocess, inference or heatmap; for cells that time one alone.
-        batch_size: photos a call.
-        stream_photos: photos of a whole stream, which one round is.
+        kind: latency, stage, stream, memory, startup, ratio, scene, peer or load.
+        scene: type of photo: street, indoor, pet or portrait.
+        backend: its name in the registry.
+        recipe: the stages around the network: `fast`, this project's own, or `article`.
+        stage: decode, preprocess, inference or heatmap, where one stage is timed alone.
+        batch_size: photos per call.
+        stream_photos: photos of a whole stream, which is one round.
         threads: of the runtime and of OpenCV.
-        input_shape: of the network's input.
-        photos: file, width, height, bytes and sha256 of each in the batch.
-        photos_repeated: whether one stands in the batch more than once, the scene having too few.
-        weights: source and sha256.
-        load_s: opening the backend, in seconds, the artifact being in the cache.
-        first_inference_s: its first call, in seconds.
-        compile_s: compiling the network, in seconds, where that is part of opening.
-        threads_reported: what the libraries say they use, by library.
+        input_shape: shape of the network's input.
+        photos: file, width, height, bytes and sha256 of each photo of the batch.
+        photos_repeated: whether the batch repeats a photo because the scene has too few.
+        weights: source (official, seeded, file or model) and sha256.
+        load_s: seconds to open the backend with its graph in the cache.
+        first_inference_s: seconds of the first call.
+        compile_s: seconds to compile the network, where that is part of opening.
+        max_relative_error: largest |depth - reference| / range of the reference.
+        mean_relative_error: mean |depth - reference| / range of the reference.
+        rank_correlation: Spearman's correlation with the reference over a photo's pixels; of the worst photo.
+        flipped_pairs: share of pixel pairs whose order differs from the reference; of the worst photo.
+        threads_reported: threads that each library reports, by library.
         baseline_rss_bytes: resident memory of a fresh process after its imports.
-        loaded_rss_bytes: after loading the network.
-        peak_rss_bytes: at its highest.
-        rss_over_time: t_s and rss_bytes, sampled from outside.
-        cache: `warm` or `empty`, for start-up.
-        startup_s: import, load, first_inference and steady, each a list over fresh processes.
-        build_s: tracing or exporting, where the cache was empty.
-        ratio: which quotient of times, as `jit/eager`.
-        numerator: what stands above.
-        denominator: what stands below.
-        block_log_ratios: natural logarithms, one a block.
+        loaded_rss_bytes: resident memory after loading the network.
+        peak_rss_bytes: highest resident memory.
+        rss_over_time: `t_s` and `rss_bytes`, sampled from outside the process.
+        cache: `warm` or `empty`: whether the graph was in the cache at start-up.
+        startup_s: import, load, first_inference and steady, each a list with one value per process.
+        build_s: seconds to trace or export the graph, where the cache was empty.
+        ratio: name of the quotient of times, such as `jit/eager`.
+        numerator: name of the quotient's upper part.
+        denominator: name of the quotient's lower part.
+        block_log_ratios: natural logarithm of the ratio, one value per block.
         interval: estimate, low, high, confidence and blocks of the ratio.
-        baseline_scene: the scene that a ratio over scenes is taken against.
-        noise: what the sentinel saw, and involuntary context switches and page faults a call.
-        depth_maps: files in the folder named like the JSON file, one a photo.
-        max_relative_error: max|depth - eager's| / range of eager's.
-        mean_relative_error: mean|depth - eager's| / range of eager's.
-        rank_correlation: Spearman's with eager's depth, over a photo's pixels; of the worst photo.
-        flipped_pairs: share of pixel pairs whose order is not eager's; of the worst photo.
-        flop: operations of one call of the network, as its graph really executes them.
-        peak_flop_per_s: of a matrix product in the backend's precision on the same threads, in the same run.
-        peer: whose figure it is, where it is not ours.
-        peer_median_s: seconds a call, as a peer that times itself reported them.
-        scenario: LoadGen's, or closed-loop, open-loop or soak for HTTP; this and the rest are those of `load.Load`.
-        rules: full or short.
-        valid: whether the run holds by LoadGen's rules.
-        invalid_reason: why not.
-        queries: how many were sent.
-        query_latency_s: p50, p90 and p99 of a query.
-        early_stopping_s: LoadGen's own estimate of the scenario's percentile.
-        images_per_second: that were completed; cells that are timed derive it.
-        latency_bound_s: that a p99 must hold.
-        target_per_second: the largest Poisson rate that was seen to hold it.
-        load_points: one object a rate or number of clients, as `load.Point`.
-        logs: the folder of LoadGen's logs.
-        client_cpu_s: CPU seconds a request that the process took which sent them; of several loads the highest.
-        outcomes: of a soak, how many requests of each name had each status, or what else became of them.
-        rss_growth: by which share resident memory grew after the warm-up; of a soak.
+        baseline_scene: scene that a ratio between scenes is relative to.
+        noise: whether and why the machine was disturbed; page faults and involuntary context switches per call.
+        depth_maps: files in the folder named like the JSON file, one per photo.
+        flop: floating-point operations of one call of the network, as its graph executes them.
+        peak_flop_per_s: highest rate of a matrix product in the backend's precision on as many threads, in this run.
+        peer: name of the other program or network that was measured beside this one.
+        peer_median_s: median seconds per call, where a peer timed itself.
+        scenario: LoadGen's scenario, or `closed-loop`, `open-loop` or `soak` for HTTP.
+        rules: LoadGen's rules, `full` or `short`.
+        valid: whether the run is valid by LoadGen's rules.
+        invalid_reason: why the run is not valid.
+        queries: number of queries sent.
+        query_latency_s: p50, p90 and p99 of a query, in seconds.
+        early_stopping_s: LoadGen's own estimate of the scenario's percentile, in seconds.
+        images_per_second: photos completed per second.
+        latency_bound_s: bound on the p99, in seconds.
+        target_per_second: highest Poisson rate whose p99 stayed within the bound.
+        load_points: one object per rate or number of clients.
+        logs: folder of LoadGen's logs.
+        client_cpu_s: CPU seconds per request of the load client; of several loads the highest.
+        outcomes: of a soak, the number of requests by their kind and by status or other outcome.
+        rss_growth: of a soak, the share by which resident memory grew after the warm-up.
     """
 
     kind: str

@@ -1,0 +1,43 @@
+"""What tools/reference.py writes is in the pages, and says all that the records hold."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from midas_bench.results.record import DERIVED, CellInfo
+
+PARTS = ("extra_info", "claims", "gate-self-test")
+
+
+@pytest.fixture(scope="module")
+def reference(tool):
+    return tool("reference")
+
+
+def test_reference_has_a_test_for_each_part(reference):
+    assert set(PARTS) == set(reference.PARTS)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_page_is_what_the_reference_script_writes(reference, project, name):
+    page, write = reference.PARTS[name]
+    text = (project / page).read_text(encoding="utf-8")
+    assert text == reference.replaced(text, name, write()), "run `python tools/reference.py`"
+
+
+def test_reference_refuses_a_page_without_the_part(reference):
+    with pytest.raises(ValueError, match="no part extra_info"):
+        reference.replaced("# A page\n", "extra_info", "")
+
+
+def test_reference_describes_every_field_of_a_cell(reference):
+    fields = [field.name for field in dataclasses.fields(CellInfo)]
+    assert sorted(reference.attributes(CellInfo)) == sorted(fields)
+
+
+def test_reference_describes_every_key_that_follows_from_the_rounds():
+    cell = CellInfo(kind="stage", flop=1, peak_flop_per_s=1.0, batch_size=1)
+    added = cell.to_extra_info([0.5] * 20).keys() - {field.name for field in dataclasses.fields(CellInfo)}
+    assert added == DERIVED.keys()

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from midas_bench.depth.backends.registry import REGISTRY
 from midas_bench.results.record import DERIVED, CellInfo
 
 PARTS = ("extra_info", "claims", "gate-self-test")
@@ -41,3 +42,8 @@ def test_reference_describes_every_key_that_follows_from_the_rounds():
     cell = CellInfo(kind="stage", flop=1, peak_flop_per_s=1.0, batch_size=1)
     added = cell.to_extra_info([0.5] * 20).keys() - {field.name for field in dataclasses.fields(CellInfo)}
     assert added == DERIVED.keys()
+
+
+def test_backends_page_names_every_backend(project):
+    text = (project / "docs/backends.md").read_text(encoding="utf-8")
+    assert [name for name in REGISTRY if f"| `{name}` |" not in text] == []

@@ -96,7 +96,8 @@ def main(names: Sequence[str]) -> int:
     failed = False
     for path in [Path(name) for name in names] or pages():
         text = path.read_text(encoding="utf-8")
-        print(f"{path.name}: {summary(text)}")
+        name = path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
+        print(f"{name}: {summary(text)}")
         for line in problems(text):
             print(f"  {line}")
             failed = True

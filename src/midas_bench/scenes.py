@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from midas_bench.depth import calibration
 from midas_bench.depth.photo import inspect
 from midas_bench.errors import UserError
 
-MANIFEST = "fixtures/images/manifest.toml"
-"""The project's photos, from its folder."""
+MANIFEST = calibration.MANIFEST
 
 BATCH_SIZES = (1, 2, 3, 4)
 SCENES = ("street", "indoor", "pet", "portrait")
@@ -139,18 +138,8 @@ def from_manifest(manifest: Path) -> dict[str, list[Photo]]:
     Raises:
         UserError: the manifest or one of its photos is missing, damaged or not what the row says.
     """
-    try:
-        rows = tomllib.loads(manifest.read_text(encoding="utf-8"))["photo"]
-    except OSError as error:
-        raise UserError(manifest, f"cannot be read ({error.strerror})", "run from the project's folder") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(manifest, f"is not TOML ({error})", "correct it") from error
-    except KeyError:
-        rows = []
-    if not rows or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise UserError(manifest, "has no [[photo]] row", "add one for each photo")
     found: dict[str, list[Photo]] = {}
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(calibration.rows(manifest), start=1):
         photo = _from_row(manifest, number, row)
         found.setdefault(photo.scene, []).append(photo)
     return _ordered(found)
@@ -163,12 +152,7 @@ def _from_row(manifest: Path, number: int, row: Mapping[str, Any]) -> Photo:
     if not isinstance(row["file"], str) or not isinstance(row["scene"], str):
         raise UserError(f"{manifest.name}, photo {number}", "has a file or scene that is no text", "correct the row")
     photo = _read(manifest.parent / row["file"], row["scene"], row["file"])
-    if photo.sha256 != row["sha256"]:
-        raise UserError(
-            row["file"],
-            f"has SHA-256 {photo.sha256[:8]}... where {manifest.name} says {str(row['sha256'])[:8]}...",
-            "restore the file or correct the row",
-        )
+    calibration.check_sha256(manifest, row, photo.sha256)
     if (photo.width, photo.height) != (row["width"], row["height"]):
         raise UserError(
             row["file"],

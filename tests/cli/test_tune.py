@@ -10,7 +10,6 @@ from PIL import Image
 from midas_bench.cli import tune as command
 from midas_bench.cli.main import main
 from midas_bench.depth.backends import registry
-from midas_bench.depth.config import PipelineConfig, resolve
 from midas_bench.errors import UserError
 from midas_bench.measure import advice
 from midas_bench.measure.tune import Tuning
@@ -160,40 +159,32 @@ def test_away_from_the_project_there_are_no_photos(tuned, tmp_path, monkeypatch,
     assert "run from the project's folder" in capsys.readouterr().err
 
 
-def test_photos_that_no_pattern_finds_exactly_are_named_one_by_one(tmp_path):
-    for name in ("a.jpg", "b.jpg", "c.jpg"):
-        (tmp_path / name).touch()
-    some = (str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg"))
-    assert advice.calibration(some) == repr(some)
-    every = (*some, str(tmp_path / "c.jpg"))
-    assert sorted(eval(advice.calibration(every))) == list(every)
+@pytest.mark.parametrize("backend", registry.REGISTRY)
+def test_the_printed_python_asks_for_nothing_that_the_project_knows(backend):
+    opening = advice.python_lines(Setup(backend, 1, 2), "auto")[1]
+    assert opening == f"pipeline = DepthPipeline.open({backend!r}, threads=2)"
 
 
 @pytest.mark.parametrize("name", ["é 'a' \"b\"", "😀", "caf\udce9"])
 def test_any_name_becomes_python_that_reads_it(tmp_path, name):
-    folder = tmp_path / name
-    folder.mkdir()
-    (folder / "a.jpg").touch()
-    paths = (str(folder / "a.jpg"),)
-    assert eval(advice.calibration(paths), {"Path": Path}) == paths
-    config = resolve(PipelineConfig(weights="seeded"))
-    opening = advice.python_lines(Setup("onnx", 1, 1), config, str(folder / "w.pt"))[1]
-    assert eval(opening.partition("weights=")[2].rstrip(")")) == str(folder / "w.pt")
+    path = str(tmp_path / name / "w.pt")
+    opening = advice.python_lines(Setup("onnx", 1, 1), path)[1]
+    assert eval(opening.partition("weights=")[2].rstrip(")")) == path
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["onnx", "onnx-int8"])
-def test_the_three_lines_open_that_pipeline(tuned, graphs, project, backend, photos):
+def test_the_three_lines_open_that_pipeline_in_any_folder(tuned, graphs, tmp_path, backend, photos):
     """They use the graph that tuning used, so that nothing is made anew."""
     assert run(tuned) == 0
     config = tuned.plans[0].config
     registry.prepare(backend, config.weights, Path(config.cache_dir), config.calibration)
     before = sorted(Path(graphs).glob("artifacts/*"))
-    lines = advice.python_lines(Setup(backend, 1, 1), config, "seeded")
+    lines = advice.python_lines(Setup(backend, 1, 1), "seeded")
     assert len(lines) == 3
     check = "print(pipeline.config.backend, pipeline.config.threads, heatmaps[0].ndim)"
     script = "\n".join([f"names = [{str(photos['pet'].path)!r}]", *lines, check])
-    ran = subprocess.run([sys.executable, "-c", script], cwd=project, capture_output=True, text=True, check=False)
+    ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ran.stdout, ran.stderr) == (f"{backend} 1 3\n", "")
     assert sorted(Path(graphs).glob("artifacts/*")) == before
 

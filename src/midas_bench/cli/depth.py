@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from midas_bench import scenes
 from midas_bench.cli import depth_folder
-from midas_bench.depth.backends import registry
 from midas_bench.depth.config import PipelineConfig, Resolved, make_graph, resolve
 from midas_bench.depth.photo import read
 from midas_bench.depth.pipeline import STAGES, DepthPipeline
@@ -47,8 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the heat map and print the stage times of a second, warm call; or write those of a folder."""
     backend = at_most_one("--backend", split(arguments.backend)) or "onnx"
     threads = at_most_one("--threads", thread_counts(arguments.threads))
-    calibration = calibration_photos(backend, Path(scenes.MANIFEST))
-    config = PipelineConfig(backend, threads, arguments.weights, calibration=calibration, model=arguments.model)
+    config = PipelineConfig(backend, threads, arguments.weights, model=arguments.model)
     if arguments.photo.is_dir():
         return _run_folder(arguments.photo, arguments.output, f".{arguments.format or 'png'}", config)
     if arguments.format:
@@ -76,20 +73,6 @@ def _run_photo(photo: Path, output: Path, config: PipelineConfig) -> int:
     together_ms, first_ms = (sum(prediction.stage_s.values()) * 1000 for prediction in (warm, first))
     print(f"  {'together':<12}{together_ms:8.1f} ms (first call {first_ms:.1f} ms)")
     return 0
-
-
-def calibration_photos(backend: str, manifest: Path) -> tuple[str, ...]:
-    """Return the paths of the project's photos if the backend is calibrated on them.
-
-    Raises:
-        UserError: there is no manifest; or it, or one of its photos, is damaged.
-    """
-    if not registry.find(backend).calibrated:
-        return ()
-    if not manifest.is_file():
-        reason = f"is calibrated on the project's photos, and there is no {manifest} here"
-        raise UserError(f"backend {backend}", reason, "run from the project's folder")
-    return scenes.paths(scenes.everything(scenes.from_manifest(manifest)))
 
 
 def _run_folder(folder: Path, output: Path, suffix: str, config: PipelineConfig) -> int:

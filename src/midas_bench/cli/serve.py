@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from midas_bench import scenes
-from midas_bench.cli.depth import calibration_photos, prepared
+from midas_bench.cli.depth import prepared
 from midas_bench.cli.main import EXIT_INTERRUPTED
 from midas_bench.depth.config import PipelineConfig
 from midas_bench.errors import UserError
@@ -52,8 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     samples = _samples(arguments.photos)  # before anything is fetched or made
     backend = at_most_one("--backend", split(arguments.backend)) or "onnx"
     threads = at_most_one("--threads", thread_counts(arguments.threads)) or 1
-    calibration = calibration_photos(backend, Path(scenes.MANIFEST))
-    pipeline = PipelineConfig(backend, threads, arguments.weights, calibration=calibration, model=arguments.model)
+    pipeline = PipelineConfig(backend, threads, arguments.weights, model=arguments.model)
     config = ServeConfig(
         pipeline=prepared(pipeline),
         queue_size=arguments.queue,

@@ -14,6 +14,7 @@ from platformdirs import user_cache_path
 from midas_bench.cpu import allowed_cores, default_threads
 from midas_bench.depth import weights as weights_module
 from midas_bench.depth.backends import registry
+from midas_bench.depth.calibration import project_photos
 from midas_bench.depth.weights import Release, Weights
 from midas_bench.errors import UserError
 from midas_bench.files import CACHE_VARIABLE, expanded
@@ -30,7 +31,7 @@ class PipelineConfig:
         threads: for the runtime and for OpenCV; None takes the physical cores this process may use.
         weights: auto, official, seeded, a path, or weights that are resolved already.
         recipe: `fast`, ours, or `article`, the reference.
-        calibration: photos (paths) that a calibrated backend was fitted on.
+        calibration: photos (paths) that a calibrated backend is fitted on; where there are none, the project's.
         cache_dir: for weights and artifacts; None takes the environment's or the user's.
         model: an ONNX file of the user's own, run in place of the network with `weights`; or None.
     """
@@ -106,13 +107,15 @@ def check_threads(threads: int) -> int:
 
 
 def resolve(config: PipelineConfig, environment: Mapping[str, str] | None = None) -> Resolved:
-    """Find weights, threads and cache once; a resolved configuration resolves to itself.
+    """Find weights, threads, cache and calibration photos once; a resolved configuration resolves to itself.
 
     Raises:
         UserError: a value is unknown or cannot be had.
     """
     environment = os.environ if environment is None else environment
-    registry.find(config.backend)
+    calibration = tuple(map(str, config.calibration))
+    if registry.find(config.backend).calibrated:
+        calibration = calibration or project_photos(config.backend)
     if config.recipe not in RECIPES:
         raise UserError(f"recipe {config.recipe!r}", "is unknown", f"choose from {', '.join(RECIPES)}")
     threads = default_threads() if config.threads is None else check_threads(config.threads)
@@ -130,7 +133,7 @@ def resolve(config: PipelineConfig, environment: Mapping[str, str] | None = None
     return Resolved(
         backend=config.backend,
         recipe=config.recipe,
-        calibration=config.calibration,
+        calibration=calibration,
         threads=threads,
         weights=weights,
         cache_dir=str(cache_dir),

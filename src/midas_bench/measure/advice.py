@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from midas_bench.depth.backends import registry
-from midas_bench.depth.config import Resolved
 from midas_bench.depth.weights import TIMING_ONLY
 from midas_bench.measure.machine import Machine
 from midas_bench.measure.tune import Plan, Tuning
@@ -45,7 +42,7 @@ class Advice:
 
     def python(self, setup: Setup) -> list[str]:
         """Return the three lines that open this pipeline and call it."""
-        return python_lines(setup, self.plan.config, self.weights)
+        return python_lines(setup, self.weights)
 
     def lines(self) -> list[str]:
         """Return the text."""
@@ -91,25 +88,16 @@ class Advice:
         }
 
 
-def python_lines(setup: Setup, config: Resolved, weights: str) -> list[str]:
+def python_lines(setup: Setup, weights: str) -> list[str]:
     """Return the three lines that open a pipeline and call it on the photos whose paths stand in `names`."""
     fields = [repr(setup.backend), f"threads={setup.threads}"]
     fields += [f"weights={weights!r}"] if weights != "auto" else []
-    fields += [f"calibration={calibration(config.calibration)}"] if registry.find(setup.backend).calibrated else []
     plural = "s" if setup.batch_size > 1 else ""
     return [
         "from pathlib import Path; from midas_bench.depth.pipeline import DepthPipeline",
         f"pipeline = DepthPipeline.open({', '.join(fields)})",
         f"heatmaps = pipeline([Path(name).read_bytes() for name in names])  # {setup.batch_size} photo{plural} a call",
     ]
-
-
-def calibration(paths: Sequence[str]) -> str:
-    """Return an expression for the photos that were calibrated on: a pattern where one finds exactly them."""
-    folder, pattern = Path(paths[0]).parent, f"*{Path(paths[0]).suffix}"
-    if set(folder.glob(pattern)) == set(map(Path, paths)):
-        return f"tuple(map(str, Path({str(folder)!r}).glob({pattern!r})))"
-    return repr(tuple(paths))
 
 
 def caveats(choice: Choice) -> list[str]:

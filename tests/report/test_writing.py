@@ -9,12 +9,14 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from markdown_it import MarkdownIt
+from markupsafe import escape
 from PIL import Image
 
 from midas_bench.errors import UserError
 from midas_bench.report.choose import choose
 from midas_bench.report.pictures import Album, album
 from midas_bench.report.write import write
+from midas_bench.results.files import read
 
 HOSTILE = '<script>alert("1")</script> | `x` *b* [a](http://evil.example) $\\frac{ @all ${7*7}{{7*7}} \u202e\x00'
 PROJECT = Path(__file__).parents[2]
@@ -174,6 +176,21 @@ def test_hostile_names_stay_text(changed, tmp_path):
     assert "@all" not in re.sub(r"`[^\n]*`", "", text)
     with (folder / "cells.csv").open() as file:
         assert all(row["name"].startswith("'=") for row in csv.DictReader(file))
+
+
+@pytest.mark.parametrize("backend", ["onnx", "```\n# no heading", HOSTILE])
+def test_the_python_of_a_stream_stands_beside_its_answer(synthetic, tmp_path, backend):
+    maker = synthetic.Maker()
+    maker.latency(depth_maps=False)
+    maker.add("stream", 0.024, kind="stream", backend=backend, recipe="fast", stream_photos=24, threads=1)
+    path = synthetic.save(tmp_path / "runs/run.json", synthetic.content(maker.benchmarks))
+    page, text = report(tmp_path / "out", path)
+    shown = read(path).records[-1].backend
+    lines = f"with DepthPipeline.open({shown!r}, threads=1) as pipeline:\n    for heatmap in pipeline.map(photos): ..."
+    assert [t.content for t in github().parse(text) if t.type == "fence"] == [f"{lines}\n"]
+    assert len(Elements(page).all("pre")) == 1
+    assert f"<pre>{escape(lines)}</pre>" in page
+    assert page.count("<script>") == 1
 
 
 def test_a_partial_run_says_so_first(changed, tmp_path):

@@ -2,14 +2,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from midas_bench.results import answers as words
 from midas_bench.results import fidelity
 from midas_bench.results.answers import answers, quiet, three_lines
-from midas_bench.results.intervals import Interval
+from midas_bench.results.intervals import Interval, median_interval
 from midas_bench.results.ranking import Setup, best_throughput, fastest, least_memory
-from midas_bench.results.runs import Noise
+from midas_bench.results.runs import Noise, Photo, Times
 
 MIB = 1024 * 1024
 
@@ -33,6 +34,88 @@ def test_the_best_throughput_counts_photos_and_not_calls(small):
     assert answer.figure.estimate == pytest.approx(4 / 0.1455)
     assert [a.setup.name for a in answer.alternatives] == ["eager", "article's recipe"]
     assert answer.alternatives[0].price.estimate == pytest.approx(0.0955 / (0.1455 / 4))
+
+
+def stream(small, photo_s, photos=24, **changes):
+    """Return the cell of a stream that takes so long per photo, a little more or less from round to round."""
+    [onnx] = [r for r in small.records if r.name == "test_pipeline[onnx-b1-street]"]
+    rounds_s = photos * photo_s * np.linspace(0.99, 1.01, 9)
+    median_s, interval = photos * photo_s, median_interval(rounds_s)
+    times = Times(9, median_s, median_s, rounds_s[0], rounds_s[-1], 0.0, interval, rounds_s)
+    fields = {"scene": None, "batch_size": None, "stream_photos": photos, "threads": 1, "times": times}
+    fullname = f"test_stream[onnx-{photos}]"
+    return replace(onnx, **{"fullname": fullname, "name": fullname, "kind": "stream", **fields, **changes})
+
+
+BEST_BATCH_S = 0.1455 / 4
+
+
+@pytest.mark.parametrize("photos", [2, 24, 96])
+@pytest.mark.parametrize("price", [0.5, 0.9, 1.1, 3.0])
+def test_the_best_throughput_is_the_highest_of_batches_and_streams(small, photos, price):
+    records = [*small.records, stream(small, price * BEST_BATCH_S, photos)]
+    answer = best_throughput(records)
+    streamed, batch = Setup("onnx", 1, 1, stream_photos=photos), Setup("onnx", 4, 2)
+    assert (answer.winner == streamed) == (price < 1)
+    assert answer.figure.estimate == pytest.approx(1 / (min(price, 1) * BEST_BATCH_S))
+    prices = {a.setup: a.price.estimate for a in answer.alternatives}
+    other = batch if price < 1 else streamed
+    assert prices[other] == pytest.approx(max(price, 1 / price))
+    assert fastest(records) == fastest(small.records)
+    assert least_memory(records) == least_memory(small.records)
+
+
+def test_a_stream_of_other_photos_is_no_answer_beside_the_batches(small):
+    other = replace(stream(small, BEST_BATCH_S / 2), photos=(Photo("other.jpg", sha256="0" * 64),))
+    assert best_throughput([*small.records, other]) == best_throughput(small.records)
+    unrecorded = replace(other, photos=())
+    assert best_throughput([*small.records, unrecorded]).winner.stream_photos == 24
+    alone = best_throughput([other])
+    assert (alone.winner.stream_photos, alone.alternatives, alone.scenes) == (24, (), ())
+
+
+def test_a_stream_stays_where_a_disturbed_scene_is_left_out(small):
+    [onnx] = [r for r in small.records if r.name == "test_pipeline[onnx-b4-street]"]
+    calm = replace(onnx, noise=Noise(noisy=False))
+    busy = replace(onnx, fullname="pet", scene="pet", noise=Noise(noisy=True, reasons=("busy",)))
+    answer = best_throughput([calm, busy, stream(small, BEST_BATCH_S / 2)])
+    assert answer.winner.stream_photos == 24
+    assert best_throughput([calm, busy, stream(small, BEST_BATCH_S * 2)]).scenes == ("street",)
+
+
+@pytest.mark.parametrize(
+    ("source", "own"),
+    [("seeded", ""), ("official", ""), (None, ""), ("file", ', weights="..."'), ("model", ', model="..."')],
+)
+def test_below_a_stream_stand_its_two_lines_of_python(small, source, own):
+    lines = three_lines([*small.records, stream(small, BEST_BATCH_S / 2, weights_source=source)])
+    titles = [line for line in lines if not line.startswith(" ")]
+    assert len(titles) == 3
+    assert titles[1].startswith("best throughput:       onnx (stream, 1 thread per photo), 55.0 images/s (")
+    assert "; onnx (batch 4, 2 threads) takes 2.00\N{MULTIPLICATION SIGN} (" in titles[1]
+    opening, loop = lines[2:4]
+    assert opening == f"    with DepthPipeline.open('onnx', threads=1{own}) as pipeline:"
+    assert loop == "        for heatmap in pipeline.map(photos): ..."
+    compile("\n".join(line.removeprefix("    ") for line in (opening, loop)), "the answer", "exec")
+
+
+def test_a_batch_that_wins_has_no_lines_of_its_own(small):
+    assert len(three_lines([*small.records, stream(small, BEST_BATCH_S * 2)])) == 3
+
+
+def test_a_streams_figure_says_what_it_rests_on(small):
+    answer = best_throughput([stream(small, 0.01, photos=12)])
+    assert words.basis(answer) == "median of 9 streams of 12 photos; 95 % interval within this run"
+    bare = stream(small, 0.01, times=Times(2, 0.24, 0.24, 0.24, 0.24, 0.0))
+    assert words.basis(best_throughput([bare])) == "median of 2 streams of 24 photos; no interval: too few rounds"
+
+
+def test_a_stream_of_reduced_precision_is_called_so_without_any_batch(small):
+    reduced = stream(small, 0.01, backend="onnx-int8", max_relative_error=0.1, mean_relative_error=0.02)
+    exact = stream(small, 0.02, max_relative_error=1e-6, mean_relative_error=1e-7)
+    [line, *_] = three_lines([reduced, exact])
+    assert ", reduced precision; onnx (stream, 1 thread per photo) takes 2.00" in line
+    assert fidelity.reduced([reduced, exact])["onnx-int8"].time.estimate == pytest.approx(0.01)
 
 
 def test_the_least_memory(small):

@@ -42,7 +42,12 @@ def _section(section: Section) -> Iterable[str]:
 
 def _card(card: Card) -> str:
     caution = f" {escape(card.caution)}" if card.caution else ""
-    return f"- **{escape(card.title)}: {escape(card.winner)}, {escape(card.figure)}** ({escape(card.basis)}).{caution}"
+    answer = (
+        f"- **{escape(card.title)}: {escape(card.winner)}, {escape(card.figure)}** ({escape(card.basis)}).{caution}"
+    )
+    lines = ["", "```python", *card.python, "```", ""] if card.python else []
+    # indented, so that the lines stay within the list's item
+    return "\n".join([answer, *(f"  {line}".rstrip() for line in lines)])
 
 
 def _table(table: Table) -> Iterable[str]:

@@ -97,7 +97,11 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Card:
-    """An answer to be seen first."""
+    """An answer to be seen first.
+
+    Attributes:
+        python: lines that do what the winner does.
+    """
 
     title: str
     winner: str
@@ -105,6 +109,7 @@ class Card:
     basis: str
     runner_up: str = ""
     caution: str = ""
+    python: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,7 @@ def answer_section(material: Material, answers: Sequence[Answer]) -> Section:
             basis=words.basis(answer),
             runner_up=words.runner_up(answer, reduced) or "",
             caution=words.caution(answer, reduced),
+            python=tuple(words.python(answer, run.records)),
         )
         for answer in answers
     )

@@ -16,6 +16,8 @@ FORMATS: Mapping[str, Callable[[Interval], str]] = {
     "memory": units.mib_span,
 }
 TITLES = {"latency": "fastest for one photo", "throughput": "best throughput", "memory": "least memory"}
+OWN_WEIGHTS = {"file": "weights", "model": "model"}
+"""The argument of `DepthPipeline.open` that names the user's own, by the source of the weights."""
 COSTS = {"latency": "the time", "throughput": "the time a photo", "memory": "the memory"}
 
 
@@ -29,6 +31,8 @@ def setup(answer: Answer, chosen: Setup) -> str:
     """Name a set-up as far as the answer's question leaves it open."""
     threads = "" if chosen.threads is None or answer.question == "memory" else _plural(chosen.threads, "thread")
     size = "" if answer.question == "latency" else f"batch {chosen.batch_size}"
+    if chosen.stream_photos:
+        size, threads = "stream", f"{threads} per photo" if threads else ""
     rest = ", ".join(part for part in (size, threads) if part)
     return f"{chosen.name} ({rest})" if rest else chosen.name
 
@@ -46,10 +50,35 @@ def basis(answer: Answer) -> str:
         if answer.rounds > 1:
             processes = f"mean of the peaks of {answer.rounds} processes, and their range"
         return processes + (f", over {len(answer.scenes)} scenes" if many else "")
+    if answer.winner.stream_photos:
+        streams = f"median of {_plural(answer.rounds, 'stream')} of {answer.winner.stream_photos} photos"
+        return f"{streams}; {_confidence(answer)}"
     over = f"mean over {len(answer.scenes)} scenes of the medians" if many else "median"
     least = f"{answer.rounds} rounds or more a cell" if many else _plural(answer.rounds, "round")
-    sure = "95 % interval within this run" if answer.figure.confidence else "no interval: too few rounds"
-    return f"{over}, {least}; {sure}"
+    return f"{over}, {least}; {_confidence(answer)}"
+
+
+def _confidence(answer: Answer) -> str:
+    return "95 % interval within this run" if answer.figure.confidence else "no interval: too few rounds"
+
+
+def python(answer: Answer, records: Sequence[Record]) -> list[str]:
+    """Return the two lines of Python that stream `photos` as the winner does; none where a batch won.
+
+    A checkpoint or model of the user's own is not recorded by name, so its place is left open.
+    """
+    winner = answer.winner
+    if not winner.stream_photos:
+        return []
+    sources = {r.weights_source for r in records if r.fullname in answer.cells}
+    own = [f'{OWN_WEIGHTS[source]}="..."' for source in sources if source in OWN_WEIGHTS]
+    return stream_python([repr(winner.backend), f"threads={winner.threads}", *own])
+
+
+def stream_python(arguments: Sequence[str]) -> list[str]:
+    """Return the two lines of Python that open a pipeline with these arguments and stream `photos` through it."""
+    opening = f"with DepthPipeline.open({', '.join(arguments)}) as pipeline:"
+    return [opening, "    for heatmap in pipeline.map(photos): ..."]
 
 
 def price(answer: Answer, alternative: Alternative) -> str:
@@ -97,7 +126,10 @@ def quiet(records: Sequence[Record], answer_cells: Sequence[str] = ()) -> str:
 
 
 def three_lines(records: Sequence[Record]) -> list[str]:
-    """Return a line for each answer that the records allow: figure, interval, and what the runner-up costs."""
+    """Return a line for each answer that the records allow: figure, interval, and what the runner-up costs.
+
+    Below a stream stand its two lines of Python.
+    """
     width = max(map(len, TITLES.values())) + 1
     lines = []
     reduced = fidelity.reduced(records)
@@ -108,6 +140,7 @@ def three_lines(records: Sequence[Record]) -> list[str]:
         tied = " (too close to call)" if answer.tied else ""
         title = f"{TITLES[answer.question]}:"
         lines.append(f"{title:<{width}} {setup(answer, answer.winner)}, {figure(answer)}{rest}{tied}")
+        lines += [f"    {line}" for line in python(answer, records)]
     return lines
 
 

@@ -15,12 +15,26 @@ FAST, ARTICLE = "fast", "article"
 
 @dataclass(frozen=True, order=True)
 class Setup:
-    """What could be deployed: a backend with a batch size and a number of threads, in one of the two recipes."""
+    """What could be deployed: a backend with a number of threads, in one of the two recipes, for batches or a stream.
+
+    Attributes:
+        backend: a name of the registry.
+        batch_size: photos that the network takes together; 1 in a stream.
+        threads: for one call of the network; the photos of a stream stand side by side on the cores that there are.
+        recipe: fast or article.
+        stream_photos: photos of each stream that was timed; 0 where calls of a batch were timed.
+    """
 
     backend: str
     batch_size: int
     threads: int | None = None
     recipe: str = FAST
+    stream_photos: int = 0
+
+    @property
+    def photos_per_call(self) -> int:
+        """Photos of what was timed: a batch or a whole stream."""
+        return self.stream_photos or self.batch_size
 
     @property
     def name(self) -> str:
@@ -51,9 +65,9 @@ class Answer:
         question: latency, throughput or memory.
         winner: the best set-up.
         figure: its figure: seconds a photo, images a second, or bytes. Low equals high where no interval is known.
-        alternatives: the others, best first; for each backend and recipe its best set-up.
+        alternatives: the others, best first; for each backend and recipe its best batch and its best stream.
         tied: those of them that the rounds of this run cannot tell from the winner.
-        scenes: the scenes that the figure is a mean over.
+        scenes: the scenes that the figure is a mean over; none for a stream, whose photos are of several.
         cells: ids of the cells that the winner's figure rests on.
         rounds: the fewest rounds that one of those cells had.
     """
@@ -85,54 +99,70 @@ def fastest(records: Sequence[Record]) -> Answer | None:
 
 
 def best_throughput(records: Sequence[Record]) -> Answer | None:
-    """Find the set-up with the most images a second: the batch size over the mean over scenes of the medians.
+    """Find the set-up with the most images per second: a batch's or a stream's photos over its seconds.
 
-    Scenes with a disturbed cell are left out as in `fastest`.
+    A batch's seconds are the mean over scenes of the medians. Scenes with a disturbed cell are left out as in
+    `fastest`; a stream stays whole, for its photos are of all scenes.
     """
-    return _timed(
-        "throughput", [r for r in records if r.is_pipeline and r.batch_size], lambda seconds, size: size / seconds
-    )
+    batches = [r for r in records if r.is_pipeline and r.batch_size]
+    return _timed("throughput", batches, lambda seconds, photos: photos / seconds, _streams(records, batches))
 
 
-def _timed(question: str, cells: Sequence[Record], figure: Callable[[float, int], float]) -> Answer | None:
-    found = _setups(cells)
-    if not found:
-        return None
-    scenes = set.intersection(*({str(r.scene) for r in group} for group in found.values()))
-    if not scenes:  # nothing was measured on the same photos: keep the scene that most set-ups have
-        every = [str(r.scene) for r in cells]
-        scenes = {max(dict.fromkeys(every), key=every.count)}
-    # a backend is not slow because the machine was busy with something else during one of its cells
-    disturbed = {str(r.scene) for r in cells if r.noise and r.noise.noisy}
-    scenes = scenes - disturbed or scenes
+def _streams(records: Sequence[Record], batches: Sequence[Record]) -> list[Record]:
+    """Return the streams of the photos that the batches were timed on; all streams where no photos are recorded."""
+    timed = _photos(batches)
+    streams = [r for r in records if r.kind == "stream" and r.backend and r.stream_photos]
+    return [r for r in streams if not timed or _photos([r]) <= timed]
+
+
+def _photos(cells: Iterable[Record]) -> set[str]:
+    return {photo.sha256 or photo.file for r in cells for photo in r.photos}
+
+
+def _timed(
+    question: str, cells: Sequence[Record], figure: Callable[[float, int], float], streams: Sequence[Record] = ()
+) -> Answer | None:
     candidates = []
-    for seed, (setup, group) in enumerate(sorted(found.items(), key=lambda item: str(item[0]))):
-        common = tuple(r for r in group if str(r.scene) in scenes)
+    scenes = _common_scenes(cells)
+    for seed, (setup, group) in enumerate(sorted(_setups([*cells, *streams]).items(), key=lambda item: str(item[0]))):
+        common = tuple(r for r in group if setup.stream_photos or str(r.scene) in scenes)
         if common:
             candidates.append(_candidate(setup, common, seed))
-    # seconds a photo decide both questions: the price is always in time
-    ranked = sorted(candidates, key=lambda c: c.estimate / c.setup.batch_size)
+    if not candidates:
+        return None
+    # seconds per photo decide both questions: the price is always in time
+    ranked = sorted(candidates, key=lambda c: c.estimate / c.setup.photos_per_call)
     winner, *others = _best_of_each(ranked)
-    alternatives = tuple(
-        Alternative(c.setup, _figure(c, figure), _price(c, winner, c.setup.batch_size, winner.setup.batch_size))
-        for c in others
-    )
+    alternatives = tuple(Alternative(c.setup, _figure(c, figure), _price(c, winner)) for c in others)
     return Answer(
         question=question,
         winner=winner.setup,
         figure=_figure(winner, figure),
         alternatives=alternatives,
         tied=tuple(a.setup for a in alternatives if a.price.low <= 1),
-        scenes=tuple(sorted(s for s in scenes if s != "None")),
+        scenes=() if winner.setup.stream_photos else tuple(sorted(s for s in scenes if s != "None")),
         cells=tuple(r.fullname for r in winner.records),
         rounds=min(r.times.rounds for r in winner.records),
     )
 
 
+def _common_scenes(cells: Sequence[Record]) -> set[str]:
+    """Return the scenes that all set-ups have, without those that have a disturbed cell as long as others are left."""
+    if not cells:
+        return set()
+    scenes = set.intersection(*({str(r.scene) for r in group} for group in _setups(cells).values()))
+    if not scenes:  # nothing was measured on the same photos: keep the scene that most set-ups have
+        every = [str(r.scene) for r in cells]
+        scenes = {max(dict.fromkeys(every), key=every.count)}
+    # a backend is not slow because the machine was busy with something else during one of its cells
+    disturbed = {str(r.scene) for r in cells if r.noise and r.noise.noisy}
+    return scenes - disturbed or scenes
+
+
 def _setups(cells: Iterable[Record]) -> dict[Setup, list[Record]]:
     found: dict[Setup, list[Record]] = {}
     for r in cells:
-        setup = Setup(str(r.backend), r.batch_size or 1, r.threads, r.recipe or FAST)
+        setup = Setup(str(r.backend), r.batch_size or 1, r.threads, r.recipe or FAST, r.stream_photos or 0)
         found.setdefault(setup, []).append(r)
     return found
 
@@ -147,23 +177,24 @@ def _candidate(setup: Setup, cells: tuple[Record, ...], seed: int) -> _Candidate
 
 
 def _best_of_each(ranked: Sequence[_Candidate]) -> list[_Candidate]:
-    best: dict[tuple[str, str], _Candidate] = {}
+    best: dict[tuple[str, str, bool], _Candidate] = {}
     for candidate in ranked:
-        best.setdefault((candidate.setup.backend, candidate.setup.recipe), candidate)
+        setup = candidate.setup
+        best.setdefault((setup.backend, setup.recipe, setup.stream_photos > 0), candidate)
     return list(best.values())
 
 
 def _figure(candidate: _Candidate, figure: Callable[[float, int], float]) -> Interval:
-    size, estimate = candidate.setup.batch_size, candidate.estimate
+    photos, estimate = candidate.setup.photos_per_call, candidate.estimate
     if candidate.draws is None:
-        return _bare(figure(estimate, size))
+        return _bare(figure(estimate, photos))
     seconds = bootstrap_interval(estimate, candidate.draws)
-    low, high = sorted((figure(seconds.low, size), figure(seconds.high, size)))
-    return Interval(figure(estimate, size), low, high, seconds.confidence)
+    low, high = sorted((figure(seconds.low, photos), figure(seconds.high, photos)))
+    return Interval(figure(estimate, photos), low, high, seconds.confidence)
 
 
-def _price(candidate: _Candidate, winner: _Candidate, size: int, winners_size: int) -> Interval:
-    scale = winners_size / size
+def _price(candidate: _Candidate, winner: _Candidate) -> Interval:
+    scale = winner.setup.photos_per_call / candidate.setup.photos_per_call
     estimate = candidate.estimate / winner.estimate * scale
     if candidate.draws is None or winner.draws is None:
         return _bare(estimate)

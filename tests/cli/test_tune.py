@@ -25,6 +25,7 @@ TRIALS = (
     Trial(Setup("onnx", 4, 1), True, (0.22, 0.221, 0.219) * 3, 400 * MIB, True),
     Trial(Setup("eager", 1, 1), True, (0.1,) * 6, 700 * MIB),
 )
+STREAM = Trial(Setup("onnx", 1, 1, stream_photos=12), True, (0.24, 0.241, 0.239) * 3, 350 * MIB, True)
 
 
 @pytest.fixture
@@ -78,6 +79,25 @@ def test_json_and_chart_stand_in_the_folder(tuned, capsys):
     svg = (tuned.output / "tuning.svg").read_text()
     assert "onnx-int8, reduced" in svg
     assert "t1 b1" in svg
+
+
+def test_a_stream_with_the_highest_throughput_comes_with_its_own_python(tuned, monkeypatch, capsys):
+    monkeypatch.setattr(command, "tune", lambda plan, step: Tuning((*TRIALS, STREAM), {}, 1.0))  # noqa: ARG005
+    assert run(tuned) == 0
+    out = capsys.readouterr().out
+    assert "lowest latency: onnx-int8 (threads 1, batch 1), 25.0 ms" in out
+    assert "highest throughput: onnx (threads 1, stream), 50.0 images/s (49.8 to 50.2)\n" in out
+    front = out.partition("Pareto front")[2].strip().splitlines()[1:3]
+    assert [line.split(")")[0] for line in front] == ["  onnx-int8 (threads 1, batch 1", "  onnx (threads 1, stream"]
+    assert [" a call" in line for line in front] == [True, False]
+    assert len({len(line.partition(" images/s")[0]) for line in front}) == 1
+    throughput = json.loads((tuned.output / "tuning.json").read_text())["answers"]["throughput"]
+    assert (throughput["stream_photos"], throughput["images_per_second"]) == (12, 50)
+    assert throughput["python"] == [
+        "from midas_bench.depth.pipeline import DepthPipeline",
+        "with DepthPipeline.open('onnx', threads=1, weights='seeded') as pipeline:",
+        "    for heatmap in pipeline.map(photos): ...",
+    ]
 
 
 def test_exact_tries_float32_alone_and_says_so(tuned):
@@ -173,17 +193,19 @@ def test_any_name_becomes_python_that_reads_it(tmp_path, name):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("stream_photos", [0, 12])
 @pytest.mark.parametrize("backend", ["onnx", "onnx-int8"])
-def test_the_three_lines_open_that_pipeline_in_any_folder(tuned, graphs, tmp_path, backend, photos):
+def test_the_three_lines_open_that_pipeline_in_any_folder(tuned, graphs, tmp_path, backend, photos, stream_photos):
     """They use the graph that tuning used, so that nothing is made anew."""
     assert run(tuned) == 0
     config = tuned.plans[0].config
     registry.prepare(backend, config.weights, Path(config.cache_dir), config.calibration)
     before = sorted(Path(graphs).glob("artifacts/*"))
-    lines = advice.python_lines(Setup(backend, 1, 1), "seeded")
+    lines = advice.python_lines(Setup(backend, 1, 1, stream_photos=stream_photos), "seeded")
     assert len(lines) == 3
-    check = "print(pipeline.config.backend, pipeline.config.threads, heatmaps[0].ndim)"
-    script = "\n".join([f"names = [{str(photos['pet'].path)!r}]", *lines, check])
+    result = "heatmap" if stream_photos else "heatmaps[0]"
+    check = f"print(pipeline.config.backend, pipeline.config.threads, {result}.ndim)"
+    script = "\n".join([f"photos = [{str(photos['pet'].path)!r}]", *lines, check])
     ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ran.stdout, ran.stderr) == (f"{backend} 1 3\n", "")
     assert sorted(Path(graphs).glob("artifacts/*")) == before
@@ -201,5 +223,7 @@ def test_it_tunes_this_machine(graphs, project, tmp_path, monkeypatch, capsys):
     assert "least memory: onnx (threads 1, batch 1), " in said.out
     assert "round 3 of 3: " in said.err
     document = json.loads((tmp_path / "tuning.json").read_text())
-    assert {(t["batch_size"], t["finalist"]) for t in document["trials"]} == {(1, True), (4, True)}
-    assert all(t["peak_rss_bytes"] > 50 * MIB for t in document["trials"])
+    assert {(t["batch_size"], t["stream_photos"] is None) for t in document["trials"]} == {
+        (1, True), (4, True), (1, False),
+    }  # fmt: skip
+    assert all(t["peak_rss_bytes"] > 50 * MIB for t in document["trials"] if t["finalist"])

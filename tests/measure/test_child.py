@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from midas_bench.depth.calls import long_stream_photos
 from midas_bench.depth.config import PipelineConfig, resolve
 from midas_bench.measure import child
 from midas_bench.measure.child import MODULE
@@ -22,7 +23,15 @@ def test_an_unknown_task_is_no_answer():
         ask(MODULE, {"task": "no such task"}, PATIENCE_S)
 
 
-def test_memory_calls_the_pipeline_so_often_and_measures_in_order(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("more", "calls"),
+    [
+        ({}, ["call [b'photo']", "call [b'photo']"]),
+        ({"stream": False}, ["call [b'photo']", "call [b'photo']"]),
+        ({"stream": True}, ["stream of b'photo'", "stream of b'photo'"]),
+    ],
+)
+def test_memory_calls_or_streams_so_often_and_measures_in_order(monkeypatch, tmp_path, more, calls):
     (tmp_path / "a.jpg").write_bytes(b"photo")
     happened = []
 
@@ -37,6 +46,14 @@ def test_memory_calls_the_pipeline_so_often_and_measures_in_order(monkeypatch, t
         def __call__(self, photos):
             happened.append(f"call {photos}")
 
+        config = SimpleNamespace(threads=1)
+
+        def map(self, photos):
+            every = list(photos)
+            assert len(every) == long_stream_photos(1)
+            happened.append(f"stream of {every[0]}")
+            return iter(every)
+
     def resident_bytes():
         happened.append("rss")
         return len(happened)
@@ -46,9 +63,9 @@ def test_memory_calls_the_pipeline_so_often_and_measures_in_order(monkeypatch, t
     monkeypatch.setattr(child.rss, "resident_bytes", resident_bytes)
     monkeypatch.setattr(child.rss, "peak_bytes", lambda: happened.append("peak") or 99)
     config = config_for("onnx", tmp_path)
-    reply = child.handle({"task": "memory", "config": config, "photos": [str(tmp_path / "a.jpg")], "calls": 2})
-    order = ["import onnx", "rss", "load", "rss", "call [b'photo']", "call [b'photo']", "close", "peak"]
-    assert happened == order
+    request = {"task": "memory", "config": config, "photos": [str(tmp_path / "a.jpg")], "calls": 2}
+    reply = child.handle(request | more)
+    assert happened == ["import onnx", "rss", "load", "rss", *calls, "close", "peak"]
     assert reply == {"baseline_rss_bytes": 2, "loaded_rss_bytes": 4, "peak_rss_bytes": 99}
 
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from midas_bench.depth.calls import long_stream_photos
 from midas_bench.depth.config import PipelineConfig, resolve
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
@@ -33,6 +34,10 @@ class World:
         self.dies = {}
         self.refuses = {}
         self.call_s = dict(CALL_S)
+        # seconds per photo of a stream on one thread each, over those of one photo on two threads
+        self.stream_price = 0.9
+        self.streams = []
+        self.streaming = []
 
     def now(self):
         return self.now_s
@@ -44,16 +49,20 @@ class World:
         assert (name, request["task"]) == ("midas_bench.measure.child", "memory")
         config = PipelineConfig.from_json(request["config"])
         self.asked.append((config.backend, config.threads, len(request["photos"])))
+        self.streams += [(config.backend, config.threads)] if request["stream"] else []
         self.now_s += self.open_s
         if config.backend in self.refuses:
             raise self.refuses[config.backend]
         assert timeout_s > 0
-        return {"peak_rss_bytes": PEAK.get(config.backend, 700) * MIB + len(request["photos"])}
+        more_bytes = 10 * MIB if request["stream"] else len(request["photos"])
+        return {"peak_rss_bytes": PEAK.get(config.backend, 700) * MIB + more_bytes}
 
     def interleaved(self, arms, groups, rounds, _shuffle, core):
         assert core is None
         [probes] = groups
-        self.rounds.append({(probe.arm, probe.pipeline) for probe in probes})
+        self.rounds.append({(probe.arm, probe.pipeline) for probe in probes if probe.call == "pipeline"})
+        self.streaming.append({probe.arm for probe in probes if probe.call == "long_stream"})
+        assert len(self.rounds[-1]) + len(self.streaming[-1]) == len(probes)
         assert {probe.arm for probe in probes} == {arm.name for arm in arms}
         configs = {(a.name, p): how["config"] for a in arms for p, how in a.pipelines.items()}
         for arm in arms:
@@ -65,6 +74,9 @@ class World:
             for probe in probes:
                 config = configs[probe.arm, probe.pipeline]
                 taken = self.call_s[config["backend"]] * int(probe.pipeline) * (2 / config["threads"]) ** 0.8
+                if probe.call == "long_stream":
+                    photos = long_stream_photos(config["threads"])
+                    taken = self.call_s[config["backend"]] * photos * self.stream_price
                 seconds[probe] = taken * (1 + 0.001 * ((number * 7) % 5))
                 self.now_s += taken + 0.1
             yield seconds
@@ -115,6 +127,48 @@ def test_hopeless_ones_do_not_come_to_the_next_round(world, plan):
     assert second == {(f"{name}, threads {t}", b) for name in stayed for t in (1, 2) for b in ("1", "4")}
     assert third < second
     assert len(third) <= 10
+
+
+@pytest.mark.parametrize("threads", [(2, 1), (1,), (2,)])
+@pytest.mark.parametrize(("price", "wins"), [(0.5, True), (0.9, True), (1.1, False), (2.0, False)])
+def test_the_highest_throughput_is_a_streams_where_streams_give_more(world, plan, price, wins, threads):
+    world.call_s = dict.fromkeys(CALL_S, 0.05)
+    world.stream_price = price * (2 / threads[0]) ** 0.8
+    tuned = find(world, plan("onnx", "eager", threads=threads))
+    fewest = threads[-1]
+    stream = Setup("onnx", 1, fewest, stream_photos=long_stream_photos(fewest))
+    assert (best(tuned)["throughput"].stream_photos > 0) == wins
+    assert best(tuned)["latency"].stream_photos == 0
+    assert stream in {trial.setup for trial in tuned.trials}
+
+
+def test_streams_take_turns_with_the_batches_and_have_their_memory_measured(world, plan):
+    tuned = find(world, plan("onnx", "openvino"))
+    assert world.streaming[0] == set()
+    assert world.streaming[1] == {"onnx, threads 1", "openvino, threads 1"}
+    assert world.streaming[2] <= world.streaming[1]
+    [stream] = [t for t in tuned.trials if t.finalist and t.setup.stream_photos and t.setup.backend == "onnx"]
+    assert len(stream.calls_s) == ROUNDS[2]
+    assert ("onnx", 1) in world.streams
+    assert stream.peak_bytes == (PEAK["onnx"] + 10) * MIB
+    assert stream.images_per_second.estimate == pytest.approx(1 / (CALL_S["onnx"] * world.stream_price), rel=0.01)
+
+
+@pytest.mark.parametrize(("open_s", "slower", "budget_s"), [(6.0, 1, 100.0), (3.0, 1, 60.0), (2.0, 10, 300.0)])
+def test_the_best_stream_is_kept_for_the_last_round_where_time_is_short(world, plan, open_s, slower, budget_s):
+    world.open_s = open_s
+    world.call_s = {name: slower * call_s for name, call_s in CALL_S.items()}
+    tuned = find(world, plan(budget_s=budget_s))
+    assert tuned.left_out
+    assert best(tuned)["throughput"].stream_photos
+
+
+def test_a_stream_that_there_is_no_time_for_is_left_out_by_name(world, plan):
+    world.call_s = {name: 10 * call_s for name, call_s in CALL_S.items()}
+    tuned = find(world, plan(budget_s=120.0))
+    named = [name for name in tuned.left_out if name.endswith("threads 1, stream")]
+    assert named
+    assert all("left for it in a round" in tuned.left_out[name] for name in named)
 
 
 def test_rounds_grow_and_finalists_have_the_calls_of_the_last(world, plan):

@@ -1,3 +1,5 @@
+import pytest
+
 from midas_bench.report.charts.tuning import tuning
 from midas_bench.results.ranking import Setup
 from midas_bench.results.tuning import Trial
@@ -14,6 +16,16 @@ def test_the_chart_tells_the_front_in_words_too():
     assert ">eager<" in chart.svg
     assert chart.svg.count("t2 b1") == 2  # the front alone, in both halves
     assert chart.png.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("photos", [2, 12, 96])
+def test_a_stream_stands_on_the_side_of_throughput_alone(photos):
+    seconds = tuple(photos * second for second in (0.015, 0.016, 0.014))
+    stream = Trial(Setup("onnx", 1, 1, stream_photos=photos), True, seconds * 2, 300 << 20)
+    chart = tuning([FAST, SLOW, stream])
+    assert chart.alt.endswith("onnx t1 stream: 66.7 images/s, 300 MiB")
+    assert chart.svg.count("t1 stream") == 1
+    assert chart.svg.count("t2 b1") == 2
 
 
 def test_without_time_or_memory_there_is_nothing_to_draw():

@@ -11,6 +11,7 @@ from midas_bench.depth.weights import TIMING_ONLY
 from midas_bench.measure.machine import Machine
 from midas_bench.measure.tune import Plan, Tuning
 from midas_bench.results import tuning, units
+from midas_bench.results.answers import stream_python
 from midas_bench.results.ranking import Setup
 from midas_bench.results.tuning import Choice, Trial
 
@@ -41,7 +42,7 @@ class Advice:
         return tuning.choices(self.tuned.trials)
 
     def python(self, setup: Setup) -> list[str]:
-        """Return the three lines that open this pipeline and call it."""
+        """Return the lines that open this pipeline and call it."""
         return python_lines(setup, self.weights)
 
     def lines(self) -> list[str]:
@@ -89,22 +90,24 @@ class Advice:
 
 
 def python_lines(setup: Setup, weights: str) -> list[str]:
-    """Return the three lines that open a pipeline and call it on the photos whose paths stand in `names`."""
-    fields = [repr(setup.backend), f"threads={setup.threads}"]
-    fields += [f"weights={weights!r}"] if weights != "auto" else []
+    """Return the import and the two lines that open a pipeline and give it `photos`: paths, bytes or pixels."""
+    arguments = [repr(setup.backend), f"threads={setup.threads}"]
+    arguments += [f"weights={weights!r}"] if weights != "auto" else []
     plural = "s" if setup.batch_size > 1 else ""
-    return [
-        "from pathlib import Path; from midas_bench.depth.pipeline import DepthPipeline",
-        f"pipeline = DepthPipeline.open({', '.join(fields)})",
-        f"heatmaps = pipeline([Path(name).read_bytes() for name in names])  # {setup.batch_size} photo{plural} a call",
+    calling = [
+        f"pipeline = DepthPipeline.open({', '.join(arguments)})",
+        f"heatmaps = pipeline(photos)  # {setup.batch_size} photo{plural} per call",
     ]
+    if setup.stream_photos:
+        calling = stream_python(arguments)
+    return ["from midas_bench.depth.pipeline import DepthPipeline", *calling]
 
 
 def caveats(choice: Choice) -> list[str]:
     """Say what the best exact set-up costs, and which ones the calls do not tell from the best."""
     lines = []
     if choice.exact and choice.price:
-        what = "memory" if choice.question == "memory" else "time a photo"
+        what = "memory" if choice.question == "memory" else "time per photo"
         price = f"{units.times_span(choice.price)} the {what}"
         lines.append(f"  exact: {described(choice.exact, choice.question)}, {price}")
     if choice.tied:
@@ -114,7 +117,8 @@ def caveats(choice: Choice) -> list[str]:
 
 def named(setup: Setup) -> str:
     """Name a set-up in full."""
-    return f"{setup.backend} (threads {setup.threads}, batch {setup.batch_size})"
+    calls = "stream" if setup.stream_photos else f"batch {setup.batch_size}"
+    return f"{setup.backend} (threads {setup.threads}, {calls})"
 
 
 def described(trial: Trial, question: str) -> str:
@@ -129,7 +133,7 @@ def described(trial: Trial, question: str) -> str:
 
 def row(trial: Trial) -> str:
     """Return a line of the Pareto front."""
-    call = units.seconds(trial.call.estimate if trial.call else None)
+    call = "" if trial.setup.stream_photos else f"{units.seconds(trial.call.estimate if trial.call else None)} a call"
     rate = units.rate(trial.images_per_second.estimate if trial.images_per_second else None)
     reduced = "" if trial.exact else "  reduced precision"
-    return f"{named(trial.setup):<38}{call:>9} a call{rate:>16}{units.mib(trial.peak_bytes):>10}{reduced}"
+    return f"{named(trial.setup):<38}{call:>16}{rate:>16}{units.mib(trial.peak_bytes):>10}{reduced}"

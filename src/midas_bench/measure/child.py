@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from midas_bench.depth.backends import registry
+from midas_bench.depth.calls import long_stream
 from midas_bench.depth.config import PipelineConfig, resolve
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.measure import rss
@@ -31,7 +32,10 @@ def reference(request: Reply) -> Reply:
 
 
 def memory(request: Reply) -> Reply:
-    """Report resident bytes after imports, after loading, and at the peak of `calls` calls on `photos`."""
+    """Report resident bytes after imports, after loading, and at the peak of `calls` calls on `photos`.
+
+    With `stream` each call is a long stream of the photos.
+    """
     config = resolve(PipelineConfig.from_json(request["config"]))
     registry.runtime(config.backend)
     baseline_bytes = rss.resident_bytes()
@@ -39,7 +43,10 @@ def memory(request: Reply) -> Reply:
         loaded_bytes = rss.resident_bytes()
         photos = [Path(photo).read_bytes() for photo in request["photos"]]
         for _ in range(request["calls"]):
-            pipeline(photos)
+            if request.get("stream"):
+                long_stream(pipeline, photos)
+            else:
+                pipeline(photos)
     return {
         "baseline_rss_bytes": baseline_bytes,
         "loaded_rss_bytes": loaded_bytes,

@@ -1,9 +1,10 @@
-"""Find what to deploy on this machine, within a time: backends, threads and batch sizes take turns, few stay.
+"""Find what to deploy on this machine, within a time: backends, threads, batches and streams take turns, few stay.
 
 First each backend runs alone in a fresh process, which tells whether it opens and what memory it needs. Then three
 rounds of interleaved calls, in workers started anew for each: every backend with one photo on all threads; the
-survivors (`tuning.survivors`) with every thread count and batch size; and their survivors, for longer. At last the
-memory of those. What there is no time or memory for is left out, and said.
+survivors (`tuning.survivors`) with every thread count and batch size, and as a stream, whose photos stand side by side
+on the fewest threads each; and their survivors, for longer. At last the memory of those. What there is no time or
+memory for is left out, and said.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from typing import Any
 import psutil
 
 from midas_bench import scenes
+from midas_bench.cpu import allowed_cores
 from midas_bench.depth.backends import registry
+from midas_bench.depth.calls import long_stream_photos
 from midas_bench.depth.config import Resolved, make_graph
 from midas_bench.errors import UserError
 from midas_bench.measure.arms import Arm, Probe, WorkerDiedError
@@ -27,7 +30,7 @@ from midas_bench.measure.blocks import WARM_UP_CALLS, interleaved
 from midas_bench.measure.child import MODULE
 from midas_bench.processes import ProcessDiedError, ask
 from midas_bench.results.ranking import Setup
-from midas_bench.results.tuning import Trial, survivors
+from midas_bench.results.tuning import Trial, leaders, survivors
 from midas_bench.scenes import Photo
 
 BATCH_SIZES = (1, 4)
@@ -109,9 +112,10 @@ class _Search:
             self._look(name)
         stay = self._round(0, list(self._trials))
         backends = dict.fromkeys(trial.setup.backend for trial in stay)
-        grid = [Setup(b, size, threads) for b in backends for size in BATCH_SIZES for threads in plan.threads]
-        stay = self._round(1, grid) or stay
-        last = self._round(2, [trial.setup for trial in stay], keep_all=True) or stay
+        stay = self._round(1, [setup for backend in backends for setup in self._setups(backend)]) or stay
+        leading = [trial.setup for trial in leaders(stay)]
+        setups = list(dict.fromkeys([*leading, *(trial.setup for trial in stay)]))
+        last = self._round(2, setups, leading, keep_all=True) or stay
         for trial in last:
             self._trials[trial.setup] = replace(self._trials[trial.setup], finalist=True)
         for trial in last:
@@ -119,6 +123,14 @@ class _Search:
                 self._step(f"{_name(trial.setup)}: its memory")
                 self._memory(trial.setup, _name(trial.setup))
         return Tuning(tuple(self._trials.values()), self._left_out, self._now() - self._begun_s)
+
+    def _setups(self, backend: str) -> list[Setup]:
+        """Return a backend with each batch size and thread count, and as a stream."""
+        threads = self._plan.threads
+        setups = [Setup(backend, size, count) for size in BATCH_SIZES for count in threads]
+        # next to single photos, whose pipeline it uses: what comes late is left out first
+        setups.insert(len(threads), Setup(backend, 1, threads[-1], stream_photos=long_stream_photos(threads[-1])))
+        return setups
 
     def _left_s(self, share: float = 1.0) -> float:
         return share * self._plan.budget_s - (self._now() - self._begun_s)
@@ -156,6 +168,7 @@ class _Search:
     def _memory(self, setup: Setup, name: str) -> None:
         photos = scenes.batch(self._plan.photos, setup.batch_size).paths
         request = {"task": "memory", "config": self._config(setup).to_json(), "photos": photos, "calls": CALLS}
+        request["stream"] = setup.stream_photos > 0
         try:
             reply = ask(MODULE, request, OPENING * self._plan.budget_s)
         except (ProcessDiedError, UserError) as error:
@@ -169,13 +182,18 @@ class _Search:
         self._trials[setup] = replace(known, **measured)
         return self._trials[setup]
 
-    def _round(self, number: int, setups: Sequence[Setup], keep_all: bool = False) -> list[Trial]:
-        """Let the set-ups take turns in a round, counted from 0; return those that stay, none if no time was left."""
+    def _round(
+        self, number: int, setups: Sequence[Setup], needed: Sequence[Setup] = (), keep_all: bool = False
+    ) -> list[Trial]:
+        """Let the set-ups take turns in a round, counted from 0; return those that stay.
+
+        None stays if no time was left, also for one that is needed: the others would win without a rival.
+        """
         afforded = self._afforded(setups, self._left_s(UNTIL[number]))
-        if not afforded:
+        if not afforded or not set(needed) <= set(afforded):
             return []
         self._step(f"round {number + 1} of {len(ROUNDS)}: {len(afforded)} set-ups take turns")
-        probes = {setup: Probe(_arm_name(setup), str(setup.batch_size)) for setup in afforded}
+        probes = {setup: _probe(setup) for setup in afforded}
         calls_s: dict[Setup, list[float]] = {setup: [] for setup in afforded}
         taking_turns = interleaved(self._arms(afforded), [list(probes.values())], ROUNDS[number], self._shuffle, None)
         try:
@@ -187,7 +205,8 @@ class _Search:
                         break
         except WorkerDiedError as error:
             self._left_out[error.arm] = error.how
-            return self._round(number, [setup for setup in setups if _arm_name(setup) != error.arm], keep_all)
+            alive, needed = ([s for s in given if _arm_name(s) != error.arm] for given in (setups, needed))
+            return self._round(number, alive, needed, keep_all)
         trials = [self._keep(setup, calls_s=tuple(calls)) for setup, calls in calls_s.items()]
         return trials if keep_all else survivors(trials)
 
@@ -207,9 +226,12 @@ class _Search:
             first = self._trials[Setup(setup.backend, 1, self._plan.threads[0])]
             a_photo_s = first.call.estimate if first.call else self._open_s[setup.backend] / 10
             slower = self._plan.threads[0] / (setup.threads or 1)
-            calls_s = (WARM_UP_CALLS + LEAST_ROUNDS) * (a_photo_s * setup.batch_size * slower + 0.1)
-            another = any(_arm_name(setup) == _arm_name(one) for one in found)  # pipeline in a worker that is paid for
-            left_s -= self._open_s[setup.backend] * (0.5 if another else 1.0) + calls_s
+            side_by_side = max(1, allowed_cores() // (setup.threads or 1)) if setup.stream_photos else 1
+            call_s = a_photo_s * slower * setup.photos_per_call / side_by_side
+            earlier = self._trials.get(setup)
+            call_s = earlier.call.estimate if earlier and earlier.call else call_s
+            calls_s = (WARM_UP_CALLS + LEAST_ROUNDS) * (call_s + 0.1)
+            left_s -= self._open_s[setup.backend] * _opening_share(setup, found) + calls_s
             memory_bytes -= first.peak_bytes or 0
             if min(left_s, memory_bytes) < 0:
                 lacking = "time" if left_s < 0 else "memory"
@@ -219,9 +241,22 @@ class _Search:
         return found
 
 
+def _opening_share(setup: Setup, others: Sequence[Setup]) -> float:
+    """Return the share of an opening that a set-up costs beside others, whose worker or pipeline it may use."""
+    same_worker = [other for other in others if _arm_name(other) == _arm_name(setup)]
+    if any(other.batch_size == setup.batch_size for other in same_worker):
+        return 0.0
+    return 0.5 if same_worker else 1.0
+
+
 def _arm_name(setup: Setup) -> str:
     return f"{setup.backend}, threads {setup.threads}"
 
 
 def _name(setup: Setup) -> str:
-    return f"{_arm_name(setup)}, batch {setup.batch_size}"
+    return f"{_arm_name(setup)}, {'stream' if setup.stream_photos else f'batch {setup.batch_size}'}"
+
+
+def _probe(setup: Setup) -> Probe:
+    # a stream needs no pipeline of its own: it takes that of one photo
+    return Probe(_arm_name(setup), str(setup.batch_size), "long_stream" if setup.stream_photos else "pipeline")

@@ -27,9 +27,9 @@ class Trial:
     """One set-up and what was measured of it.
 
     Attributes:
-        setup: backend, batch size and threads.
+        setup: backend and threads, and a batch size or a stream.
         exact: whether its depth is eager's within rounding; if not, its precision is reduced.
-        calls_s: seconds a call, one batch each, in the last round that it took part in.
+        calls_s: seconds of each call, which is one batch or one stream, in the last round that it took part in.
         peak_bytes: the highest resident memory of a fresh process; None where that was not measured.
         finalist: whether it took part in the last round; only then its times compare with the winners'.
     """
@@ -42,7 +42,7 @@ class Trial:
 
     @property
     def call(self) -> Interval | None:
-        """The median seconds a call, with an interval where six calls or more stand behind it."""
+        """The median seconds of a call, with an interval where six calls or more stand behind it."""
         if not self.calls_s:
             return None
         median_s = float(np.median(self.calls_s))
@@ -50,16 +50,16 @@ class Trial:
 
     @property
     def images_per_second(self) -> Interval | None:
-        """Photos a second, likewise."""
-        return self.call.inverted().mapped(self.setup.batch_size) if self.call else None
+        """Photos per second, likewise."""
+        return self.call.inverted().mapped(self.setup.photos_per_call) if self.call else None
 
     def cost(self, question: str) -> float | None:
-        """Return what the question wants least of: seconds a call of one photo, seconds a photo, or bytes."""
+        """Return what the question wants least of: seconds of a call with one photo, seconds per photo, or bytes."""
         if question == "memory":
             return self.peak_bytes
-        if self.call is None or (question == "latency" and self.setup.batch_size != 1):
+        if self.call is None or (question == "latency" and self.setup.photos_per_call != 1):
             return None
-        return self.call.estimate / self.setup.batch_size
+        return self.call.estimate / self.setup.photos_per_call
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,10 @@ class Choice:
 
 
 def ranked(trials: Sequence[Trial], question: str) -> list[Trial]:
-    """Return the trials that the question can be asked of, the best first."""
-    costs = [(cost, trial.setup, trial) for trial in trials if (cost := trial.cost(question)) is not None]
-    return [trial for _, _, trial in sorted(costs, key=lambda row: row[:2])]
+    """Return the trials that the question can be asked of, the best first; of equal ones a batch before a stream."""
+    costs = [(cost, trial) for trial in trials if (cost := trial.cost(question)) is not None]
+    order = sorted(costs, key=lambda row: (row[0], row[1].setup.stream_photos, row[1].setup))
+    return [trial for _, trial in order]
 
 
 def survivors(trials: Sequence[Trial]) -> list[Trial]:
@@ -100,6 +101,12 @@ def survivors(trials: Sequence[Trial]) -> list[Trial]:
             for trial in order[: max(LEAST_KEPT, math.ceil(len(order) * KEPT))]:
                 kept[trial.setup] = trial
     return list(kept.values())
+
+
+def leaders(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the best for latency and for throughput, of the exact set-ups and of the others."""
+    orders = [ranked([t for t in trials if t.exact == exact], q) for q in TIMED for exact in (True, False)]
+    return list(dict.fromkeys(order[0] for order in orders if order))
 
 
 def choices(trials: Sequence[Trial]) -> list[Choice]:
@@ -120,11 +127,14 @@ def _price(other: Trial, best: Trial, question: str) -> Interval:
     if question == "memory":
         ratio = (other.peak_bytes or 0) / (best.peak_bytes or 1)
         return Interval(ratio, ratio, ratio, confidence=0.0)
-    return bootstrap_ratio(other.calls_s, best.calls_s).mapped(best.setup.batch_size / other.setup.batch_size)
+    return bootstrap_ratio(other.calls_s, best.calls_s).mapped(best.setup.photos_per_call / other.setup.photos_per_call)
 
 
 def pareto(trials: Sequence[Trial]) -> list[Trial]:
-    """Return the trials that no other one beats in time a call, images a second and memory together."""
+    """Return the trials that no other one beats in time per call, images per second and memory together.
+
+    A stream has no calls: it stands for its images per second and its memory.
+    """
     known = {t.setup: costs for t in trials if (costs := _costs(t)) is not None}
 
     def beaten(costs: tuple[float, ...]) -> bool:
@@ -138,7 +148,8 @@ def pareto(trials: Sequence[Trial]) -> list[Trial]:
 def _costs(trial: Trial) -> tuple[float, float, float] | None:
     if trial.call is None or trial.peak_bytes is None:
         return None
-    return trial.call.estimate, trial.call.estimate / trial.setup.batch_size, float(trial.peak_bytes)
+    call_s = math.inf if trial.setup.stream_photos else trial.call.estimate
+    return call_s, trial.call.estimate / trial.setup.photos_per_call, float(trial.peak_bytes)
 
 
 def to_json(trial: Trial) -> dict[str, Any]:
@@ -148,6 +159,7 @@ def to_json(trial: Trial) -> dict[str, Any]:
         "backend": setup.backend,
         "threads": setup.threads,
         "batch_size": setup.batch_size,
+        "stream_photos": setup.stream_photos or None,
         "exact": trial.exact,
         "median_s": call.estimate if call else None,
         "median_ci_s": {"low": call.low, "high": call.high} if call and call.confidence else None,

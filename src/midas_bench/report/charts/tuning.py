@@ -1,4 +1,7 @@
-"""The chart of tuning: memory against the time of a call and against throughput, the Pareto front filled."""
+"""The chart of tuning: memory against the time of a call and against throughput, the Pareto front filled.
+
+A stream has no calls: it stands on the throughput side alone.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,15 @@ from midas_bench.results.tuning import Trial, pareto
 
 
 def label(setup: Setup) -> str:
-    """Return threads and batch size as short as a point's label must be."""
-    return f"t{setup.threads} b{setup.batch_size}"
+    """Return threads and batch size, or that it is a stream, as short as a point's label must be."""
+    return f"t{setup.threads} {'stream' if setup.stream_photos else f'b{setup.batch_size}'}"
+
+
+def figures(trial: Trial) -> str:
+    """Return a trial's time of a call, unless it is a stream, its throughput and its memory."""
+    call_s = None if trial.setup.stream_photos or not trial.call else trial.call.estimate
+    rate = trial.images_per_second.estimate if trial.images_per_second else None
+    return ", ".join([*([units.seconds(call_s)] if call_s else []), units.rate(rate), units.mib(trial.peak_bytes)])
 
 
 def tuning(trials: Sequence[Trial]) -> Chart | None:
@@ -36,7 +46,8 @@ def tuning(trials: Sequence[Trial]) -> Chart | None:
             colour, marker = looks[t.setup.backend]
             face = colour if t in front else "none"
             memory = t.peak_bytes / units.MIB
-            for axes, x in ((left, t.call.mapped(1e3)), (right, t.images_per_second)):
+            sides = [(left, t.call.mapped(1e3)), (right, t.images_per_second)]
+            for axes, x in sides[1:] if t.setup.stream_photos else sides:
                 style.whiskers(
                     axes, x, memory, colour, marker, markerfacecolor=face, markeredgecolor=colour, markeredgewidth=1.2
                 )
@@ -53,19 +64,16 @@ def tuning(trials: Sequence[Trial]) -> Chart | None:
             axes.set_xlim(left=0)
             axes.margins(y=0.15)
         left.set_xlabel("time of one call, ms (less is better)")
-        right.set_xlabel("images a second (more is better)")
+        right.set_xlabel("images per second (more is better)")
         left.set_ylabel("peak memory, MiB")
         style.legend(figure, left, columns=4)
 
-    alt = "Set-ups that no other one beats in time a call, throughput and memory together. " + "; ".join(
-        f"{t.setup.backend} {label(t.setup)}: {units.seconds(t.call.estimate)}, "
-        f"{units.rate(t.images_per_second.estimate)}, {units.mib(t.peak_bytes)}"
-        for t in front
-        if t.call and t.images_per_second
-    )
+    alt = "Set-ups that no other one beats in time per call, throughput and memory together. "
+    alt += "; ".join(f"{t.setup.backend} {label(t.setup)}: {figures(t)}" for t in front)
     fewest, most = min(len(t.calls_s) for t in known), max(len(t.calls_s) for t in known)
     note = (
-        "Filled: on the Pareto front; t: threads, b: photos a call. Bars: 95 % intervals of the median, "
+        "Filled: on the Pareto front; t: threads, b: photos per call, stream: photos side by side, which have no time "
+        "of a call. Bars: 95 % intervals of the median, "
         f"n = {fewest} to {most} calls; set-ups that were dropped early have few, and were timed in another round."
     )
     return style.chart("tuning", "What to deploy", alt, note, draw, 3.6)

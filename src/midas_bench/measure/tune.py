@@ -1,10 +1,10 @@
 """Find what to deploy on this machine, within a time: backends, threads, batches and streams take turns, few stay.
 
 First each backend runs alone in a fresh process, which tells whether it opens and what memory it needs. Then three
-rounds of interleaved calls, in workers started anew for each: every backend with one photo on all threads; the
-survivors (`tuning.survivors`) with every thread count and batch size, and as a stream, whose photos stand side by side
-on the fewest threads each; and their survivors, for longer. At last the memory of those. What there is no time or
-memory for is left out, and said.
+rounds of interleaved calls follow, in workers started anew for each. The first takes every backend with one photo on
+all threads. The second takes the survivors (`tuning.survivors`) with every thread count and batch size, and as a
+stream: photos side by side, on the fewest threads each. The third takes their survivors, for longer. At last the memory
+of those is measured. What there is no time or memory for is left out, and said.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ class _Search:
     ) -> list[Trial]:
         """Let the set-ups take turns in a round, counted from 0; return those that stay.
 
-        None stays if no time was left, also for one that is needed: the others would win without a rival.
+        None stays where time is short for all of them, or for one that is needed: the others would win unrivalled.
         """
         afforded = self._afforded(setups, self._left_s(UNTIL[number]))
         if not afforded or not set(needed) <= set(afforded):

@@ -269,7 +269,7 @@ def test_fill_bytes_before_a_marker_do_no_harm(decode, count):
 
 def test_a_photo_is_walked_over_once_from_its_bytes_to_its_pixels(monkeypatch):
     walks = []
-    monkeypatch.setitem(photo.WALKS, "JPEG", lambda data: walks.append(1) or jpeg.contents(data))
+    monkeypatch.setitem(photo.WALKS, "JPEG", lambda *photo: walks.append(1) or jpeg.contents(*photo))
     checked = photo.check(encoded(PICTURE), "my photo")
     for recipe in ("fast", "article"):
         assert stations(recipe).picture(checked).width == PICTURE.shape[1]
@@ -504,6 +504,6 @@ def test_a_jpeg_of_unusual_sampling_reaches_a_decoder(decode, factors):
 
 def test_all_walks_name_the_sizes_that_pillow_names():
     for name in ("JPEG", "PNG", "WEBP", "AVIF"):
-        contents = photo.WALKS[name](encoded(PICTURE, name))
+        contents = photo.WALKS[name](encoded(PICTURE, name), photo.MAX_PIXELS)
         assert (contents.width, contents.height) == PICTURE.shape[1::-1]
         assert Image.open(io.BytesIO(contents.plain)).size == PICTURE.shape[1::-1]

@@ -26,7 +26,7 @@ from midas_bench.depth.formats import iso_media, jpeg, png, webp
 from midas_bench.depth.formats.contents import Contents, ContentsError, Kind, damaged
 from midas_bench.errors import UserError
 
-WALKS: dict[str, Callable[[bytes], Contents]] = {
+WALKS: dict[str, Callable[[bytes, int], Contents]] = {
     "JPEG": jpeg.contents,
     "PNG": png.contents,
     "WEBP": webp.contents,
@@ -51,9 +51,6 @@ STARTS = (
 """How files of a format begin."""
 MAX_PIXELS = 100_000_000
 """More than any camera gives, and 300 MB as RGB: a decompression bomb is refused before it is decoded."""
-
-MAX_SIDE = 65_500
-"""libjpeg's limit; libpng and WebP writers refuse what is much longer."""
 
 ORIENTATION = 0x0112
 """The EXIF tag. OpenCV reads it its own way, and so is told to leave it alone: `check` alone decides."""
@@ -155,7 +152,7 @@ def check(data: bytes, name: str = "photo", max_pixels: int = MAX_PIXELS) -> Che
 
     Raises:
         PhotoError: empty, of no format that is read or a kind of one that is not supported, truncated, damaged as far
-            as structure and checksums tell, of more parts than is safe, or larger than `max_pixels` or `MAX_SIDE`.
+            as structure and checksums tell, of more parts than is safe, or too large.
     """
     if not data:
         raise PhotoError("empty", name, "is empty (0 bytes)", "replace or remove it")
@@ -164,16 +161,11 @@ def check(data: bytes, name: str = "photo", max_pixels: int = MAX_PIXELS) -> Che
         reason = f"is not a JPEG, PNG or WebP (first bytes {data[:4].hex(' ')})"
         raise PhotoError("foreign", name, reason, "convert it or remove it")
     with _named(name):
-        contents = WALKS[kind](data)
+        contents = WALKS[kind](data, max_pixels)
     orientation = _orientation(contents.exif)
     width, height = contents.width, contents.height
     if orientation in SIDEWAYS:
         width, height = height, width
-    if width * height > max_pixels:
-        reason = f"has {width}x{height} pixels, over the limit of {max_pixels:,}"
-        raise PhotoError("huge", name, reason, "scale it down")
-    if max(width, height) > MAX_SIDE:
-        raise PhotoError("huge", name, f"is {width}x{height}, with a side over {MAX_SIDE:,} pixels", "scale it down")
     return CheckedPhoto(PhotoInfo(kind, width, height, orientation), contents.plain, name)
 
 

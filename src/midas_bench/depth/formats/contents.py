@@ -10,6 +10,10 @@ Kind = Literal["empty", "foreign", "unsupported", "truncated", "damaged", "huge"
 than are safe, or more scans, segments or chunks than any camera writes."""
 
 
+MAX_SIDE = 65_500
+"""libjpeg's limit; libpng and WebP writers refuse what is much longer."""
+
+
 @dataclass(frozen=True)
 class Contents:
     """A photo taken apart, nothing of it decoded.
@@ -57,6 +61,19 @@ def damaged(detail: str = "") -> ContentsError:
 def unsupported(what: str) -> ContentsError:
     """Say that a photo is sound for all we know, but of a kind that is not read: `what` with its article."""
     return ContentsError("unsupported", f"is {what}, which is not supported", "convert it")
+
+
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Refuse more pixels than `max_pixels`, or a side over `MAX_SIDE`; a walk calls it as soon as it knows the size.
+
+    Raises:
+        ContentsError: that is so.
+    """
+    if width * height > max_pixels:
+        raise ContentsError("huge", f"has {width}x{height} pixels, over the limit of {max_pixels:,}", "scale it down")
+    if max(width, height) > MAX_SIDE:
+        reason = f"is {width}x{height}, with a side over {MAX_SIDE:,} pixels"
+        raise ContentsError("huge", reason, "scale it down")
 
 
 def excessive(limit: int, parts: str) -> ContentsError:

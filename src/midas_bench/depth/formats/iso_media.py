@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 from PIL import Image, features
 
-from midas_bench.depth.formats.contents import Contents, ContentsError, damaged, excessive, truncated
+from midas_bench.depth.formats.contents import Contents, ContentsError, check_size, damaged, excessive, truncated
 
 BRANDS = (
     ((b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc", b"hevx"), "HEIC"),
@@ -26,18 +26,19 @@ LARGE_SIZE, TO_THE_END = 1, 0
 """Sizes that are none: the size stands behind the kind in 8 bytes, or the box ends with the file."""
 
 
-def contents(data: bytes) -> Contents:
+def contents(data: bytes, max_pixels: int) -> Contents:
     """Open a HEIC or AVIF picture without decoding it; the decoder gets it as it is.
 
     Raises:
-        ContentsError: what reads it is not installed, or it is truncated or damaged.
+        ContentsError: what reads it is not installed, or it is truncated, damaged or too large.
     """
     _check_whole(data)
     _register()
     try:
         with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
+            check_size(*image.size, max_pixels)
             return Contents(*image.size, data, image.info.get("exif") or b"")
-    except MemoryError:
+    except (ContentsError, MemoryError):
         raise
     except Exception as error:
         raise _missing_reader(data) or damaged() from error

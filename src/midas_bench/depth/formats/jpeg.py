@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from midas_bench.depth.formats.contents import Contents, damaged, excessive, truncated, unsupported
+from midas_bench.depth.formats.contents import Contents, check_size, damaged, excessive, truncated, unsupported
 
 START = b"\xff\xd8\xff"
 """How a JPEG begins; a phone's MPO too, which is a JPEG with more pictures behind it."""
@@ -52,13 +52,13 @@ class _Frame:
     channel_ids: bytes
 
 
-def contents(data: bytes) -> Contents:
+def contents(data: bytes, max_pixels: int) -> Contents:
     """Walk over the segments of a JPEG that begins with `START`.
 
     `plain` lacks what stands between segments, comments, metadata, and everything behind the end of the image.
 
     Raises:
-        ContentsError: it is truncated, damaged, of a kind that is not supported, or has too many parts.
+        ContentsError: it is truncated, damaged, of a kind that is not supported, too large, or has too many parts.
     """
     view = memoryview(data)
     frame: _Frame | None = None
@@ -99,6 +99,7 @@ def contents(data: bytes) -> Contents:
             if frame is not None:
                 raise damaged("it has two sizes")
             frame = _frame(data[body:position])
+            check_size(frame.width, frame.height, max_pixels)
         elif code not in TABLES:
             # metadata, which counts before the first scan and is not handed on
             segment = data[body:position] if not scans else b""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 import zlib
 
-from midas_bench.depth.formats.contents import Contents, damaged, excessive, truncated
+from midas_bench.depth.formats.contents import Contents, check_size, damaged, excessive, truncated
 
 START = b"\x89PNG"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -27,14 +27,15 @@ HEADER = struct.Struct(">IIBBBBB")
 END = b"\0\0\0\0IEND" + zlib.crc32(b"IEND").to_bytes(4)
 
 
-def contents(data: bytes) -> Contents:
+def contents(data: bytes, max_pixels: int) -> Contents:
     """Walk over the chunks of a PNG that begins with `START`.
 
     `plain` is the default picture: header, palette and pixels. It lacks text, colour profiles, transparency, which
     decoding drops, the frames of an animation, and everything behind the end.
 
     Raises:
-        ContentsError: it is truncated, damaged as far as structure and checksums tell, or has too many chunks.
+        ContentsError: it is truncated, damaged as far as structure and checksums tell, too large, or has too many
+            chunks.
     """
     if not SIGNATURE.startswith(data[: len(SIGNATURE)]):
         raise damaged("its signature was changed, as a transfer as text does it")
@@ -63,6 +64,7 @@ def contents(data: bytes) -> Contents:
             if header is not None:
                 raise damaged("it has two headers")
             header = _header(_sound(chunk))
+            check_size(header[0], header[1], max_pixels)
         elif kind == b"IDAT":
             pixels.append(_sound(chunk))
         elif kind == b"PLTE" and palette is None and header is not None and header[3] == PALETTE_TYPE:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from midas_bench.depth.formats.contents import Contents, damaged, excessive, truncated
+from midas_bench.depth.formats.contents import Contents, check_size, damaged, excessive, truncated
 
 START = b"RIFF"
 KIND = b"WEBP"
@@ -25,14 +25,14 @@ LOSSLESS_SIGNATURE = 0x2F
 CODECS = (b"VP8 ", b"VP8L")
 
 
-def contents(data: bytes) -> Contents:
+def contents(data: bytes, max_pixels: int) -> Contents:
     """Walk over the chunks of a WebP that begins with `START`, with `KIND` behind the length.
 
     `plain` is the still picture without transparency, which decoding drops; of an animation it is the first frame, on
     its canvas.
 
     Raises:
-        ContentsError: it is truncated, damaged as far as its structure tells, or has too many chunks.
+        ContentsError: it is truncated, damaged as far as its structure tells, too large, or has too many chunks.
     """
     end = RIFF_HEADER_BYTES + int.from_bytes(data[4:8], "little")
     if end > len(data):
@@ -47,6 +47,7 @@ def contents(data: bytes) -> Contents:
             if len(body) < CANVAS_BYTES:
                 raise damaged("its header has the wrong length")
             canvas = (_little(body[4:7]) + 1, _little(body[7:10]) + 1)
+            check_size(*canvas, max_pixels)
             animated = bool(body[0] & ANIMATED)
         elif kind == b"ANMF" and frame is None:
             frame = body
@@ -59,6 +60,7 @@ def contents(data: bytes) -> Contents:
     if codec is None:
         raise damaged("it has no pixels")
     size = _size(*codec)
+    check_size(*size, max_pixels)
     if canvas not in (None, size):
         raise damaged("its header and its pixels differ in size")
     return Contents(*size, _riff(_chunk(*codec)), exif)

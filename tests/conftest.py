@@ -18,7 +18,6 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from midas_bench.cpu import allowed_cores
 from midas_bench.depth import weights
 from midas_bench.depth.backends import registry
 from midas_bench.depth.weights import Weights
@@ -35,7 +34,6 @@ CHROMIUM_ARGUMENTS = (
     "--disable-sync",
 )  # fmt: skip
 DEFAULT_GRAPHS = ("jit", "onnx")
-MOST_WORKERS = 8
 NOBODY_LISTENS = "http://127.0.0.1:9/weights.pt"
 
 COLD_ONNX = """
@@ -49,17 +47,11 @@ print(json.dumps({"modules": sorted(sys.modules), "shape": list(prediction.heatm
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Spread `pytest` over the cores; tests that are chosen run in this process, unless xdist is asked for."""
-    if hasattr(config, "workerinput") or not config.pluginmanager.hasplugin("xdist"):  # a worker, or -p no:xdist
-        return
-    options = config.option
-    chosen = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
-    chosen |= any(argument.startswith(("-k", "-m")) for argument in config.invocation_params.args)
-    if not chosen and not options.usepdb and options.numprocesses is None:
-        options.numprocesses = min(allowed_cores(), MOST_WORKERS)
-        options.dist = "loadfile"  # a module's fixtures are made once
-    if options.numprocesses:
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin take the other workers' cores
+    """Give each of xdist's processes whole modules, whose fixtures are made once."""
+    if getattr(config.option, "numprocesses", None):
+        config.option.dist = "loadfile"
+        # threads that spin take the other processes' cores
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(scope="session")

@@ -203,7 +203,7 @@ def test_readme_is_short():
 def test_readme_sets_up_and_runs_in_one_line_each_in_its_first_screen():
     first_screen = (PROJECT / "README.md").read_text(encoding="utf-8").splitlines()[:25]
     lines = [line for line in first_screen if line.startswith("python3 -m venv ")]
-    assert [line.rpartition(" && ")[2] for line in lines] == ["pytest bench/ --benchmark-autosave", "pytest"]
+    assert [line.rpartition(" && ")[2] for line in lines] == ["pytest bench/ --benchmark-autosave", "pytest -n auto"]
     assert all("--extra-index-url https://download.pytorch.org/whl/cpu" in line for line in lines)
 
 

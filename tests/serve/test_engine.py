@@ -2,19 +2,24 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
-from midas_bench.depth.photo import PhotoError
+from midas_bench.depth.photo import MAX_PIXELS, PhotoError
 
 pytest.importorskip("flask", reason="needs the extra [web]")
 pytestmark = pytest.mark.slow
 
-from midas_bench.serve.answers import JPEG, PNG  # noqa: E402
+from midas_bench.depth.pipeline import DepthPipeline  # noqa: E402
+from midas_bench.serve import engine as engine_module  # noqa: E402
+from midas_bench.serve.answers import JPEG, PNG, Answer  # noqa: E402
 from midas_bench.serve.engine import STAGES, Engine, Job, _finish  # noqa: E402
 from midas_bench.serve.problems import RefusedError  # noqa: E402
+
+WAIT_S = 60.0
 
 
 @pytest.fixture
@@ -62,6 +67,117 @@ def test_beyond_the_queue_photos_are_refused_at_once_and_the_accepted_ones_answe
     until(lambda: one.in_work == 0)
 
 
+@pytest.fixture
+def stuck(configured, network, resolved, monkeypatch):
+    """Start an engine of two workers, in which the photo `slow` stays in a stage until the network's gate opens."""
+    engines = []
+
+    def start(stage: str, slow: bytes, **fields) -> tuple[Engine, Answer]:
+        def held(call):
+            def hold(*given, **named):
+                if given[0] is slow or stage in ("network", "draw", "encode"):
+                    network.entered.release()
+                    assert network.gate.wait(WAIT_S)
+                return call(*given, **named)
+
+            return hold
+
+        pipeline, answer = DepthPipeline(resolved, network), JPEG
+        if stage == "inspect":
+            monkeypatch.setattr(engine_module, "inspect", held(engine_module.inspect))
+        elif stage == "decode":
+            pipeline.stations = replace(pipeline.stations, decode=held(pipeline.stations.decode))
+        elif stage in ("draw", "encode"):
+            answer = replace(JPEG, **{stage: held(getattr(JPEG, stage))})
+        one = Engine(configured(workers=2, **fields), lambda: pipeline)
+        one.start()
+        engines.append(one)
+        network.hold()
+        return one, answer
+
+    yield start
+    network.gate.set()
+    assert all(one.close() for one in engines)
+
+
+@pytest.mark.parametrize("stage", ["inspect", "decode", "network", "draw", "encode"])
+def test_a_photo_that_stays_in_a_stage_is_refused_at_its_deadline_and_closing_leaves_it(stuck, network, photo, stage):
+    slow = bytes(bytearray(photo))
+    one, answer = stuck(stage, slow, deadline_s=0.2)
+    with pytest.raises(RefusedError) as caught:
+        one(slow, answer)
+    problem = caught.value.problem
+    assert (problem.status, problem.reason) == (503, "deadline")
+    assert "not finished within 0.2 s" in problem.detail
+    assert int(problem.headers["Retry-After"]) >= 1
+    network.wait_entered()
+    assert not one.close(0.1), "the worker is still inside"
+    assert not network.closed, "and uses the model"
+    network.gate.set()
+    assert one.close()
+    assert network.closed
+
+
+@pytest.mark.parametrize("stage", ["inspect", "decode"])
+def test_beside_a_stuck_photo_others_are_answered_and_it_is_not_worked_on_further(
+    stuck, network, photo, stage, callers, until
+):
+    slow = bytes(bytearray(photo))
+    one, _ = stuck(stage, slow, deadline_s=WAIT_S)
+    patient, one.config = one.config, replace(one.config, deadline_s=0.1)
+    refused = callers.submit(one, slow, JPEG)
+    network.wait_entered()
+    one.config = patient
+    with pytest.raises(RefusedError):
+        refused.result(WAIT_S)
+    open_gate, network.gate = network.gate, threading.Event()
+    network.gate.set()
+    assert one(photo, JPEG).body
+    open_gate.set()
+    until(lambda: one.in_work == 0)
+    assert network.batches == [1], "that of the photo with a visitor"
+
+
+def test_photos_are_inspected_by_workers_so_no_more_at_a_time_than_there_are(stuck, network, photo, callers, until):
+    slow = bytes(bytearray(photo))
+    one, _ = stuck("inspect", slow, queue_size=8)
+    accepted = [callers.submit(one, slow, JPEG) for _ in range(8)]
+    until(lambda: one.in_work == 2 and one.queue_length == 6)
+    network.gate.set()
+    assert all(future.result(WAIT_S).body for future in accepted)
+
+
+def test_time_that_passed_before_the_engine_had_the_photo_counts(engine, network, photo):
+    one = engine(deadline_s=30.0)
+    network.hold()
+    with pytest.raises(RefusedError) as caught:
+        one(photo, JPEG, time.perf_counter() - 30.0)
+    assert caught.value.problem.reason == "deadline"
+    assert one.queue_length == 0
+    network.gate.set()
+
+
+def test_an_error_that_no_decoder_should_raise_fails_the_photo_alone(engine, network, callers, photo, until):
+    def decode(data):
+        if data is odd:
+            raise IndexError("a foreign parser stumbled")
+        return whole(data)
+
+    one = engine(workers=1, batch=2)
+    odd = bytes(bytearray(photo))
+    stations = one._pipeline.stations
+    whole, one._pipeline.stations = stations.decode, replace(stations, decode=decode)
+    network.hold()
+    held = callers.submit(one, photo, JPEG)
+    network.wait_entered()
+    broken, sound = callers.submit(one, odd, JPEG), callers.submit(one, photo, JPEG)
+    until(lambda: one.queue_length == 2)
+    network.gate.set()
+    assert held.result().body == sound.result().body
+    with pytest.raises(IndexError):
+        broken.result()
+
+
 def test_a_photo_that_waits_too_long_is_refused_and_never_worked_on(engine, network, callers, photo):
     one = engine(workers=1)
     network.hold()
@@ -72,8 +188,9 @@ def test_a_photo_that_waits_too_long_is_refused_and_never_worked_on(engine, netw
         one(photo, JPEG)
     one.config = patient
     assert (caught.value.problem.status, caught.value.problem.reason) == (503, "deadline")
+    assert "no worker was free" in caught.value.problem.detail
     network.gate.set()
-    assert in_work.result().body, "what a worker has is finished, however long it took"
+    assert in_work.result().body
     assert one(photo, JPEG).body
     assert network.batches == [1, 1]
 
@@ -101,15 +218,15 @@ def test_the_stages_of_each_photo_of_a_batch_are_all_of_its_time(opened, photo, 
     ticks = itertools.count()
     monkeypatch.setattr("midas_bench.serve.engine.time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
     pipeline = opened()
-    jobs = [Job(photo, JPEG, accepted_s=-10.0), Job(photo, JPEG, accepted_s=-20.0)]
+    jobs = [Job(photo, JPEG, arrived_s=-10.0), Job(photo, JPEG, arrived_s=-20.0)]
     ends_s = []
     for job in jobs:
         job.done.add_done_callback(lambda _: ends_s.append(float(next(ticks)) - 1))
-    _finish(pipeline, jobs)
+    _finish(pipeline, jobs, MAX_PIXELS)
     for job, ended_s in zip(jobs, ends_s, strict=True):
         stage_s = job.done.result().stage_s
         assert tuple(stage_s) == STAGES
-        assert sum(stage_s.values()) == ended_s - job.accepted_s
+        assert sum(stage_s.values()) == ended_s - job.arrived_s
 
 
 def test_photos_that_wait_are_taken_together_up_to_the_batch(engine, network, callers, photo, until):
@@ -177,15 +294,25 @@ def test_after_an_error_of_the_network_the_worker_lives_on(engine, network, phot
     until(lambda: one.in_work == 0)
 
 
-def test_what_is_no_photo_is_refused_without_a_worker(engine, network, photo):
+@pytest.mark.parametrize(("body", "status", "reason"), [(b"", 400, "empty"), (b"GIF89a", 415, "foreign")])
+def test_what_its_first_bytes_tell_is_refused_without_a_worker(engine, network, callers, photo, body, status, reason):
+    one = engine(workers=1)
+    network.hold()
+    held = callers.submit(one, photo, JPEG)
+    network.wait_entered()
+    with pytest.raises(RefusedError) as caught:
+        one(body, JPEG)
+    assert (caught.value.problem.status, caught.value.problem.reason) == (status, reason)
+    network.gate.set()
+    assert held.result().body
+
+
+def test_too_many_pixels_are_refused_without_the_network(engine, network, photo):
     one = engine(max_pixels=1000)
     network.hold()
     with pytest.raises(RefusedError) as caught:
         one(photo, JPEG)
     assert (caught.value.problem.status, caught.value.problem.reason) == (422, "huge")
-    with pytest.raises(RefusedError) as caught:
-        one(b"GIF89a", JPEG)
-    assert (caught.value.problem.status, caught.value.problem.reason) == (415, "foreign")
     assert network.batches == []
     network.gate.set()
 
@@ -229,8 +356,6 @@ def test_draining_is_not_ready_but_still_works(engine, photo):
 def test_no_more_calls_of_the_network_at_a_time_than_the_cores_have_room_for(
     configured, resolved, network, photo, callers
 ):
-    from midas_bench.depth.pipeline import DepthPipeline
-
     pipeline = DepthPipeline(resolved, network)
     pipeline.turn = threading.BoundedSemaphore(1)
     one = Engine(configured(workers=4), lambda: pipeline)

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for flag, kind, default, metavar, says in (
         ("--queue", int, DEFAULTS.queue_size, "N", "photos that may wait"),
         ("--batch", int, DEFAULTS.batch, "N", "photos that the network may take together"),
-        ("--deadline", float, DEFAULTS.deadline_s, "SECONDS", "longest wait in the queue"),
+        ("--deadline", float, DEFAULTS.deadline_s, "SECONDS", "longest time from a photo's arrival to its answer"),
         ("--max-upload", float, DEFAULTS.max_upload_bytes / MIB, "MIB", "largest request, in MiB"),
     ):
         says = f"{says} (default: {default:g})"

@@ -23,7 +23,7 @@ class ServeConfig:
         workers: photos in work at a time; None takes two, or as many as the cores have room for inferences.
         batch: photos that one call of the network may take together; 1 waits for none.
         batch_wait_s: how long a worker waits for a second photo before it starts with what it has.
-        deadline_s: how long a photo may wait for a worker before it is refused.
+        deadline_s: how long a photo may wait and be worked on, from its arrival, before it is refused.
         max_upload_bytes: of a request's body.
         max_pixels: of a photo; the pipeline's own limit holds too.
         samples: photos that the page offers to try.

@@ -8,14 +8,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 
 from midas_bench.cpu import allowed_cores
-from midas_bench.depth.photo import PhotoError, inspect
+from midas_bench.depth.photo import FORMATS, HEAD_BYTES, PhotoError, format_of, inspect
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.depth.stations import Picture
 from midas_bench.serve.answers import Answer
@@ -47,11 +47,20 @@ class Done:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """An accepted photo."""
+    """An accepted photo.
+
+    Attributes:
+        photo: encoded.
+        answer: the form to give it.
+        arrived_s: when the last byte of its request was here, on the clock of `time.perf_counter`.
+        expires_s: when nobody waits for it any more, on the same clock.
+        done: what becomes of it.
+    """
 
     photo: bytes
     answer: Answer
-    accepted_s: float
+    arrived_s: float
+    expires_s: float = math.inf
     done: Future[Done] = field(default_factory=Future)
 
 
@@ -62,7 +71,8 @@ class Engine:
         """Prepare; nothing is loaded before `start`. `opened` gives the pipeline, the real one by default."""
         self.config = config
         self._opened = opened or (lambda: DepthPipeline.open(config=config.pipeline))
-        self._queue: queue.Queue[Job | None] = queue.Queue(config.queue_size)
+        # without a bound of its own, so that no put ever waits: `check` holds the limit
+        self._queue: queue.Queue[Job | None] = queue.Queue()
         self._threads: list[threading.Thread] = []
         self._pipeline: DepthPipeline | None = None
         self._door = threading.Lock()  # no photo comes in behind the sentinels
@@ -105,33 +115,45 @@ class Engine:
             if self.state == "starting":
                 self.state = "ready"
 
-    def __call__(self, photo: bytes, answer: Answer) -> Done:
-        """Return the answer for one photo; waits for it.
+    def __call__(self, photo: bytes, answer: Answer, arrived_s: float | None = None) -> Done:
+        """Return the answer for one photo; waits for it until its deadline, and no longer.
+
+        Args:
+            photo: encoded.
+            answer: the form to give it.
+            arrived_s: when it was here, on the clock of `time.perf_counter`; the deadline counts from then. By default
+                now.
 
         Raises:
             RefusedError: the photo is not usable, or there is no room or no time for it.
         """
+        arrived_s = time.perf_counter() if arrived_s is None else arrived_s
+        job = Job(photo, answer, arrived_s, arrived_s + self.config.deadline_s)
         try:
-            inspect(photo, max_pixels=self.config.max_pixels)  # what is no photo takes nobody's place in the queue
-            return self._wait(self._submit(Job(photo, answer, time.perf_counter())))
+            # Only the first bytes are looked at here. All else takes time that the file decides, so a worker does it.
+            if format_of(photo[:HEAD_BYTES]) not in FORMATS:
+                inspect(photo, max_pixels=self.config.max_pixels)
+            return self._wait(self._submit(job))
         except PhotoError as error:
             raise RefusedError(of_photo(error)) from error
 
     def _wait(self, job: Job) -> Done:
-        try:
-            return job.done.result(timeout=self.config.deadline_s)
-        except TimeoutError:
-            if job.done.cancel():
-                self._forget(job)
-                detail = f"the photo waited {self.config.deadline_s:g} s and no worker was free"
-                raise RefusedError(busy("deadline", detail, self.retry_after_s())) from None
-        return job.done.result()  # a worker has it, so it will be done
+        wait([job.done], max(0.0, job.expires_s - time.perf_counter()))
+        if job.done.done():
+            return job.done.result()
+        if job.done.cancel():
+            self._forget(job)
+            raise self._late("no worker was free for the photo")
+        raise self._late("the photo is not finished", ", or scale the photo down")
+
+    def _late(self, what: str, otherwise: str = "") -> RefusedError:
+        detail = f"{what} within {self.config.deadline_s:g} s of its arrival"
+        return RefusedError(busy("deadline", detail, self.retry_after_s(), otherwise))
 
     def _forget(self, job: Job) -> None:
         """Give the place of a photo that nobody waits for to another."""
-        with self._queue.not_full, contextlib.suppress(ValueError):  # a worker has just taken it out
+        with self._queue.mutex, contextlib.suppress(ValueError):  # a worker has just taken it out
             self._queue.queue.remove(job)
-            self._queue.not_full.notify()
 
     def check(self) -> None:
         """See whether a photo would be taken now, before the work of reading it; no promise.
@@ -143,36 +165,48 @@ class Engine:
             raise RefusedError(busy("starting", "the model is being loaded", STARTING_RETRY_S))
         if self.state == "closed":
             raise RefusedError(busy("draining", "the server is stopping", STARTING_RETRY_S))
-        if self._queue.full():
+        if self._queue.qsize() >= self.config.queue_size:
             detail = f"{self.config.queue_size} photos wait already"
             raise RefusedError(busy("queue-full", detail, self.retry_after_s()))
 
     def _submit(self, job: Job) -> Job:
         with self._door:  # workers only take, so a place that is free stays free
             self.check()
-            self._queue.put_nowait(job)
+            self._queue.put(job)
         return job
 
     def retry_after_s(self) -> int:
-        """Return after how long there may be room again, by the last photo's time."""
-        return max(1, math.ceil(self.config.queue_size * self._last_work_s / self.workers))
+        """Return after how long there may be room again: by the last photo's time, and no later than the deadline."""
+        expected_s = self.config.queue_size * self._last_work_s / self.workers
+        return max(1, math.ceil(min(expected_s, self.config.deadline_s)))
 
     def drain(self) -> None:
         """Say from now on that the server is not ready; photos that still come in are worked on."""
         with self._door:
             self.state = "draining" if self.state != "closed" else "closed"
 
-    def close(self) -> None:
-        """Refuse what comes in, finish what was accepted, and free the model."""
+    def close(self, patience_s: float | None = None) -> bool:
+        """Refuse what comes in, finish what was accepted, and free the model.
+
+        Args:
+            patience_s: how long to wait for the workers; by default until nobody waits for their photos any more.
+
+        Returns:
+            whether the model is free: a worker that is inside a decoder or the network cannot be ended, and keeps it.
+        """
         with self._door:
             self.state = "closed"
         for _ in self._threads:
             self._queue.put(None)
+        until_s = time.perf_counter() + (self.config.deadline_s if patience_s is None else patience_s)
         for worker in self._threads:
-            worker.join()
+            worker.join(max(0.0, until_s - time.perf_counter()))
+        if any(worker.is_alive() for worker in self._threads):
+            return False
         self._threads.clear()
         if self._pipeline is not None:
             self._pipeline.close()
+        return True
 
     def _work(self, pipeline: DepthPipeline) -> None:
         while True:
@@ -181,7 +215,7 @@ class Engine:
                 self._count(len(jobs))
                 begun_s = time.perf_counter()
                 try:
-                    _finish(pipeline, jobs)
+                    _finish(pipeline, jobs, self.config.max_pixels)
                 except Exception as error:  # of the network: each of them hears of it, and the worker lives on
                     for job in jobs:
                         if not job.done.done():
@@ -214,19 +248,22 @@ class Engine:
         return jobs, False
 
 
-def _finish(pipeline: DepthPipeline, jobs: list[Job]) -> None:
-    """Bring jobs through the stations; a damaged photo fails alone."""
+def _finish(pipeline: DepthPipeline, jobs: list[Job], max_pixels: int) -> None:
+    """Bring jobs through the stations; a damaged photo fails alone, and one that nobody waits for is left."""
     clock = time.perf_counter
     at = pipeline.stations
     pictures: list[tuple[Job, Picture, float]] = []
     for job in jobs:
         begun_s = clock()
         try:
+            inspect(job.photo, max_pixels=max_pixels)
             picture = at.decode(job.photo)
-        except PhotoError as error:
+        except Exception as error:
             job.done.set_exception(error)
             continue
         pictures.append((job, picture, clock() - begun_s))
+    # a slow decoder may have outlasted the visitors: nobody reads what would still be computed
+    pictures = [(job, picture, decode_s) for job, picture, decode_s in pictures if clock() < job.expires_s]
     if not pictures:
         return
     marks_s = [clock()]
@@ -253,5 +290,5 @@ def _finish(pipeline: DepthPipeline, jobs: list[Job]) -> None:
             "heatmap": drawn_s - begun_s,
             "encode": ended_s - drawn_s,
         }
-        stage_s = {"queue": ended_s - job.accepted_s - sum(worked_s.values()), **worked_s}
+        stage_s = {"queue": ended_s - job.arrived_s - sum(worked_s.values()), **worked_s}
         job.done.set_result(Done(body, picture.width, picture.height, stage_s))

@@ -20,8 +20,8 @@ PHOTO_PROBLEMS = {
     415: "Not a JPEG, PNG or WebP, or compressed.",
     422: "Too many pixels; told from the header, before decoding.",
     500: "The network failed.",
-    503: "The queue is full, the photo waited too long, too much is being uploaded, or the server starts or stops; see "
-    "`Retry-After`.",
+    503: "The queue is full, the photo was not finished within the deadline, too much is being uploaded, or the server "
+    "starts or stops; see `Retry-After`.",
 }
 
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from midas_bench.depth.config import Resolved
-from midas_bench.depth.photo import FORMATS, decode_reduced, inspect
+from midas_bench.depth.photo import FORMATS, decode_reduced, format_of
 from midas_bench.scenes import Photo
 from midas_bench.serve.answers import JPEG
 from midas_bench.serve.config import ServeConfig
@@ -89,8 +89,8 @@ def thumbnail(photo: Photo) -> bytes:
 
 
 def media_type(photo: bytes) -> str:
-    """Return the media type of a sound photo."""
-    return f"image/{inspect(photo).format.lower()}"
+    """Return the media type of a sound photo, by its first bytes."""
+    return f"image/{str(format_of(photo)).lower()}"
 
 
 def result(photo: bytes, name: str, done: Done) -> dict[str, Any]:

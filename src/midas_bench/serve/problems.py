@@ -57,6 +57,7 @@ PHOTOS = {
     "truncated": (400, "The photo is cut off"),
     "damaged": (400, "The photo is damaged"),
     "foreign": (415, "Not a photo in a known format"),
+    "unsupported": (415, "The photo's format is not supported"),
     "huge": (422, "The photo has too many pixels"),
 }
 """By `PhotoError.kind`."""
@@ -70,12 +71,12 @@ def of_photo(error: PhotoError) -> Problem:
     return Problem(status, error.kind, title, detail, error.next_step, headers)
 
 
-def busy(reason: str, detail: str, retry_after_s: int) -> Problem:
+def busy(reason: str, detail: str, retry_after_s: int, otherwise: str = "") -> Problem:
     """Say that the server cannot take or finish the photo now.
 
-    The reason is `queue-full`, `deadline`, `uploads`, `starting` or `draining`.
+    The reason is `queue-full`, `deadline`, `uploads`, `starting` or `draining`; `otherwise` is a further next step.
     """
-    wait = f"try again in {retry_after_s} s"
+    wait = f"try again in {retry_after_s} s{otherwise}"
     return Problem(503, reason, "The server is busy", detail, wait, {"Retry-After": str(retry_after_s)})
 
 

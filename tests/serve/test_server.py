@@ -10,6 +10,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -285,6 +286,75 @@ def test_clients_that_do_not_fetch_their_answers_hold_no_thread(
         assert ask(server.url, "POST", "/api/depth", large).status == 200
         for one in lazy:
             one.close()
+
+
+@pytest.mark.parametrize("asks", [1, 3], ids=["one answer", "several answers, for which a thread waits"])
+def test_a_client_that_does_not_read_its_answers_is_given_up(
+    serving, config, opened, network, encode, connect, until, monkeypatch, asks
+):
+    network.noise = True  # heat maps that no encoder makes small
+    large = encode(np.zeros((2600, 2600, 3), np.uint8), "JPEG")
+    with serving(replace(config, max_upload_bytes=20 * MIB), opened) as server:
+        lazy = connect(server)
+        head = f"POST /api/depth HTTP/1.1\r\nHost: x\r\nContent-Length: {len(large)}\r\n\r\n".encode()
+        lazy.sendall((head + large) * asks)
+        until(lambda: any(channel.total_outbufs_len > 0 for channel in channels(server)))
+        assert channels(server), "until it is silent for too long"
+        monkeypatch.setattr("midas_bench.serve.server.SILENT_S", 0.2)
+        server._next_look_s = 0.0
+        until(lambda: not channels(server))
+        dispatcher = server._http.task_dispatcher
+        until(lambda: dispatcher.active_count == 0)
+
+
+def test_time_that_a_request_waits_for_a_thread_counts_against_its_deadline(server, ask, photo, monkeypatch):
+    late = SimpleNamespace(monotonic=time.monotonic, perf_counter=lambda: time.perf_counter() - EVER_S)
+    monkeypatch.setattr("midas_bench.serve.receiving.time", late)
+    reply = ask(server.url, "POST", "/api/depth", photo)
+    assert (reply.status, json.loads(reply.body)["type"]) == (503, "urn:midas-bench:problem:deadline")
+
+
+def test_stopping_beside_a_stuck_photo_answers_everyone_and_comes_to_its_end(
+    config, opened, network, callers, ask, photo, until
+):
+    server = Server(replace(config, deadline_s=0.5, queue_size=16), "127.0.0.1", 0, opened)
+    running = callers.submit(server.run)
+    until(lambda: server.engine.ready)
+    network.hold()
+    visitors = [callers.submit(ask, server.url, "POST", "/api/depth", photo) for _ in range(8)]
+    network.wait_entered()
+    server.stop()
+    for reply in [future.result(WAIT_S) for future in visitors]:
+        assert (reply.status, json.loads(reply.body)["type"]) == (503, "urn:midas-bench:problem:deadline")
+        assert int(reply.headers["retry-after"]) >= 1
+    assert running.result(WAIT_S) is False, "the network is still at work"
+    network.gate.set()
+    assert server.engine.close()
+
+
+@pytest.mark.parametrize("sent", [b"POST /api/de", None], ids=["part of its head", "part of its body"])
+def test_while_it_stops_a_request_that_does_not_come_to_its_end_is_told_so(
+    serving, config, opened, connect, until, monkeypatch, sent
+):
+    monkeypatch.setattr("midas_bench.serve.server.UPLOADS_S", 0.05)
+    with serving(replace(config, deadline_s=0.1), opened) as server:
+        stalled = connect(server)
+        stalled.sendall(sent or b"POST /api/depth HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nbody")
+        until(lambda: any(channel.request is not None for channel in channels(server)))
+        server.stop()
+        head, body = whole(stalled).split(b"\r\n\r\n", 1)
+        assert json.loads(body)["type"] == "urn:midas-bench:problem:draining"
+        assert b"Retry-After: " in head
+
+
+def test_it_stops_though_clients_connect_without_an_end(serving, config, opened, connect, until, monkeypatch):
+    monkeypatch.setattr("midas_bench.serve.server.BACKLOG", 5)
+    with serving(config, opened) as server:
+        accept, connections = server._http.handle_accept, []
+        monkeypatch.setattr(server._http, "handle_accept", lambda: (connections.append(connect(server)), accept()))
+        server.stop()
+        until(lambda: server.engine.state == "closed")
+    assert len(connections) < 50, "the system's limit of open files would be an end too"
 
 
 def test_stopping_answers_everyone_who_came_and_frees_the_model(

@@ -21,7 +21,14 @@ from midas_bench.serve.openapi import description
 from midas_bench.serve.problems import Problem, RefusedError
 
 REFUSED = "midas_bench.refused"
-"""In a request's environment: the status with which the HTTP server refused it, its body unread."""
+"""In a request's environment: status and reason with which the HTTP server refused it, its body unread."""
+ARRIVED = "midas_bench.arrived"
+"""In a request's environment: when the last of its bytes was here, on the clock of `time.perf_counter`."""
+BUSY = {
+    "uploads": "more photos are being uploaded than there is room for",
+    "draining": "the server is stopping, and the request was not here in time",
+}
+"""Why the HTTP server refuses with 503, by the problem's reason."""
 
 SECURITY = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -84,7 +91,7 @@ def create_app(config: ServeConfig, opened: Callable[[], DepthPipeline] | None =
         return Response(render_template("page.html", **page.context(config, about, **what)), status)
 
     def computed(photo: bytes, answer: Any) -> Done:
-        done = engine(photo, answer)
+        done = engine(photo, answer, request.environ.get(ARRIVED))
         metrics.spent(done.stage_s)
         return done
 
@@ -149,10 +156,10 @@ def create_app(config: ServeConfig, opened: Callable[[], DepthPipeline] | None =
     @app.before_request
     def refuse() -> None:
         if REFUSED in request.environ:
-            if request.environ[REFUSED] == 503:
-                detail = "more photos are being uploaded than there is room for"
-                raise RefusedError(problems.busy("uploads", detail, engine.retry_after_s()))
-            abort(request.environ[REFUSED])
+            status, reason = request.environ[REFUSED]
+            if status == 503:
+                raise RefusedError(problems.busy(reason, BUSY[reason], engine.retry_after_s()))
+            abort(status)
         if request.method == "POST" and request.headers.get("Sec-Fetch-Site") == "cross-site":
             raise RefusedError(problems.from_another_site())
         encoding = request.headers.get("Content-Encoding", "identity")

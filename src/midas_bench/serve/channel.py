@@ -11,7 +11,7 @@ from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.task import WSGITask
 
-from midas_bench.serve.app import REFUSED
+from midas_bench.serve.app import ARRIVED, REFUSED
 from midas_bench.serve.receiving import Arriving
 
 LINGER_S = 2.0
@@ -22,10 +22,18 @@ LINGER_BYTES = 64 << 20
 class Task(WSGITask):  # type: ignore[misc]  # waitress has no types
     """Serve a request; the last one on its connection if the server is stopping."""
 
+    def get_environment(self) -> dict[str, Any]:
+        """Return the request's environment, with the time of its arrival."""
+        environment: dict[str, Any] = super().get_environment()
+        environment[ARRIVED] = self.request.arrived_s
+        return environment
+
     def build_response_header(self) -> bytes:
         """Tell the client, before it counts on the connection."""
         if self.channel.stopping():
             self.set_close_on_finish()
+        # from here on it is for the client to read
+        self.channel.last_activity = time.time()
         header: bytes = super().build_response_header()
         return header
 
@@ -39,8 +47,9 @@ class RefusedTask(Task):
         if not hasattr(refused, "path"):  # the first line could not be parsed
             refused.command, refused.path, refused.query, refused.request_uri = "GET", "", "", ""
             refused.url_scheme = self.channel.adj.url_scheme
-        environment: dict[str, Any] = super().get_environment()
-        environment.update({"wsgi.input": io.BytesIO(), "CONTENT_LENGTH": "0", REFUSED: refused.error.code})
+        environment = super().get_environment()
+        error = (refused.error.code, refused.error.body)
+        environment.update({"wsgi.input": io.BytesIO(), "CONTENT_LENGTH": "0", REFUSED: error})
         return environment
 
     def execute(self) -> None:
@@ -56,6 +65,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
     error_task_class = RefusedTask
 
     close_when_flushed: bool
+    request: Any
 
     _refuses = False
     _lingers_until_s: float | None = None
@@ -77,6 +87,10 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
         """Whether it is for the client to send something, or the rest of it."""
         return not (self.requests or self.total_outbufs_len or self.close_when_flushed)
 
+    def is_unread(self, silent_s: float) -> bool:
+        """Tell whether its client has not read on for so long; a thread may wait for that."""
+        return bool(self.total_outbufs_len) and self.last_activity < time.time() - silent_s
+
     @property
     def body_bytes(self) -> int:
         """What has arrived of bodies that are not answered yet."""
@@ -89,6 +103,18 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
     def _full(self) -> bool:
         everyone = self.server.active_channels.values()
         return bool(sum(channel.body_bytes for channel in everyone) > self.server.room_bytes)
+
+    def give_up(self) -> None:
+        """Refuse a request that is still being received."""
+        with self.requests_lock:
+            if self.request is None:
+                return
+            self.request.give_up()
+            self.requests.append(self.request)
+            self.request = None
+            # behind another request it needs no answer: that one's is the connection's last
+            if len(self.requests) == 1:
+                self.server.add_task(self)
 
     def send_continue(self) -> None:
         """Ask for the body unless the answer is known without it."""

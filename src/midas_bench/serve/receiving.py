@@ -20,14 +20,19 @@ class TooSlowError(Error):  # type: ignore[misc]  # waitress has no types
     code, reason = 408, "Request Timeout"
 
 
-class NoRoomError(Error):  # type: ignore[misc]
-    """More is being received than the server has room for."""
+class BusyError(Error):  # type: ignore[misc]
+    """The server does not wait for the rest of the request; the body is the reason, as in `problems.busy`."""
 
     code, reason = 503, "Service Unavailable"
 
 
 class Arriving(HTTPRequestParser):  # type: ignore[misc]
-    """A request; what refuses it is in `error` as for waitress's own reasons."""
+    """A request; what refuses it is in `error` as for waitress's own reasons.
+
+    Attributes:
+        completed: whether all of it is here, or it is refused.
+        arrived_s: when that was so, on the clock of `time.perf_counter`.
+    """
 
     completed: bool
 
@@ -36,6 +41,7 @@ class Arriving(HTTPRequestParser):  # type: ignore[misc]
         super().__init__(adj)
         self._full = full
         self._since_s = time.monotonic()
+        self.arrived_s = time.perf_counter()
 
     def begin_again(self) -> None:
         """Count its time from now on: until now nobody read it."""
@@ -49,9 +55,15 @@ class Arriving(HTTPRequestParser):  # type: ignore[misc]
             if time.monotonic() - self._since_s > RECEIVE_S + bytes_so_far / LEAST_BYTES_PER_S:
                 self.error = TooSlowError("too slow")
             elif self.body_bytes_received and self._full():
-                self.error = NoRoomError("no room")
+                self.error = BusyError("uploads")
             self.completed = self.error is not None
+        self.arrived_s = time.perf_counter()
         return taken
+
+    def give_up(self) -> None:
+        """Refuse it without what is missing of it: the server stops."""
+        self.error = BusyError("draining")
+        self.completed = True
 
     def parse_header(self, header_plus: bytes) -> None:
         """Read the head.

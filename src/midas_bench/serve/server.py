@@ -30,12 +30,18 @@ BACKLOG = 1024
 CONNECTIONS = 512
 """From then on a new one takes the place of the one whose client has owed its next word for the longest time."""
 SILENT_S = 30
-"""A connection on which nothing moves for so long is closed."""
+"""A connection on which nothing moves for so long is closed. waitress sees to those that should send; it would leave
+one that does not read its answer, for which it waits until the socket takes more."""
 CHECK_S = 0.25
 IDLE_S = 0.5
 """How long a stopping server still listens to a connection that may have a request under way."""
-DRAIN_S = 10.0
-"""What requests that are being received, and answers that are being fetched, get beyond the queue's deadline."""
+UPLOADS_S = 4.0
+"""How long a stopping server still waits for the rest of requests that are being received."""
+DRAIN_S = 8.0
+"""Beyond the deadline of photos, for fetching answers. With the two below, a stopping server needs 10 s at most."""
+THREADS_S = 1.0
+WORKERS_S = 0.5
+"""How long threads and workers, which by then nobody waits for, get to come to their end."""
 
 
 class Server:
@@ -83,6 +89,7 @@ class Server:
         self._http.room_bytes = held * config.max_upload_bytes
         name, taken = listening.getsockname()[:2]
         self.url = f"http://[{name}]:{taken}" if ":" in name else f"http://{name}:{taken}"
+        self._next_look_s = 0.0
         self._stop = threading.Event()
         self._ending = threading.RLock()  # a signal may come while it is held
         self._ended = False
@@ -95,7 +102,8 @@ class Server:
         Health checks are answered while it loads. Photos that were accepted are finished before this returns.
 
         Returns:
-            whether all has ended; loading the model cannot be stopped, and may still go on.
+            whether all has ended; loading the model cannot be stopped, nor can a decoder or the network, and they may
+                still go on.
 
         Raises:
             UserError: the model cannot be loaded.
@@ -108,8 +116,7 @@ class Server:
             raise self._failure
         if not self._loaded.is_set():
             return False
-        self.engine.close()
-        return True
+        return self.engine.close(WORKERS_S)
 
     def stop(self) -> None:
         """Make `run` finish what was accepted and return; may be called from anywhere, a signal handler included."""
@@ -145,6 +152,10 @@ class Server:
             if silent:
                 min(silent, key=lambda channel: channel.last_activity).handle_close()
         self._http.asyncore.loop(timeout=timeout_s, use_poll=True, map=self._sockets, count=1)
+        if time.monotonic() > self._next_look_s:
+            self._next_look_s = time.monotonic() + SILENT_S / 3
+            for channel in [one for one in self._http.active_channels.values() if one.is_unread(SILENT_S)]:
+                channel.handle_close()
 
     def _drain(self) -> None:
         """Take in who has connected, close the port, and answer everyone.
@@ -152,22 +163,27 @@ class Server:
         Who connects in the instant between the last look and the close is reset, not refused: no system call does both.
         """
         self._http.socket.setblocking(False)
-        before = -1
-        while before != len(self._http.active_channels):  # connections the system has made for us already
+        # connections that the system has made for us already; new ones may come without an end
+        for _ in range(BACKLOG):
             before = len(self._http.active_channels)
             self._http.handle_accept()
+            if before == len(self._http.active_channels):
+                break
         self._http.accepting = False
         self._http.del_channel()
         self._http.socket.close()
         self.engine.drain()  # from now on the port is closed, and each answer is its connection's last
-        until_s = time.monotonic() + self._config.deadline_s + DRAIN_S
+        begun_s = time.monotonic()
+        until_s = begun_s + self._config.deadline_s + DRAIN_S
         while self._http.active_channels and time.monotonic() < until_s:
             self._turn(CHECK_S)
             settled_s = time.time() - IDLE_S  # waitress's clock
             for channel in list(self._http.active_channels.values()):
                 if channel.idle and channel.last_activity < settled_s:
                     channel.will_close = True
-        self._http.task_dispatcher.shutdown(cancel_pending=True, timeout=1)
+                elif time.monotonic() > begun_s + UPLOADS_S:
+                    channel.give_up()
+        self._http.task_dispatcher.shutdown(cancel_pending=True, timeout=THREADS_S)
         with self._ending:
             self._ended = True
             self._http.asyncore.close_all(self._sockets)

@@ -171,6 +171,30 @@ def test_a_form_with_too_much_beside_the_photo_is_not_called_a_large_body(url, a
     assert f"over the limit of {LIMIT_BYTES:,} bytes" in json.loads(reply.body)["detail"]
 
 
+@pytest.mark.parametrize(
+    "before",
+    [b"x" * 5000, b"\r\n" * 5000, b"--edge " * 1000, b"--edges\r\n" * 1000, b"--edg\r\n" * 1000],
+    ids=["text", "newlines", "boundaries without an end", "another boundary", "nearly a boundary"],
+)
+@pytest.mark.parametrize("path", ["/", "/api/depth"])
+def test_a_form_that_does_not_begin_is_refused_without_reading_it_through(
+    url, ask, form, photo, before, path, monkeypatch
+):
+    request = form(photo=photo)
+    request["body"] = before + request["body"]
+    monkeypatch.setattr("werkzeug.formparser.MultiPartParser.parse", None)
+    reply = ask(url, "POST", path, **request)
+    assert reply.status == 400
+    assert b"No photo was sent" in reply.body
+
+
+@pytest.mark.parametrize("before", [b"", b"\r\n", b"This is a message in several parts.\r\n"])
+def test_a_form_may_have_a_few_words_before_it(url, ask, form, photo, before):
+    request = form(photo=photo)
+    request["body"] = before + request["body"]
+    assert ask(url, "POST", "/api/depth", **request).status == 200
+
+
 def test_a_form_that_is_cut_off_may_have_had_a_photo(url, ask, form, photo):
     request = form(photo=photo)
     request["body"] = request["body"].removesuffix(b"--edge--\r\n")[:-100]

@@ -120,6 +120,38 @@ def test_a_body_without_an_end_is_refused_at_the_limit(server, connect):
     assert connection.recv(12) == b"HTTP/1.1 413"
 
 
+@pytest.mark.parametrize(
+    ("start", "endless"),
+    [
+        (b"", b"1\r\nx\r\n"),
+        (b"", b"10;name=value\r\n0123456789abcdef\r\n"),
+        (b"1;name=", b"value"),
+        (b"0", b"0"),
+        (b"", b"\r\n"),
+        (b"0\r\n", b"Name: value\r\n"),
+        (b"0\r\nName: ", b"value"),
+    ],
+    ids=["chunks of a byte", "extensions", "one extension", "one length", "empty lines", "trailers", "one trailer"],
+)
+def test_a_body_with_more_around_its_chunks_than_in_them_is_refused_long_before_the_limit(
+    roomy, connect, start, endless
+):
+    connection = connect(roomy)
+    connection.sendall(b"POST /api/depth HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + start)
+    piece = endless * (60_000 // len(endless))
+    while not select.select([connection], [], [], 0)[0]:
+        connection.sendall(piece)
+    assert connection.recv(12) == b"HTTP/1.1 400"
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 64, 1000, 100_000])
+def test_chunks_of_any_size_bring_a_photo(server, ask, encode, photo, chunk_bytes):
+    small = encode(np.zeros((32, 32, 3), np.uint8), "PNG")
+    body = small if chunk_bytes == 1 else photo
+    chunks = (body[start : start + chunk_bytes] for start in range(0, len(body), chunk_bytes))
+    assert ask(server.url, "POST", "/api/depth", chunks).status == 200
+
+
 def test_a_client_that_sends_all_of_a_too_large_body_still_reads_the_answer(server, ask, form):
     for request in ({"body": bytes(10 * LIMIT_BYTES)}, form(photo=bytes(10 * LIMIT_BYTES))):
         assert ask(server.url, "POST", "/api/depth", **request).status == 413
@@ -138,7 +170,7 @@ def test_a_body_of_exactly_the_limit_is_read(server, ask, photo):
     ("request_bytes", "status"),
     [
         (b"what?\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + bytes(300_000) + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + bytes(40_000) + b"\r\n\r\n", 431),
         (b"POST /api/depth HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
         (b"POST /api/depth HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", 400),
         (b"GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n", 400),

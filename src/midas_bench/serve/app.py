@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import IO, Any
@@ -38,6 +39,8 @@ SECURITY = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 FORM_PARTS = 16
+FORM_START_BYTES = 1024
+"""A form begins within them: Werkzeug looks through all that comes before, and again with each piece it reads."""
 METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE")
 SAMPLES_CACHED_S = 3600
 
@@ -102,6 +105,7 @@ def create_app(config: ServeConfig, opened: Callable[[], DepthPipeline] | None =
     @app.post("/")
     def show_result() -> Response:
         engine.check()
+        _require_form_start()
         wanted = request.form.get("sample")
         if wanted is not None and wanted not in samples:
             raise RefusedError(problems.unknown_sample(wanted))
@@ -115,6 +119,8 @@ def create_app(config: ServeConfig, opened: Callable[[], DepthPipeline] | None =
             raise RefusedError(problems.not_acceptable([one.media_type for one in ANSWERS]))
         engine.check()
         form = request.mimetype == "multipart/form-data"
+        if form:
+            _require_form_start()
         photo = _upload()[0] if form else request.get_data(cache=False)
         done = computed(photo, answer)
         response = Response(done.body, content_type=answer.media_type)
@@ -208,6 +214,18 @@ def create_app(config: ServeConfig, opened: Callable[[], DepthPipeline] | None =
 def server_timing(stage_s: Mapping[str, float]) -> str:
     """Return the value of the header: milliseconds, as the standard has it."""
     return ", ".join(f"{stage};dur={stage_s[stage] * 1000:.3f}" for stage in STAGES)
+
+
+def _require_form_start() -> None:
+    """Refuse a form in parts without a beginning before it is read through."""
+    if request.mimetype != "multipart/form-data":
+        return
+    body = request.environ["wsgi.input"]
+    start = body.read(FORM_START_BYTES)
+    body.seek(0)
+    boundary = re.escape(request.mimetype_params.get("boundary", "")).encode("ascii", "replace")
+    if not boundary or not re.search(rb"--%s(?:--|[^\S\r\n]*[\r\n])" % boundary, start):
+        raise RefusedError(problems.missing_photo())
 
 
 def _upload() -> tuple[bytes, str]:

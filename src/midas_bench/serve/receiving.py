@@ -7,11 +7,17 @@ from collections.abc import Callable
 
 from waitress.adjustments import Adjustments
 from waitress.parser import HTTPRequestParser, ParsingError
-from waitress.utilities import Error
+from waitress.utilities import BadRequest, Error
 
 RECEIVE_S = 60.0
 LEAST_BYTES_PER_S = 100_000
 """A request may take `RECEIVE_S`, and as long again as its bytes need at this rate."""
+PIECE_BYTES = 4096
+"""Of a body in chunks, what waitress gets at a time: for each chunk it copies all that is left."""
+FRAMING_BYTES = 64 << 10
+FRAMING_SHARE = 1 / 8
+"""Lengths, extensions and trailers of chunks may take so much, and this share of the content on top. They are read in
+Python by the thread that serves all connections."""
 
 
 class TooSlowError(Error):  # type: ignore[misc]  # waitress has no types
@@ -49,16 +55,22 @@ class Arriving(HTTPRequestParser):  # type: ignore[misc]
 
     def received(self, data: bytes) -> int:
         """Take bytes, and return how many were this request's."""
-        taken: int = super().received(data)
+        taken: int = super().received(data[:PIECE_BYTES] if self.chunked else data)
         if not self.completed:
             bytes_so_far = self.header_bytes_received + self.body_bytes_received
             if time.monotonic() - self._since_s > RECEIVE_S + bytes_so_far / LEAST_BYTES_PER_S:
                 self.error = TooSlowError("too slow")
             elif self.body_bytes_received and self._full():
                 self.error = BusyError("uploads")
+            elif self.chunked and self._framing_bytes > FRAMING_BYTES + FRAMING_SHARE * len(self.body_rcv):
+                self.error = BadRequest("the chunks of the body are too small, or there is too much around them")
             self.completed = self.error is not None
         self.arrived_s = time.perf_counter()
         return taken
+
+    @property
+    def _framing_bytes(self) -> int:
+        return int(self.body_bytes_received - len(self.body_rcv))
 
     def give_up(self) -> None:
         """Refuse it without what is missing of it: the server stops."""

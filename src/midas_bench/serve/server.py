@@ -26,6 +26,8 @@ from midas_bench.serve.engine import Engine
 SPARE_THREADS = 8
 """Beyond those that hold accepted photos: for health checks, the page, and for refusing without delay."""
 RECEIVE_BYTES = 256 << 10
+HEADERS_BYTES = 32 << 10
+"""Of a request's head, as other servers have it; the time for taking an Accept header apart grows with its square."""
 BACKLOG = 1024
 CONNECTIONS = 512
 """From then on a new one takes the place of the one whose client has owed its next word for the longest time."""
@@ -74,6 +76,7 @@ class Server:
             sockets=[listening],
             threads=held + SPARE_THREADS,
             ident="midas-bench",
+            max_request_header_size=HEADERS_BYTES,
             max_request_body_size=config.max_upload_bytes + 1,  # waitress refuses from there on
             # to the end of memory: an upload or an answer never goes to a temporary file
             inbuf_overflow=sys.maxsize,

@@ -152,14 +152,21 @@ def test_a_depth_that_is_no_number_is_an_error(pipeline, encode):
         pipeline([encode(picture(8, 8, np.s_[:2]), "PNG")])
 
 
-def test_a_depth_that_is_no_number_is_the_fault_of_ones_own_model(encode):
-    own = Weights("model", "0" * 64, "own é.onnx")
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("source", ["model", "file"])
+def test_a_depth_that_is_no_number_is_the_fault_of_ones_own_model(encode, source, number):
+    own = Weights(source, "0" * 64, "own é.onnx")
     pipeline = DepthPipeline(resolve(PipelineConfig(weights=own)), Brightness())
-    pipeline.backend = lambda batch: np.full((len(batch), 256, 256), np.inf, np.float32)
+    pipeline.backend = lambda batch: np.full((len(batch), 256, 256), number, np.float32)
     data = [encode(PIXELS, "PNG")]
-    for call in (pipeline, lambda photos: list(pipeline.map(photos))):
+    calls = (
+        lambda: pipeline(data),
+        lambda: list(pipeline.map(data)),
+        lambda: pipeline.infer(np.zeros((1, 3, 256, 256), np.float32)),
+    )
+    for call in calls:
         with pytest.raises(UserError, match=r"own é\.onnx: gives NaN or infinity in place of depth"):
-            call(data)
+            call()
 
 
 def test_leaving_the_block_closes_the_backend(pipeline):

@@ -35,6 +35,8 @@ class Network:
         self.batches: list[int] = []
         self.closed = False
         self.noise = False
+        self.depth: float | None = None
+        self.depth_of: Callable[[Any], float | None] = lambda _: self.depth
         self.fails: Exception | None = None
         self.most_at_a_time = 0
         self._inside = 0
@@ -54,7 +56,11 @@ class Network:
         if self.noise:
             return np.random.default_rng(1).random((len(batch), 256, 256), np.float32)
         ramp = np.linspace(0, 1, 256, dtype=np.float32)
-        return np.broadcast_to(ramp, (len(batch), 256, 256)).copy()
+        depth = np.broadcast_to(ramp, (len(batch), 256, 256)).copy()
+        for photo, one in zip(batch, depth, strict=True):
+            if (number := self.depth_of(photo)) is not None:
+                one[7, 9] = number
+        return depth
 
     def close(self) -> None:
         self.closed = True

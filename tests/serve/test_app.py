@@ -8,6 +8,8 @@ import json
 import re
 import zlib
 from collections import Counter
+from contextlib import contextmanager
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -20,7 +22,9 @@ from prometheus_client.parser import text_string_to_metric_families  # noqa: E40
 from werkzeug.datastructures import MIMEAccept  # noqa: E402
 from werkzeug.http import parse_accept_header  # noqa: E402
 
-from midas_bench.serve.answers import choose  # noqa: E402
+from midas_bench.depth.pipeline import DepthPipeline  # noqa: E402
+from midas_bench.depth.weights import Weights  # noqa: E402
+from midas_bench.serve.answers import ANSWERS, choose  # noqa: E402
 from midas_bench.serve.app import create_app  # noqa: E402
 from midas_bench.serve.config import ServeConfig  # noqa: E402
 from midas_bench.serve.engine import STAGES  # noqa: E402
@@ -235,6 +239,64 @@ def test_an_error_of_the_network_is_a_problem_and_the_next_photo_is_answered(url
     assert "secret" in caplog.text
     network.fails = None
     assert ask(url, "POST", "/api/depth", photo).status == 200
+
+
+@pytest.fixture
+def own_model_server(serving, configured, resolved, network):
+    """Run a server of a user's own model, or checkpoint."""
+
+    @contextmanager
+    def running(source, path="/secret/own model.onnx", **fields):
+        own = replace(resolved, weights=Weights(source, "0" * 64, path))
+        with serving(configured(pipeline=own, **fields), lambda: DepthPipeline(own, network)) as server:
+            yield server.url
+
+    return running
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("source", ["model", "file"])
+def test_a_model_that_gives_no_depth_is_named_for_every_form_of_answer(
+    own_model_server, network, ask, form, photo, source, number, caplog
+):
+    with own_model_server(source) as url:
+        network.depth = number
+        for answer in ANSWERS:
+            reply = ask(url, "POST", "/api/depth", photo, Accept=answer.media_type)
+            assert (reply.status, reply.headers["content-type"]) == (500, "application/problem+json")
+            problem = json.loads(reply.body)
+            assert problem["type"] == "urn:midas-bench:problem:model"
+            assert problem["detail"] == "own model.onnx gives NaN or infinity in place of depth"
+            assert "check how it was trained and exported" in problem["next_step"]
+            assert b"secret" not in reply.body
+        page = ask(url, "POST", "/", **form(photo=photo))
+        assert page.status == 500
+        assert b"own model.onnx gives NaN" in page.body
+        assert "/secret/own model.onnx: gives NaN" in caplog.text
+        assert "Traceback" not in caplog.text
+        network.depth = None
+        assert ask(url, "POST", "/api/depth", photo).status == 200
+
+
+def test_the_projects_weights_never_answer_with_nan(url, ask, photo, network):
+    network.depth = np.nan
+    for answer in ANSWERS:
+        assert ask(url, "POST", "/api/depth", photo, Accept=answer.media_type).status == 500
+
+
+def test_a_photo_for_which_a_model_gives_no_depth_fails_alone_in_its_batch(
+    own_model_server, network, ask, photo, encode, callers, until
+):
+    with own_model_server("model", workers=1, batch=4) as url:
+        network.hold()
+        held = callers.submit(ask, url, "POST", "/api/depth", photo)
+        network.wait_entered()
+        black = encode(np.zeros((32, 32, 3), np.uint8), "PNG")
+        network.depth_of = lambda one: np.nan if one.max() <= 0 else None
+        together = [callers.submit(ask, url, "POST", "/api/depth", data) for data in (photo, black, photo)]
+        until(lambda: b"midas_bench_queue_length 3.0" in ask(url, "GET", "/metrics").body)
+        network.gate.set()
+        assert [future.result().status for future in (held, *together)] == [200, 200, 500, 200]
 
 
 def test_the_form_shows_photo_and_heat_map_in_the_page(url, ask, form, photo):

@@ -26,6 +26,8 @@ from midas_bench.depth.stream import in_order
 from midas_bench.errors import UserError
 
 STAGES = ("decode", "preprocess", "inference", "heatmap")
+USERS_OWN = ("model", "file")
+"""Sources of weights that a user brings, so that a user can be told what is wrong with them."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class DepthPipeline:
         """Return one uint8 RGB heat map a photo, in its size.
 
         Raises:
-            UserError: a photo cannot be read or decoded, or a model of the user's own gives NaN or infinity.
+            UserError: a photo cannot be read or decoded, or see `infer`.
             ValueError: there is no photo, or the depth is not finite.
             TypeError: something is no photo.
         """
@@ -108,7 +110,7 @@ class DepthPipeline:
         marks_s.append(clock())
         batch = at.preprocess(decoded)
         marks_s.append(clock())
-        depth = self._infer(batch)
+        depth = self.infer(batch)
         marks_s.append(clock())
         heatmaps = [at.heatmap(one, image.width, image.height) for one, image in zip(depth, decoded, strict=True)]
         marks_s.append(clock())
@@ -168,14 +170,22 @@ class DepthPipeline:
         decoded = at.picture(photo)
         batch = at.preprocess([decoded])
         with self.turn:
-            [depth] = self._infer(batch)
+            [depth] = self.infer(batch)
         return at.heatmap(depth, decoded.width, decoded.height)
 
-    def _infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+    def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the depth of a preprocessed batch, float32 (N, 256, 256): what the backend gives, if that is finite.
+
+        Raises:
+            UserError: a model or checkpoint of the user's own gives NaN or infinity.
+            ValueError: other weights do.
+        """
         depth = self.backend(batch)
-        if self.config.weights.source == "model" and not np.isfinite(depth).all():
+        if np.isfinite(depth).all():
+            return depth
+        if self.config.weights.source in USERS_OWN:
             raise broken(self.config.weights.path or "")
-        return depth
+        raise ValueError("the network gives NaN or infinity in place of depth")
 
     def close(self) -> None:
         """Free the backend; a second call does nothing."""

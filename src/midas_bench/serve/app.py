@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from midas_bench.depth.config import resolve
 from midas_bench.depth.pipeline import DepthPipeline
+from midas_bench.errors import UserError
 from midas_bench.serve import page, problems
 from midas_bench.serve.answers import ANSWERS, JPEG, choose
 from midas_bench.serve.config import ServeConfig
@@ -175,6 +176,11 @@ def create_app(config: ServeConfig, opened: Callable[[], DepthPipeline] | None =
     @app.errorhandler(RefusedError)
     def refused(error: RefusedError) -> Response:
         return say(error.problem)
+
+    @app.errorhandler(UserError)
+    def without_depth(error: UserError) -> Response:
+        app.logger.error("while serving %s: %s", request.path, error)
+        return say(problems.of_model(error))
 
     @app.errorhandler(HTTPException)
     def failed(error: HTTPException) -> Response:

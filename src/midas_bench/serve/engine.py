@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from midas_bench.cpu import allowed_cores
 from midas_bench.depth.photo import FORMATS, HEAD_BYTES, PhotoError, format_of, inspect
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.depth.stations import Picture
+from midas_bench.errors import UserError
 from midas_bench.serve.answers import Answer
 from midas_bench.serve.config import ServeConfig
 from midas_bench.serve.problems import RefusedError, busy, of_photo
@@ -126,6 +128,7 @@ class Engine:
 
         Raises:
             RefusedError: the photo is not usable, or there is no room or no time for it.
+            UserError: the model gives no depth for it.
         """
         arrived_s = time.perf_counter() if arrived_s is None else arrived_s
         job = Job(photo, answer, arrived_s, arrived_s + self.config.deadline_s)
@@ -271,11 +274,13 @@ def _finish(pipeline: DepthPipeline, jobs: list[Job], max_pixels: int) -> None:
     marks_s.append(clock())
     with pipeline.turn:
         marks_s.append(clock())
-        depth = pipeline.backend(batch)
+        depth = _inferred(pipeline, batch)
     marks_s.append(clock())
     for one, (job, picture, decode_s) in zip(depth, pictures, strict=True):
         try:
             begun_s = clock()
+            if isinstance(one, UserError):
+                raise one
             drawn = job.answer.draw(one, picture.width, picture.height)
             drawn_s = clock()
             body = job.answer.encode(drawn)
@@ -292,3 +297,13 @@ def _finish(pipeline: DepthPipeline, jobs: list[Job], max_pixels: int) -> None:
         }
         stage_s = {"queue": ended_s - job.arrived_s - sum(worked_s.values()), **worked_s}
         job.done.set_result(Done(body, picture.width, picture.height, stage_s))
+
+
+def _inferred(pipeline: DepthPipeline, batch: NDArray[np.float32]) -> list[NDArray[np.float32] | UserError]:
+    """Return the depth of each photo; one for which the model gives none fails alone."""
+    try:
+        return list(pipeline.infer(batch))
+    except UserError as error:
+        if len(batch) == 1:
+            return [error]
+        return [depth for number in range(len(batch)) for depth in _inferred(pipeline, batch[number : number + 1])]

@@ -19,7 +19,7 @@ PHOTO_PROBLEMS = {
     413: "The body is over the limit; it was not read.",
     415: "Not a JPEG, PNG or WebP, or compressed.",
     422: "Too many pixels; told from the header, before decoding.",
-    500: "The network failed.",
+    500: "The network failed, or its model gives no depth for this photo.",
     503: "The queue is full, the photo was not finished within the deadline, too much is being uploaded, or the server "
     "starts or stops; see `Retry-After`.",
 }

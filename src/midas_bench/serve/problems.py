@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 from werkzeug.exceptions import HTTPException
 
 from midas_bench.depth.photo import FORMATS, PhotoError
+from midas_bench.errors import UserError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -69,6 +71,13 @@ def of_photo(error: PhotoError) -> Problem:
     headers = {"Accept": ", ".join(f"image/{name.lower()}" for name in FORMATS)} if status == 415 else {}
     detail = f"{error.thing} {error.reason}"
     return Problem(status, error.kind, title, detail, error.next_step, headers)
+
+
+def of_model(error: UserError) -> Problem:
+    """Say that the model gives no depth for the photo; visitors learn its name, but not the folder it lies in."""
+    detail = f"{PurePath(error.thing).name} {error.reason}"
+    next_step = f"try another photo; who runs the server should {error.next_step}"
+    return Problem(500, "model", "The model gives no depth", detail, next_step)
 
 
 def busy(reason: str, detail: str, retry_after_s: int, otherwise: str = "") -> Problem:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -176,6 +177,45 @@ def serving() -> Callable[..., Any]:
         assert ended == [None]
 
     return running
+
+
+@pytest.fixture(scope="session")
+def below_path() -> Callable[..., Any]:
+    """Run a proxy that strips a prefix: `with below_path(url, "/some/where") as url_of_the_page`."""
+
+    @contextmanager
+    def proxied(url: str, prefix: str):
+        class Proxy(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def forward(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if not self.path.startswith(f"{prefix}/"):
+                    self.send_error(404, "outside of the prefix")
+                    return
+                connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=WAIT_S)
+                connection.request(self.command, self.path.removeprefix(prefix), body, dict(self.headers))
+                answer = connection.getresponse()
+                data = answer.read()
+                connection.close()
+                self.send_response_only(answer.status)
+                for name, value in answer.getheaders():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_GET = do_POST = do_PUT = forward  # noqa: N815  # the names that http.server looks for
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+            proxy.daemon_threads = True
+            threading.Thread(target=proxy.serve_forever, daemon=True).start()
+            yield f"http://127.0.0.1:{proxy.server_address[1]}{prefix}/"
+            proxy.shutdown()
+
+    return proxied
 
 
 @pytest.fixture(scope="session")

@@ -56,21 +56,21 @@ def opened(new_page, url):
     """Open the page: `opened(viewport=...)`; at the end nothing may have complained or gone to another host."""
     pages = []
 
-    def made(expected=(), **options):
+    def made(expected=(), address=url, **options):
         page = new_page(
             **{"viewport": DESKTOP, "reduced_motion": "reduce", **options}
         )  # no smooth scrolling to wait for
         page.set_default_timeout(PATIENCE_MS)
         # Choosers are intercepted from here on: asked for together with a key, the browser may see the key first.
         page.on("filechooser", lambda _: None)
-        page.goto(url)
-        pages.append((page, expected))
+        page.goto(address)
+        pages.append((page, expected, address))
         return page
 
     yield made
-    for page, expected in pages:
+    for page, expected, address in pages:
         assert [text for text in page.said if not any(part in text for part in expected)] == []
-        assert [asked for asked in page.requested if not asked.startswith((url, "data:", "blob:"))] == []
+        assert [asked for asked in page.requested if not asked.startswith((address, "data:", "blob:"))] == []
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +160,22 @@ def test_a_sample_is_tried_with_a_click(opened, samples):
     page.get_by_role("button", name=samples[2].alt).click()
     done(page, samples[2].file)
     assert size_shown(page, "result-photo") == [samples[2].width, samples[2].height]
+
+
+@pytest.mark.parametrize("scripted", [True, False], ids=["with JavaScript", "without JavaScript"])
+def test_below_a_path_that_a_proxy_strips_photo_and_sample_work(opened, url, below_path, photo, samples, scripted):
+    with below_path(url, "/some/where") as address:
+        page = opened(address=address, java_script_enabled=scripted)
+        upload(page, photo)
+        if not scripted:
+            page.get_by_role("button", name="Show its depth").click()
+        expect(page.locator("#result")).to_be_visible()
+        for number, sample in enumerate(page.locator(".samples img").all()):
+            assert sample.evaluate("image => image.complete && image.naturalWidth > 0"), samples[number].file
+        page.get_by_role("button", name=samples[1].alt).click()
+        expect(page.locator("#result-photo")).to_have_attribute("width", str(samples[1].width))
+        described = page.get_by_role("link", name="API description").evaluate("link => link.href")
+        assert described == f"{address}openapi.json"
 
 
 def test_the_slider_follows_the_mouse(opened, photo):

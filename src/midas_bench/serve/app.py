@@ -58,6 +58,11 @@ class _InMemory(Request):
 class _Application(Flask):
     request_class = _InMemory
 
+    def wsgi_app(self, environ: Any, start_response: Any) -> Any:
+        # Flask would redirect to the path with single slashes, and leave out the prefix that a proxy has stripped.
+        environ["PATH_INFO"] = re.sub("//+", "/", environ["PATH_INFO"])
+        return super().wsgi_app(environ, start_response)
+
 
 @dataclass(frozen=True)
 class Service:

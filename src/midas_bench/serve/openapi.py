@@ -34,7 +34,7 @@ def description(config: ServeConfig) -> dict[str, Any]:
             "version": version("midas-bench"),
             "description": "Photos to depth heat maps by MiDaS_small. No upload is stored or logged.",
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": "."}],
         "paths": {
             "/": {"get": _get("The page.", "text/html"), "post": _form(config)},
             "/api/depth": {"post": _depth(config)},

@@ -73,7 +73,7 @@ class Sample:
     @classmethod
     def of(cls, photo: Photo) -> Sample:
         """Name a photo."""
-        return cls(photo.file, photo.scene, f"/samples/{quote(photo.file)}", photo.alt, photo.author, photo.licence)
+        return cls(photo.file, photo.scene, f"samples/{quote(photo.file)}", photo.alt, photo.author, photo.licence)
 
 
 @lru_cache(maxsize=64)

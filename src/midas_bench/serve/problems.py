@@ -127,8 +127,8 @@ def from_another_site() -> Problem:
 
 
 NEXT_STEPS = {
-    404: "/openapi.json lists what there is",
-    405: "the Allow header and /openapi.json name the methods",
+    404: "openapi.json, beside the page, lists what there is",
+    405: "the Allow header and openapi.json, beside the page, name the methods",
     408: "send it faster, or scale the photo down",
     413: "send a smaller photo, or scale it down",
     431: "send fewer or shorter headers",
@@ -143,6 +143,6 @@ def of_http(error: HTTPException, max_upload_bytes: int) -> Problem:
     if status == 413:
         detail = f"the request's body is over the limit of {max_upload_bytes:,} bytes"
     response = error.get_response()
-    headers = {name: response.headers[name] for name in ("Allow", "Location") if name in response.headers}
-    next_step = NEXT_STEPS.get(status, "see /openapi.json")
+    headers = {name: response.headers[name] for name in ("Allow",) if name in response.headers}
+    next_step = NEXT_STEPS.get(status, "see openapi.json, beside the page")
     return Problem(status, error.name.lower().replace(" ", "-"), error.name, detail, next_step, headers)

@@ -79,7 +79,7 @@ async function send(name, photo, signal) {
   const body = new FormData();
   body.append("photo", photo, name);
   const started = performance.now();
-  const answer = await fetch("/api/depth", { method: "POST", body, signal, headers: { Accept: TYPE } });
+  const answer = await fetch("api/depth", { method: "POST", body, signal, headers: { Accept: TYPE } });
   const heatmap = await read(answer, () => answer.blob());
   const stages = [...(answer.headers.get("Server-Timing") ?? "").matchAll(/([\w-]+);dur=([\d.]+)/g)];
   return { heatmap, onTheWhole_ms: performance.now() - started, stages_ms: new Map(stages.map(([, stage, ms]) => [stage, Number(ms)])) };

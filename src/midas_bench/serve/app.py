@@ -14,8 +14,8 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 from midas_bench.depth.config import resolve
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.errors import UserError
-from midas_bench.serve import page, problems
-from midas_bench.serve.answers import ANSWERS, JPEG, choose
+from midas_bench.serve import page, problems, sending
+from midas_bench.serve.answers import ANSWERS, JPEG, Answer, choose
 from midas_bench.serve.config import ServeConfig
 from midas_bench.serve.engine import STAGES, Done, Engine
 from midas_bench.serve.metrics import CONTENT_TYPE, Metrics
@@ -99,8 +99,11 @@ def create_app(config: ServeConfig, opened: Callable[[], DepthPipeline] | None =
     def shown(status: int = 200, **what: Any) -> Response:
         return Response(render_template("page.html", **page.context(config, about, **what)), status)
 
-    def computed(photo: bytes, answer: Any) -> Done:
-        done = engine(photo, answer, request.environ.get(ARRIVED))
+    def computed(photo: bytes, answer: Answer) -> Done:
+        try:
+            done = engine(photo, answer, request.environ.get(ARRIVED))
+        except RefusedError as error:
+            raise RefusedError(sending.explained(error.problem, photo, request)) from error
         metrics.spent(done.stage_s)
         return done
 
@@ -124,7 +127,7 @@ def create_app(config: ServeConfig, opened: Callable[[], DepthPipeline] | None =
         if answer is None:
             raise RefusedError(problems.not_acceptable([one.media_type for one in ANSWERS]))
         engine.check()
-        form = request.mimetype == "multipart/form-data"
+        form = request.mimetype == sending.FORM
         if form:
             _require_form_start()
         photo = _upload()[0] if form else request.get_data(cache=False)
@@ -171,7 +174,7 @@ def create_app(config: ServeConfig, opened: Callable[[], DepthPipeline] | None =
             status, reason = request.environ[REFUSED]
             if status == 503:
                 raise RefusedError(problems.busy(reason, BUSY[reason], engine.retry_after_s()))
-            abort(status)
+            abort(status, reason if status in (400, 501) else None)
         if request.method == "POST" and request.headers.get("Sec-Fetch-Site") == "cross-site":
             raise RefusedError(problems.from_another_site())
         encoding = request.headers.get("Content-Encoding", "identity")
@@ -191,7 +194,11 @@ def create_app(config: ServeConfig, opened: Callable[[], DepthPipeline] | None =
     def failed(error: HTTPException) -> Response:
         if error.code == 413 and REFUSED not in request.environ and (request.content_length or 0) <= limit_bytes:
             return say(problems.large_form(FORM_PARTS))
-        return say(problems.of_http(error, limit_bytes))
+        problem = problems.of_http(error, limit_bytes)
+        uploads = request.path == "/api/depth" or request.method == "PUT"
+        if uploads and error.code in (404, 405):
+            problem = replace(problem, next_step=sending.BY_POST)
+        return say(problem)
 
     @app.errorhandler(Exception)
     def broken(error: Exception) -> Response:
@@ -228,21 +235,21 @@ def server_timing(stage_s: Mapping[str, float]) -> str:
 
 
 def _require_form_start() -> None:
-    """Refuse a form in parts without a beginning before it is read through."""
-    if request.mimetype != "multipart/form-data":
+    """Refuse a form in parts that does not begin as one before it is read through."""
+    boundary = request.mimetype_params.get("boundary")
+    if request.mimetype != sending.FORM or not boundary:
         return
     body = request.environ["wsgi.input"]
     start = body.read(FORM_START_BYTES)
     body.seek(0)
-    boundary = re.escape(request.mimetype_params.get("boundary", "")).encode("ascii", "replace")
-    if not boundary or not re.search(rb"--%s(?:--|[^\S\r\n]*[\r\n])" % boundary, start):
-        raise RefusedError(problems.missing_photo())
+    if not re.search(rb"--%s(?:--|[^\S\r\n]*[\r\n])" % re.escape(boundary).encode("ascii", "replace"), start):
+        raise RefusedError(sending.without_form())
 
 
 def _upload() -> tuple[bytes, str]:
     """Return the form's photo and its name."""
     file = request.files.get("photo")
     if file is None or (not file.filename and not file.content_length and not file.stream.read(1)):
-        raise RefusedError(problems.missing_photo())
+        raise RefusedError(sending.without_photo(request))
     file.stream.seek(0)
     return file.stream.read(), file.filename or "photo"

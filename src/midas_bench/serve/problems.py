@@ -89,16 +89,11 @@ def busy(reason: str, detail: str, retry_after_s: int, otherwise: str = "") -> P
     return Problem(503, reason, "The server is busy", detail, wait, {"Retry-After": str(retry_after_s)})
 
 
-def missing_photo() -> Problem:
-    """Say that a form holds no photo."""
-    detail = "the form has no file called photo, or it is damaged and cannot be read"
-    return Problem(400, "no-photo", "No photo was sent", detail, "send one in the field photo, and the form whole")
-
-
 def large_form(parts: int) -> Problem:
     """Say that a form holds more than photos need."""
     detail = f"the form has more than {parts} fields, or one without a file that is too long"
-    return Problem(413, "large-form", "The form is too large", detail, "send the photo alone, in the field photo")
+    next_step = "send the photo alone, as a file in the field photo (curl -F photo=@photo.jpg, with the @)"
+    return Problem(413, "large-form", "The form is too large", detail, next_step)
 
 
 def unknown_sample(name: str) -> Problem:
@@ -127,12 +122,14 @@ def from_another_site() -> Problem:
 
 
 NEXT_STEPS = {
+    400: "send an HTTP/1.1 request, and with a body its Content-Length",
     404: "openapi.json, beside the page, lists what there is",
     405: "the Allow header and openapi.json, beside the page, name the methods",
     408: "send it faster, or scale the photo down",
     413: "send a smaller photo, or scale it down",
     431: "send fewer or shorter headers",
     500: "try another photo; the server's log has the error",
+    501: "send the body as it is, with its Content-Length or by HTTP/1.1 with Transfer-Encoding: chunked alone",
 }
 
 

@@ -88,3 +88,5 @@ class Arriving(HTTPRequestParser):  # type: ignore[misc]
             super().parse_header(header_plus)
         except ValueError as error:
             raise ParsingError(f"the head is malformed ({error})") from error
+        if self.version != "1.1" and "TRANSFER_ENCODING" in self.headers:
+            raise ParsingError(f"HTTP/{self.version} knows no Transfer-Encoding, so that the body has no end")

@@ -1,7 +1,9 @@
 """Revisions as folders: with real git."""
 
+import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
@@ -126,6 +128,189 @@ def test_a_hook_that_starts_the_gate_keeps_its_index(repository, monkeypatch):
     monkeypatch.setenv("GIT_DIR", "nowhere")
     monkeypatch.setenv("GIT_INDEX_FILE", "nowhere")
     assert revisions.repository(repository.folder) == repository.folder
+
+
+@pytest.fixture
+def owned_by_another(repository, monkeypatch):
+    """Give the checkout to another user, or let git believe so where only root could."""
+    if os.geteuid() == 0:
+        for path in (repository.folder, *repository.folder.rglob("*")):
+            os.chown(path, 12345, 12345, follow_symlinks=False)
+    else:
+        monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.delenv("SUDO_UID", raising=False)
+    return repository
+
+
+@pytest.mark.parametrize("language", ["C", "de_DE.UTF-8", "fr:de"])
+def test_a_checkout_of_another_owner_is_refused_with_gits_reason_and_remedy(owned_by_another, monkeypatch, language):
+    for name in ("LANG", "LC_ALL", "LANGUAGE"):
+        monkeypatch.setenv(name, language)
+    folder = owned_by_another.folder
+    with pytest.raises(UserError) as error:
+        revisions.repository(folder)
+    assert "\n" not in str(error.value)
+    assert error.value.reason == f"is refused by git: detected dubious ownership in repository at '{folder}'"
+    assert f"git config --global --add safe.directory '{folder}'" in error.value.next_step
+
+
+def declared_by_count(monkeypatch, _, value):
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "safe.directory")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", value)
+
+
+def declared_by_parameters(monkeypatch, _, value):
+    monkeypatch.setenv("GIT_CONFIG_PARAMETERS", f"'safe.directory'='{value}'")
+
+
+def declared_by_file(monkeypatch, tmp_path, value):
+    (tmp_path / "gitconfig").write_text(f'[safe]\n\tdirectory = "{value}"\n')
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+
+
+@pytest.mark.parametrize("declared", [declared_by_count, declared_by_parameters, declared_by_file])
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_a_checkout_that_the_environment_declares_safe_is_accepted(
+    owned_by_another, monkeypatch, tmp_path, declared, everywhere
+):
+    folder = owned_by_another.folder
+    # also for the repository's own use of git, which makes the commit below
+    declared(monkeypatch, tmp_path, "*" if everywhere else str(folder))
+    commit = owned_by_another.git("rev-parse", "HEAD")
+    assert revisions.repository(folder) == folder
+    assert revisions.commit_of(folder, "main") == commit
+    # a worktree's own folder belongs to this user, its repository does not
+    with revisions.workshop(folder, tmp_path / "gate") as workshop:
+        assert revisions.check_out(folder, "main", commit, workshop / "base").digest is not None
+    assert "gate" not in owned_by_another.git("worktree", "list")
+
+
+@pytest.mark.parametrize("variable", ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY",
+                                      "GIT_COMMON_DIR", "GIT_SHALLOW_FILE", "GIT_PREFIX"])  # fmt: skip
+def test_a_variable_that_names_another_repository_is_dropped(repository, monkeypatch, variable):
+    commit = repository.git("rev-parse", "HEAD")
+    monkeypatch.setenv(variable, "/nowhere")
+    assert revisions.repository(repository.folder) == repository.folder
+    assert revisions.commit_of(repository.folder, "main") == commit
+
+
+def in_its_own_files(folder):
+    return folder / ".git"
+
+
+def bare(folder):
+    subprocess.run(["git", "clone", "--quiet", "--bare", folder, folder / "bare"], check=True)
+    return folder / "bare"
+
+
+def of_a_newer_format(folder):
+    subprocess.run(["git", "-C", folder, "config", "core.repositoryformatversion", "9"], check=True)
+    return folder
+
+
+def with_a_broken_configuration(folder):
+    (folder / ".git/config").write_text("[core")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        (in_its_own_files, "this operation must be run in a work tree; change into a checkout"),
+        (bare, "this operation must be run in a work tree; change into a checkout"),
+        (of_a_newer_format, "Expected git repo version <= 1, found 9"),
+        (with_a_broken_configuration, "bad config line"),
+    ],
+)
+def test_a_repository_that_git_refuses_is_not_called_none(repository, place, words):
+    with pytest.raises(UserError) as error:
+        revisions.repository(place(repository.folder))
+    assert words in str(error.value)
+    assert "no git repository" not in str(error.value)
+
+
+def blob(repository):
+    return repository.git("hash-object", "-w", "pyproject.toml")
+
+
+def corrupt_commit(repository):
+    commit = repository.git("rev-parse", "HEAD")
+    (repository.folder / ".git/objects" / commit[:2] / commit[2:]).unlink()
+    (repository.folder / ".git/objects" / commit[:2] / commit[2:]).write_bytes(b"not zlib")
+    return "main"
+
+
+def ambiguous_prefix(repository):
+    tree = repository.git("rev-parse", "HEAD^{tree}")
+    seen = {}
+    for number in range(2000):
+        commit = repository.git("commit-tree", tree, "-m", str(number))
+        if commit[:4] in seen:
+            return commit[:4]
+        seen[commit[:4]] = commit
+    raise AssertionError("no two commits begin alike")
+
+
+@pytest.mark.parametrize(
+    ("ref", "words"),
+    [
+        (blob, "expected commit type, but the object dereferences to blob type"),
+        (corrupt_commit, "is corrupt; name another revision, or ask `git fsck`"),
+        (ambiguous_prefix, "is ambiguous; The candidates are:"),
+    ],
+)
+def test_a_name_that_git_refuses_is_told_in_gits_words(repository, ref, words):
+    name = ref(repository)
+    with pytest.raises(UserError) as error:
+        revisions.commit_of(repository.folder, name)
+    assert words in str(error.value)
+    assert "unknown" not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("ref", ["HEAD", "main"])
+def test_a_branch_without_a_commit_is_one_line(tmp_path, ref):
+    subprocess.run(["git", "init", "--quiet", "--initial-branch=main", tmp_path], check=True)
+    with pytest.raises(UserError, match="names nothing: this repository has no commit yet; commit first"):
+        revisions.commit_of(tmp_path, ref)
+
+
+def test_a_corrupt_file_of_a_revision_is_told_in_gits_words(repository, tmp_path):
+    commit = repository.git("rev-parse", "HEAD")
+    calls = repository.git("rev-parse", "HEAD:src/midas_bench/depth/calls.py")
+    path = repository.folder / ".git/objects" / calls[:2] / calls[2:]
+    path.unlink()
+    path.write_bytes(b"not zlib")
+    with (
+        pytest.raises(UserError, match=r"cannot be checked out \(.*corrupt.*git fsck") as error,
+        revisions.workshop(repository.folder, tmp_path / "gate") as workshop,
+    ):
+        revisions.check_out(repository.folder, "main", commit, workshop / "base")
+    assert "\n" not in str(error.value)
+
+
+def test_a_submodule_and_a_worktree_are_repositories_of_their_own(repository, tmp_path):
+    commit = repository.git("rev-parse", "HEAD")
+    repository.git("worktree", "add", "--quiet", "--detach", tmp_path / "linked")
+    subprocess.run(["git", "init", "--quiet", tmp_path / "outer"], check=True)
+    add = ["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(repository.folder), "inner"]
+    subprocess.run(["git", "-C", tmp_path / "outer", *add], check=True)
+    for folder in (tmp_path / "linked", tmp_path / "outer/inner"):
+        assert revisions.repository(folder / "src") == folder
+        with revisions.workshop(folder, tmp_path / "gate") as workshop:
+            assert revisions.check_out(folder, "HEAD", commit, workshop / "base").digest is not None
+        assert "gate" not in revisions.git(folder, "worktree", "list")
+
+
+def test_a_checkout_whose_path_is_not_utf_8_is_found(repository, tmp_path):
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    repository.folder.rename(folder)
+    assert revisions.repository(folder) == folder
+    commit = revisions.commit_of(folder, "main")
+    with revisions.workshop(folder, tmp_path / "gate") as workshop:
+        revisions.check_out(folder, "main", commit, workshop / "base")
+    assert "gate" not in revisions.git(folder, "worktree", "list")
 
 
 def test_no_hook_of_the_user_runs(repository, tmp_path):

@@ -10,10 +10,12 @@ import shutil
 import subprocess
 import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -25,6 +27,10 @@ PACKAGE = Path("src/midas_bench")
 PROJECT = "pyproject.toml"
 WORKING_TREE = "working tree"
 REPOSITORY, LOCK = "repository", "lock"
+DEEPEN = "fetch more of it: `git fetch --unshallow`, or `fetch-depth: 0` in actions/checkout"
+NO_SUCH_REVISION = "Needed a single revision"
+"""What git calls a name that stands for nothing, whatever the cause."""
+REASONS = ("fatal: ", "error: ")
 NOT_OURS = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
@@ -62,31 +68,52 @@ class Tree:
 
 
 def git(repository: Path, *arguments: str) -> str:
-    """Return what git says, without the newline at its end.
+    """Return what git prints, without the newline at its end.
 
     Raises:
         subprocess.CalledProcessError: git refuses; its words are in `stderr`.
     """
-    # a gate that a git hook starts must not work on the hook's index
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    command = ["git", "-C", str(repository), "-c", f"core.hooksPath={os.devnull}", *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=True, env=environment, encoding="utf-8", errors="replace"
-    ).stdout.rstrip("\n")
+    return _run_git("-C", str(repository), "-c", f"core.hooksPath={os.devnull}", *arguments).stdout.rstrip("\n")
+
+
+def _run_git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    # its words are parsed, so they must be English
+    environment = {name: value for name, value in os.environ.items() if name not in _repository_variables()}
+    return _run(arguments, environment | {"LC_ALL": "C"})
+
+
+@cache
+def _repository_variables() -> frozenset[str]:
+    """Return the variables that name a repository: a gate that a git hook starts must not work on the hook's index.
+
+    Those that hold configuration stay: a user may have declared the checkout safe with them.
+    """
+    listed = _run(("rev-parse", "--local-env-vars"), os.environ).stdout.split()
+    return frozenset(name for name in listed if not name.startswith("GIT_CONFIG"))
+
+
+def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    # surrogates keep a path that is not UTF-8
+    how: Any = {"encoding": "utf-8", "errors": "surrogateescape", "env": environment}
+    return subprocess.run(["git", *arguments], capture_output=True, check=True, **how)
 
 
 def repository(folder: Path) -> Path:
     """Return the top of the repository that a folder is in.
 
     Raises:
-        UserError: git is missing, or it is in none, or the package is not in it.
+        UserError: git is missing or refuses, or the folder is in no repository, or the package is not in it.
     """
     try:
         top = Path(git(folder, "rev-parse", "--show-toplevel"))
     except FileNotFoundError:
         raise UserError("git", "is not installed", "install it") from None
     except subprocess.CalledProcessError as error:
-        raise UserError(folder, f"is in no git repository ({_said(error)})", "change into one") from None
+        refusal = _refusal(error)
+        if refusal.reason.startswith("not a git repository"):
+            raise UserError(folder, f"is in no git repository ({refusal.reason})", "change into one") from None
+        next_step = refusal.remedy or "change into a checkout of midas-bench that git accepts"
+        raise UserError(folder, f"is refused by git: {refusal.reason}", next_step) from None
     if not (top / PACKAGE).is_dir():
         raise UserError(top, f"has no {PACKAGE.as_posix()}", "run the gate in a checkout of midas-bench") from None
     return top
@@ -96,17 +123,31 @@ def commit_of(repository: Path, ref: str) -> str:
     """Return the commit that a name stands for.
 
     Raises:
-        UserError: there is none of that name here, or the name is empty.
+        UserError: there is none of that name here, or the name is empty, or git refuses.
     """
     if not ref:
         raise UserError("--base or --head", "is an empty name", "check the variable that it comes from")
     try:
-        return git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
-    except subprocess.CalledProcessError:
-        if git(repository, "rev-parse", "--is-shallow-repository") == "true":
-            advice = "fetch more of it: `git fetch --unshallow`, or `fetch-depth: 0` in actions/checkout"
-            raise UserError(f"revision {ref}", "is not in this shallow clone", advice) from None
-        raise UserError(f"revision {ref}", "is unknown here", "check its name, or fetch it") from None
+        return git(repository, *_commit_named(ref))
+    except subprocess.CalledProcessError as error:
+        reasons = [reason for reason in _refusal(error).reasons if reason != NO_SUCH_REVISION]
+        if reasons:
+            next_step = _refusal(error).remedy or "name another revision, or ask `git fsck`"
+            raise UserError(f"revision {ref}", f"is refused by git: {'; '.join(reasons)}", next_step) from None
+    if is_shallow(repository):
+        raise UserError(f"revision {ref}", "is not in this shallow clone", DEEPEN)
+    if not git(repository, "rev-list", "--all", "--max-count=1"):
+        raise UserError(f"revision {ref}", "names nothing: this repository has no commit yet", "commit first")
+    raise UserError(f"revision {ref}", "is unknown here", "check its name, or fetch it")
+
+
+def _commit_named(ref: str) -> tuple[str, ...]:
+    return "rev-parse", "--verify", "--end-of-options", f"{ref}^{{commit}}"
+
+
+def is_shallow(repository: Path) -> bool:
+    """Tell whether a clone lacks the older part of its history."""
+    return git(repository, "rev-parse", "--is-shallow-repository") == "true"
 
 
 @contextmanager
@@ -120,7 +161,7 @@ def workshop(repository: Path, place: Path) -> Iterator[Path]:
         place.mkdir(parents=True, exist_ok=True)
         sweep(place)
         folder = Path(tempfile.mkdtemp(prefix="run-", dir=place))
-        (folder / REPOSITORY).write_text(str(repository), encoding="utf-8")
+        (folder / REPOSITORY).write_bytes(os.fsencode(repository))
         lock = FileLock(folder / LOCK)
         lock.acquire(timeout=0)
     except OSError as error:
@@ -144,7 +185,7 @@ def sweep(place: Path) -> None:
 
 def _remove(folder: Path) -> None:
     with suppress(OSError, subprocess.CalledProcessError):
-        owner = Path((folder / REPOSITORY).read_text(encoding="utf-8"))
+        owner = Path(os.fsdecode((folder / REPOSITORY).read_bytes()))
         # ours one by one: `worktree prune` would forget the user's own whose folder is away for the moment
         for line in git(owner, "worktree", "list", "--porcelain").splitlines():
             worktree = Path(line.removeprefix("worktree "))
@@ -163,7 +204,9 @@ def check_out(repository: Path, ref: str, commit: str, folder: Path) -> Tree:
     try:
         git(repository, "worktree", "add", "--quiet", "--detach", str(folder), commit)
     except subprocess.CalledProcessError as error:
-        raise UserError(f"revision {ref}", f"cannot be checked out ({_said(error)})", "see what git says") from None
+        refusal = _refusal(error)
+        next_step = refusal.remedy or "free some space, or ask `git fsck`"
+        raise UserError(f"revision {ref}", f"cannot be checked out ({refusal.reason})", next_step) from None
     return _tree(ref, commit, folder)
 
 
@@ -218,6 +261,28 @@ def _all_pins(tree: Tree) -> list[str]:
     return [*tree.pins, *extras]
 
 
-def _said(error: subprocess.CalledProcessError) -> str:
-    lines = [line for line in str(error.stderr).splitlines() if line.strip()]
-    return lines[-1].removeprefix("fatal: ") if lines else "git said nothing"
+@dataclass(frozen=True)
+class _Refusal:
+    """Why git refused.
+
+    Attributes:
+        reasons: in git's words, each once.
+        remedy: what git advises; empty where it advises nothing.
+    """
+
+    reasons: tuple[str, ...]
+    remedy: str
+
+    @property
+    def reason(self) -> str:
+        return "; ".join(self.reasons)
+
+
+def _refusal(error: subprocess.CalledProcessError) -> _Refusal:
+    lines = [line.strip() for line in str(error.stderr).splitlines() if line.strip()]
+    reasons = [line for line in lines if line.startswith(REASONS)] or [f"fatal: exit code {error.returncode}"]
+    advice = [line for line in lines if not line.startswith((*REASONS, "warning: "))]
+    return _Refusal(
+        tuple(dict.fromkeys(line.split(": ", 1)[1] for line in reasons)),
+        " ".join(line.removeprefix("hint: ") for line in advice),
+    )

@@ -116,6 +116,48 @@ def test_a_base_without_the_package_is_missing(gate, repository):
     assert "has no package src/midas_bench" in said.out
 
 
+def test_a_base_that_moved_on_is_told_before_measuring_in_the_verdict_and_in_the_json(gate, repository, tmp_path):
+    shared = repository.git("rev-parse", "HEAD")
+    repository.git("checkout", "--quiet", "-b", "feature")
+    (repository.folder / "README.md").write_text("only words\n")
+    repository.commit("words")
+    repository.git("checkout", "--quiet", "main")
+    # nothing can be timed then, which makes this test short
+    repository.git("rm", "-r", "--quiet", "src")
+    repository.commit("main moves on")
+    repository.commit("and on")
+    repository.git("checkout", "--quiet", "feature")
+    markdown = tmp_path / "gate.md"
+    code, printed, document = gate("--base", "main", "--markdown", str(markdown))
+    assert code == 3
+    note = "main has 2 commits that the head lacks, and a difference may come from there."
+    assert note in printed.err
+    assert note in printed.out
+    assert f"--merge-base compares with {shared[:9]}" in printed.err
+    assert printed.out.splitlines()[-1].endswith("; the base has 2 commits that the head lacks, see --merge-base")
+    assert "2 commits that the head lacks" in markdown.read_text().splitlines()[0]
+    assert (document["merge_base"], document["commits_only_in_base"]) == (shared, 2)
+    assert any(note in line for line in document["notes"])
+
+
+@pytest.mark.slow
+def test_the_merge_base_of_a_branch_that_changed_only_words_is_the_same_code(gate, repository):
+    shared = repository.git("rev-parse", "HEAD")
+    repository.git("checkout", "--quiet", "-b", "feature")
+    (repository.folder / "README.md").write_text("only words\n")
+    repository.commit("words")
+    repository.git("checkout", "--quiet", "main")
+    repository.write(pipeline_s=0.001)
+    repository.commit("main gets faster")
+    repository.git("checkout", "--quiet", "feature")
+    code, printed, document = gate("--base", "main", "--merge-base", "--budget", "1s", "--inconclusive", "pass")
+    assert code == 0
+    assert "base and head hold the same code" in printed.out
+    assert f"merge base of main and HEAD ({shared[:9]}) (base)" in printed.out
+    assert (document["merge_base"], document["commits_only_in_base"]) == (shared, 0)
+    assert "lacks" not in printed.out
+
+
 def test_a_base_that_cannot_be_opened_is_missing_with_its_last_words(gate, repository):
     repository.write(opening="raise TypeError('unexpected field')")
     repository.commit("another interface")
@@ -249,6 +291,8 @@ def test_what_is_settled_on_a_disturbed_machine_stands(gate, machine):
         (("--base", "main", "--head", "nowhere"), "revision nowhere: is unknown here"),
         (("--base", ""), "is an empty name; check the variable"),
         (("--base", "main", "--head", ""), "is an empty name; check the variable"),
+        (("--baseline", "a.json", "--run", "b.json", "--merge-base"), "--merge-base: means nothing with --baseline"),
+        (("--self-test", "--merge-base"), "--merge-base: means nothing with --self-test"),
         (("--base", "main", "--cell", "tpu"), "--cell tpu: is unknown"),
         (("--base", "main", "--full"), "--full: takes all cells"),
         (("--base", "main", "--threshold", "0.05"), "--threshold 0.05: could be 0.05 % or 5 %"),

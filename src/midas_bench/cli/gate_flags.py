@@ -23,6 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--base", metavar="REF", help="the revision to compare with, as git names it")
     what.add_argument("--head", metavar="REF", help="the revision to judge (default: the working tree as it is)")
     what.add_argument(
+        "--merge-base", action="store_true", help="compare with the newest commit that base and head share, "
+        "so that what the base got since does not count",
+    )  # fmt: skip
+    what.add_argument(
         "--cell", action="append", default=[], metavar="NAME",
         help="what to compare, repeatable: a backend (its pipeline), a stage, or a cell such as "
         f"{cells.FAMILY[0].name} (default: ONNX Runtime's pipeline and each of its stages)",
@@ -71,12 +75,15 @@ RULE = ("--threshold", "--startup-threshold", "--alpha")
 JUDGED = (*RULE, "--inconclusive", "--json", "--markdown")
 MEASURED = ("--budget", "--seed", "--resume", "--weights")
 MODES: Mapping[str, tuple[str, ...]] = {
-    "--base": ("--base", "--head", "--cell", "--full", "--fresh-env", "--allow-changed-output", *MEASURED, *JUDGED),
+    "--base": (
+        "--base", "--head", "--merge-base", "--cell", "--full", "--fresh-env", "--allow-changed-output",
+        *MEASURED, *JUDGED,
+    ),
     "--baseline": ("--baseline", "--run", "--force", *JUDGED),
     "--self-test": ("--self-test", "--blocks", "--gates", "--output", *MEASURED, *RULE),
     "--self-test --quick": ("--self-test", "--quick", "--blocks", "--output", "--budget", "--seed", "--resume", *RULE),
     "--self-test --blocks-from": ("--self-test", "--blocks-from", "--output"),
-}
+}  # fmt: skip
 """By what a gate is asked for, the flags that mean something with it."""
 
 
@@ -130,6 +137,7 @@ def question(arguments: argparse.Namespace) -> Question:
         resume=arguments.resume,
         lenient=arguments.inconclusive == "pass",
         output_may_change=arguments.allow_changed_output,
+        merge_base=arguments.merge_base,
     )
 
 

@@ -18,6 +18,7 @@ from midas_bench.errors import UserError
 from midas_bench.files import cannot_write
 from midas_bench.gate import revisions
 from midas_bench.gate.cells import Cell
+from midas_bench.gate.history import compared_with, notes_on_names
 from midas_bench.gate.inspection import inspect
 from midas_bench.gate.journal import Journal
 from midas_bench.gate.lane import Lane, Thresholds, figures
@@ -48,6 +49,7 @@ class Question:
         resume: whether an interrupted gate of the same question goes on.
         lenient: whether what is inconclusive passes.
         output_may_change: whether other heat maps pass.
+        merge_base: whether the commit is compared with that base and head share, in place of the base itself.
     """
 
     base: str
@@ -62,6 +64,7 @@ class Question:
     resume: bool = False
     lenient: bool = False
     output_may_change: bool = False
+    merge_base: bool = False
 
 
 class Listener:
@@ -82,10 +85,11 @@ def gate(question: Question, folder: Path, listener: Listener) -> GateResult:
     """
     repository = revisions.repository(folder)
     commits = {ref: revisions.commit_of(repository, ref) for ref in (question.base, question.head) if ref is not None}
+    compared = compared_with(repository, question.base, question.head, question.merge_base)
     config = resolve(PipelineConfig(question.cells[0].backend, 1, question.weights))
     place = Path(config.cache_dir) / "gate"
     with alone(place), revisions.workshop(repository, place) as workshop:
-        base = revisions.check_out(repository, question.base, commits[question.base], workshop / BASE)
+        base = revisions.check_out(repository, compared.label, compared.commit, workshop / BASE)
         head = (
             revisions.check_out(repository, question.head, commits[question.head], workshop / HEAD)
             if question.head is not None
@@ -93,7 +97,11 @@ def gate(question: Question, folder: Path, listener: Listener) -> GateResult:
         )
         if head.digest is None:
             raise UserError(f"revision {head.label}", "has no package src/midas_bench", "choose another --head")
-        notes = notes_on(base, head, question.fresh_env)
+        notes = [
+            *notes_on_names(repository, commits),
+            *compared.notes,
+            *notes_on(base, head, question.fresh_env),
+        ]
         for note in notes:
             listener.say(note)
         sides = {BASE: Side(base), HEAD: Side(head)}
@@ -102,7 +110,8 @@ def gate(question: Question, folder: Path, listener: Listener) -> GateResult:
             extras = {registry.find(cell.backend).extra for cell in question.cells} - {""}
             sides[BASE] = replace(sides[BASE], python=fresh_python(base, extras, workshop / "python"))
         photos = scenes.from_manifest(repository / scenes.MANIFEST)
-        return compare_sides(question, sides, config, photos, workshop, notes, listener)
+        result = compare_sides(question, sides, config, photos, workshop, notes, listener)
+    return replace(result, facts={**result.facts, **compared.to_json()})
 
 
 @contextmanager

@@ -109,7 +109,7 @@ def repository(folder: Path) -> Path:
     except FileNotFoundError:
         raise UserError("git", "is not installed", "install it") from None
     except subprocess.CalledProcessError as error:
-        refusal = _refusal(error)
+        refusal = refusal_of(error)
         if refusal.reason.startswith("not a git repository"):
             raise UserError(folder, f"is in no git repository ({refusal.reason})", "change into one") from None
         next_step = refusal.remedy or "change into a checkout of midas-bench that git accepts"
@@ -130,9 +130,9 @@ def commit_of(repository: Path, ref: str) -> str:
     try:
         return git(repository, *_commit_named(ref))
     except subprocess.CalledProcessError as error:
-        reasons = [reason for reason in _refusal(error).reasons if reason != NO_SUCH_REVISION]
+        reasons = [reason for reason in refusal_of(error).reasons if reason != NO_SUCH_REVISION]
         if reasons:
-            next_step = _refusal(error).remedy or "name another revision, or ask `git fsck`"
+            next_step = refusal_of(error).remedy or "name another revision, or ask `git fsck`"
             raise UserError(f"revision {ref}", f"is refused by git: {'; '.join(reasons)}", next_step) from None
     if is_shallow(repository):
         raise UserError(f"revision {ref}", "is not in this shallow clone", DEEPEN)
@@ -143,6 +143,13 @@ def commit_of(repository: Path, ref: str) -> str:
 
 def _commit_named(ref: str) -> tuple[str, ...]:
     return "rev-parse", "--verify", "--end-of-options", f"{ref}^{{commit}}"
+
+
+def warnings_on(repository: Path, ref: str) -> list[str]:
+    """Return what git warns of when it looks a name up, such as a tag and a branch of that name."""
+    asked = ("-c", "core.warnAmbiguousRefs=true", *_commit_named(ref))
+    lines = _run_git("-C", str(repository), *asked).stderr.splitlines()
+    return [line.removeprefix("warning: ").rstrip(".") for line in lines if line.startswith("warning: ")]
 
 
 def is_shallow(repository: Path) -> bool:
@@ -204,7 +211,7 @@ def check_out(repository: Path, ref: str, commit: str, folder: Path) -> Tree:
     try:
         git(repository, "worktree", "add", "--quiet", "--detach", str(folder), commit)
     except subprocess.CalledProcessError as error:
-        refusal = _refusal(error)
+        refusal = refusal_of(error)
         next_step = refusal.remedy or "free some space, or ask `git fsck`"
         raise UserError(f"revision {ref}", f"cannot be checked out ({refusal.reason})", next_step) from None
     return _tree(ref, commit, folder)
@@ -262,7 +269,7 @@ def _all_pins(tree: Tree) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _Refusal:
+class Refusal:
     """Why git refused.
 
     Attributes:
@@ -275,14 +282,16 @@ class _Refusal:
 
     @property
     def reason(self) -> str:
+        """All reasons."""
         return "; ".join(self.reasons)
 
 
-def _refusal(error: subprocess.CalledProcessError) -> _Refusal:
+def refusal_of(error: subprocess.CalledProcessError) -> Refusal:
+    """Read why git refused."""
     lines = [line.strip() for line in str(error.stderr).splitlines() if line.strip()]
     reasons = [line for line in lines if line.startswith(REASONS)] or [f"fatal: exit code {error.returncode}"]
     advice = [line for line in lines if not line.startswith((*REASONS, "warning: "))]
-    return _Refusal(
+    return Refusal(
         tuple(dict.fromkeys(line.split(": ", 1)[1] for line in reasons)),
         " ".join(line.removeprefix("hint: ") for line in advice),
     )

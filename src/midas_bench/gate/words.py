@@ -59,7 +59,13 @@ def rows(result: GateResult) -> list[tuple[str, ...]]:
 
 
 def conclusion(result: GateResult) -> str:
-    """Return the last line: what the exit code means."""
+    """Return the last line: what the exit code means, and whether the base has commits that the head lacks."""
+    count = result.facts.get("commits_only_in_base") or 0
+    commits = f"{count} commit{'' if count == 1 else 's'}"
+    return _meaning(result) + (f"; the base has {commits} that the head lacks, see --merge-base" if count else "")
+
+
+def _meaning(result: GateResult) -> str:
     if result.exit_code == EXIT_REGRESSED:
         return f"FAIL: {', '.join(result.regressed)}: worse than on {result.base}"
     if result.exit_code == EXIT_NOTHING_SAID:

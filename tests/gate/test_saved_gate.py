@@ -9,7 +9,7 @@ from midas_bench.errors import UserError
 from midas_bench.gate import words
 from midas_bench.gate.lane import Thresholds
 from midas_bench.gate.rule import IMPROVED, INVALID, MISSING, PASSED, REGRESSED, UNDECIDED
-from midas_bench.gate.saved_gate import DRIFT, SavedQuestion, gate_saved
+from midas_bench.gate.saved_gate import DRIFT, NO_RATIO, SavedQuestion, gate_saved
 
 NAME = "bench/test_pipeline.py::test_pipeline[onnx-b4-street]"
 
@@ -129,6 +129,22 @@ def test_machines_that_nobody_knows_are_not_the_same(side):
     assert found[NAME].verdict == INVALID
     assert any("nothing is said of the machine" in note for note in result.notes)
     assert gated(*sides, force=True)[1][NAME].verdict == PASSED
+
+
+@pytest.mark.parametrize("zeros", [("a",), ("bb",), ("a", "bb")])
+def test_a_time_of_0_is_invalid_and_never_passed_over(side, zeros):
+    def zero(content):
+        stats = next(b for b in content["benchmarks"] if b["fullname"] == NAME)["stats"]
+        stats |= dict.fromkeys(("min", "max", "mean", "median"), 0.0)
+        stats["data"] = [0.0] * len(stats["data"])
+
+    change = {label: zero if label in zeros else lambda _: None for label in ("a", "bb")}
+    result, found = gated(*(side(label, 3, change=change[label]) for label in ("a", "bb")))
+    assert (found[NAME].verdict, found[NAME].reason, found[NAME].ratio) == (INVALID, NO_RATIO, None)
+    assert {judgement.verdict for name, judgement in found.items() if name != NAME} <= {PASSED, IMPROVED, UNDECIDED}
+    assert result.exit_code == 3
+    assert NAME in result.unsaid
+    assert f"invalid: {NO_RATIO}" in words.markdown(result).replace("\\", "")
 
 
 def test_files_that_are_worlds_apart_promise_nothing(side):

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 from markupsafe import escape
@@ -315,3 +316,41 @@ def test_seeded_weights_are_said_to_say_nothing_of_fidelity_and_official_ones_ar
     )
     assert said not in page + text
     assert "rank correlation below 0.99" in page
+
+
+def zero(benchmark):
+    """Let every round of a cell take 0 s, as a coarse timer says."""
+    stats = benchmark["stats"]
+    stats |= dict.fromkeys(("min", "max", "mean", "median", "stddev", "iqr"), 0.0)
+    stats["data"] = [0.0] * len(stats["data"])
+    startup_s = {phase: [0.0, 0.0] for phase in ("import", "load", "first_inference", "steady")}
+    benchmark["extra_info"] |= {"latency_s": {"p50": 0.0}, "peer_median_s": 0.0, "build_s": [0.0]}
+    benchmark["extra_info"]["startup_s"] = startup_s
+
+
+def zero_in_places(benchmark):
+    """Let two rounds of five take 0 s, so that the median stays above it and its interval does not."""
+    stats = benchmark["stats"]
+    stats["data"] = [0.0 if i % 5 < 2 else value for i, value in enumerate(stats["data"])]
+    stats |= {"min": 0.0, "median": sorted(stats["data"])[len(stats["data"]) // 2]}
+    benchmark["extra_info"].pop("latency_s", None)
+
+
+@pytest.mark.parametrize(("change", "part"), [(zero, "onnx"), (zero, ""), (zero_in_places, "")])
+def test_cells_of_0_seconds_are_told_and_break_no_table_chart_or_answer(synthetic, tmp_path, change, part):
+    maker = synthetic.Maker(scenes=("street", "pet"))
+    content = synthetic.content(maker.everything(depth_maps=False))
+    before = synthetic.save(tmp_path / "0001_before.json", content)
+    changed = [benchmark for benchmark in content["benchmarks"] if part in benchmark["fullname"]]
+    for benchmark in changed:
+        change(benchmark)
+    page, text = report(tmp_path / "out", before, synthetic.save(tmp_path / "0002_zero.json", content))
+    timed = {b["fullname"] for b in changed if b["extra_info"]["kind"] in ("latency", "stage", "stream")}
+    warning = f"{len(timed)} cells have a median of 0 s, below what the timer can tell"
+    assert (warning in page) == (warning in text) == (change is zero)
+    assert ("no ratio with 0" in text) == (change is zero)
+    cells = pd.read_csv(tmp_path / "out/cells.csv")
+    assert set(cells.fullname[cells.median_s == 0]) == (timed if change is zero else set())
+    compared = pd.read_csv(tmp_path / "out/comparison.csv").set_index("figure").loc["median time"]
+    assert set(compared.fullname) >= timed
+    assert set(compared.fullname[compared.ratio.isna()]) == (timed if change is zero else set())

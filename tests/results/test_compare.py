@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import statistics
+from itertools import product
+
 import pytest
 
-from midas_bench.results.compare import Side, compare
+from midas_bench.results.compare import Side, compare, files_with, kinds_without_figures
 from midas_bench.results.files import read
 
 
@@ -103,3 +106,47 @@ def test_other_machines_are_noticed(changed):
     differences = compare(Side("old", (old,)), Side("new", (new,))).machine_differences
     assert differences == {"kind": ("abc123", "other"), "cpu model": ("Test CPU", "Another CPU")}
     assert compare(Side("old", (old,)), Side("new", (old,))).machine_differences == {}
+
+
+def of_no_time(content):
+    for benchmark in content["benchmarks"]:
+        stats = benchmark["stats"]
+        stats |= dict.fromkeys(("min", "max", "mean", "stddev", "median"), 0.0)
+        stats["data"] = [0.0] * len(stats["data"])
+        if "startup_s" in benchmark["extra_info"]:
+            phases = benchmark["extra_info"]["startup_s"]
+            benchmark["extra_info"]["startup_s"] = {phase: [0.0] * len(values) for phase, values in phases.items()}
+
+
+@pytest.mark.parametrize(("files", "zeros"), [*product((1, 2), ("before", "after", "both")), (2, "one file of before")])
+def test_a_figure_of_0_is_compared_without_a_ratio(changed, files, zeros):
+    usual = [read(changed(scaled(1 + i / 100), f"usual-{i}.json")) for i in range(files)]
+    zero = [read(changed(of_no_time, f"zero-{i}.json")) for i in range(files)]
+    before = {"after": usual, "one file of before": [zero[0], *usual[1:]]}.get(zeros, zero)
+    after = usual if "before" in zeros else zero
+    sides = Side("old", tuple(before)), Side("new", tuple(after))
+    compared = compare(*sides)
+    timed = [c for c in compared.changes if c.figure in ("median time", "start-up")]
+    assert {c.figure for c in timed} == {"median time", "start-up"}
+    assert {(c.ratio, c.verdict) for c in timed} == {(None, None)}
+    assert all(c.ratio is not None for c in compared.changes if c.figure == "peak memory")
+    assert (compared.only_before, compared.only_after) == ((), ())
+    assert all((c.before == 0) == (zeros in ("before", "both")) for c in timed)
+    assert [files_with(side)[c.fullname, c.figure] for side in sides for c in timed] == [files] * 2 * len(timed)
+    assert kinds_without_figures(sides[0]) == kinds_without_figures(Side("usual", tuple(usual)))
+
+
+def test_rounds_of_0_below_a_median_above_it_give_a_ratio_without_an_interval(changed):
+    def some_zeros(content):
+        for benchmark in content["benchmarks"]:
+            stats = benchmark["stats"]
+            if stats.get("data"):
+                stats["data"][0] = stats["min"] = 0.0
+                stats["median"] = statistics.median(stats["data"])
+                benchmark["extra_info"].pop("latency_s", None)
+
+    change = by_figure(
+        compare(Side("old", (read(changed(name="o.json")),)), Side("new", (read(changed(some_zeros)),))),
+        "test_article[street]",
+    )
+    assert change.ratio.low == change.ratio.estimate == change.ratio.high > 0

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from midas_bench.results import units
 from midas_bench.results.intervals import (
     Interval,
     block_ratio,
@@ -97,3 +98,12 @@ def test_half_widths_of_a_mean_add_in_squares():
 def test_an_interval_can_be_mapped_and_inverted():
     assert Interval(0.5, 0.4, 0.8).mapped(-1, 1) == about(0.5, 0.2, 0.6)
     assert Interval(0.5, 0.4, 0.8).inverted() == about(2, 1.25, 2.5)
+
+
+@pytest.mark.parametrize(("low", "estimate", "high"), [(0.0, 0.0, 0.0), (0.0, 0.0, 2.0), (0.0, 1.0, 2.0)])
+def test_what_reaches_0_is_infinite_upside_down(low, estimate, high):
+    inverted = Interval(estimate, low, high).inverted()
+    assert inverted.high == np.inf
+    assert inverted.estimate == (1 / estimate if estimate else np.inf)
+    assert inverted.low == (1 / high if high else np.inf)
+    assert units.rate_span(inverted)

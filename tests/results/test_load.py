@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -28,6 +29,13 @@ def test_the_knee_is_the_largest_rate_within_the_bound_with_nothing_refused():
     assert knee(POINTS, 0.01) is None
     assert knee(POINTS, None) is None
     assert POINTS[3].rejected_share == 0.03
+
+
+def test_an_offered_rate_of_0_is_a_point_of_an_open_loop():
+    idle = point(0.0, 0.05)
+    assert replace(SERVER, points=(*POINTS, idle)).open_loop[0] == idle
+    assert knee((idle, point(9.0, 0.9)), 0.2) == idle
+    assert knee((idle,), 0.0) is None
 
 
 def test_what_was_written_is_read_again(changed):

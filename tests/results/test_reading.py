@@ -106,6 +106,14 @@ def test_an_interval_is_computed_where_the_file_has_none_and_taken_where_it_has_
     assert records[1].times.median == Interval(0.0955, 0.092, 0.099)
 
 
+def test_a_confidence_of_0_is_not_the_usual_one(changed):
+    def change(content):
+        info = cell(content, "test_article[street]")["extra_info"]
+        info["median_ci_s"] = {"low": 0.1, "high": 0.12, "confidence": 0}
+
+    assert read(changed(change)).records[0].times.median.confidence == 0
+
+
 def set_stat(name, value):
     return lambda content: content["benchmarks"][0]["stats"].update({name: value})
 

@@ -31,6 +31,7 @@ DRIFT = (
 )
 OTHER_MACHINE = "not the same kind of machine, or nobody knows; --force compares all the same"
 UNKNOWN = "unknown"
+NO_RATIO = "a file says 0, below what its timer can tell, so there is no ratio; time more calls a round"
 ONE_FILE = "one file a side says nothing about runs; give two or more"
 
 Key = tuple[str, str]
@@ -168,13 +169,15 @@ def _judged(before: Side, after: Side, absent: Collection[Key], question: SavedQ
 
 def _judge(change: Change, wide: Change, files: int, comparable: bool, question: SavedQuestion) -> Judgement:
     figure = _figure(change.fullname, change.figure, question)
-    ratio = Interval(
-        change.ratio.estimate, change.ratio.low, wide.ratio.high, (change.ratio.confidence + wide.ratio.confidence) / 2
-    )
+    low, high = change.ratio, wide.ratio
+    ratio = low and high and Interval(low.estimate, low.low, high.high, (low.confidence + high.confidence) / 2)
     if not comparable:
         return Judgement(figure, INVALID, ratio, files, reason=OTHER_MACHINE)
+    if ratio is None:
+        return Judgement(figure, INVALID, ratio, files, reason=NO_RATIO)
     if change.verdict is None:
         return Judgement(figure, UNDECIDED, ratio, files, reason=ONE_FILE)
-    low = math.log(ratio.low) if ratio.low else -math.inf
-    logs = Interval(math.log(ratio.estimate), low, math.log(ratio.high), ratio.confidence)
+    # two files that are worlds apart have a lower bound of 0
+    log_low = math.log(ratio.low) if ratio.low > 0 else -math.inf
+    logs = Interval(math.log(ratio.estimate), log_low, math.log(ratio.high), ratio.confidence)
     return Judgement(figure, verdict(logs, figure.threshold), ratio, files)

@@ -48,6 +48,12 @@ def _how(compared: Comparison) -> Iterable[str]:
             "With a single file on a side, intervals hold within these runs only and no verdict is given: two runs of "
             "the same code can differ by more. Name several files a side to get one."
         )
+    without_ratio = sum(change.ratio is None for change in compared.changes)
+    if without_ratio:
+        yield (
+            f"{without_ratio} of {len(compared.changes)} figures are 0 in a file, below what its timer can tell: they "
+            "have no ratio."
+        )
     if not compared.changes:
         yield "The two sides have no cell in common."
 

@@ -56,6 +56,7 @@ def warnings(material: Material) -> Iterable[str]:
         yield f"This run is partial: {len(run.records)} cells measured, {todo} missing. `--resume` would finish it."
     elif run.failed:
         yield f"{len(run.failed)} cells failed and are missing here; the last section names them."
+    yield from filter(None, [words.unresolved(run.records)])
     sources = {record.weights_source for record in run.records}
     if "seeded" in sources:
         yield "Seeded (random) weights: good for timing, which they do not change; the depth itself means nothing."

@@ -93,9 +93,9 @@ def _comparison(material: Material) -> Iterable[dict[str, object]]:
                 "unit": change.unit,
                 "before": change.before,
                 "after": change.after,
-                "ratio": change.ratio.estimate,
-                "ratio_low": change.ratio.low if change.ratio.confidence else None,
-                "ratio_high": change.ratio.high if change.ratio.confidence else None,
+                "ratio": change.ratio.estimate if change.ratio else None,
+                "ratio_low": change.ratio.low if change.ratio and change.ratio.confidence else None,
+                "ratio_high": change.ratio.high if change.ratio and change.ratio.confidence else None,
                 "by_file": compared.by_file,
                 "verdict": change.verdict,
             }

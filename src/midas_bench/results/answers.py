@@ -8,7 +8,7 @@ from midas_bench.results import fidelity, units
 from midas_bench.results.fidelity import Point
 from midas_bench.results.intervals import Interval
 from midas_bench.results.ranking import Alternative, Answer, Setup, best_throughput, fastest, least_memory
-from midas_bench.results.runs import Record
+from midas_bench.results.runs import TIMED, Record
 
 FORMATS: Mapping[str, Callable[[Interval], str]] = {
     "latency": units.seconds_span,
@@ -59,7 +59,7 @@ def basis(answer: Answer) -> str:
 
 
 def _confidence(answer: Answer) -> str:
-    return "95 % interval within this run" if answer.figure.confidence else "no interval: too few rounds"
+    return "95 % interval within this run" if answer.figure.confidence else "no interval: too few rounds, or one of 0 s"
 
 
 def python(answer: Answer, records: Sequence[Record]) -> list[str]:
@@ -125,10 +125,20 @@ def quiet(records: Sequence[Record], answer_cells: Sequence[str] = ()) -> str:
     )
 
 
+def unresolved(records: Sequence[Record]) -> str:
+    """Say which cells took 0 s by their timer, so that no ratio, rate or ranking can hold them; empty without any."""
+    names = [r.name for r in records if r.kind in TIMED and not r.times.resolved]
+    if not names:
+        return ""
+    cells = "1 cell has" if len(names) == 1 else f"{len(names)} cells have"
+    more = "" if len(names) == 1 else " and others"
+    return f"{cells} a median of 0 s, below what the timer can tell: no ratio, rate or ranking ({names[0]}{more})."
+
+
 def three_lines(records: Sequence[Record]) -> list[str]:
     """Return a line for each answer that the records allow: figure, interval, and what the runner-up costs.
 
-    Below a stream stand its two lines of Python.
+    Below a stream stand its two lines of Python. One more line tells of cells that could not be ranked.
     """
     width = max(map(len, TITLES.values())) + 1
     lines = []
@@ -141,7 +151,7 @@ def three_lines(records: Sequence[Record]) -> list[str]:
         title = f"{TITLES[answer.question]}:"
         lines.append(f"{title:<{width}} {setup(answer, answer.winner)}, {figure(answer)}{rest}{tied}")
         lines += [f"    {line}" for line in python(answer, records)]
-    return lines
+    return [*lines, *filter(None, [unresolved(records)])]
 
 
 def _plural(count: int, noun: str) -> str:

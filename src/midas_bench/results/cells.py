@@ -127,7 +127,8 @@ def _interval(info: Fields, name: str, estimate: float | None) -> Interval | Non
         return None
     if not low <= high:
         raise section.wrong("low", low, f"below high, {high:g}")
-    return Interval(estimate, low, high, section.number("confidence") or CONFIDENCE)
+    confidence = section.number("confidence")
+    return Interval(estimate, low, high, CONFIDENCE if confidence is None else confidence)
 
 
 def _photo(photo: Fields) -> Photo:

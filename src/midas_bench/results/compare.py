@@ -31,7 +31,7 @@ class Change:
         unit: s or bytes.
         before: the baseline's figure; the mean over its files.
         after: the other side's.
-        ratio: after / before, with an interval where there is one.
+        ratio: after / before, with an interval where there is one; None where a file says 0, which divides nothing.
         verdict: slower, faster, more, less, "no difference seen", or None where files are too few for a verdict.
         noisy: whether the machine was disturbed during the cell, on either side.
     """
@@ -41,7 +41,7 @@ class Change:
     unit: str
     before: float
     after: float
-    ratio: Interval
+    ratio: Interval | None
     verdict: str | None
     noisy: bool
 
@@ -107,7 +107,7 @@ def _startup_s(record: Record) -> float | None:
     if record.startup is None:
         return None
     phases = [values for phase, values in record.startup.phases_s.items() if phase != "steady" and values]
-    return sum(sum(values) / len(values) for values in phases) or None
+    return sum(sum(values) / len(values) for values in phases) if phases else None
 
 
 def _time_s(record: Record) -> float | None:
@@ -128,14 +128,14 @@ def files_with(side: Side) -> dict[tuple[str, str], int]:
         for run in side.runs
         for record in run.records
         for figure in FIGURES
-        if figure.of(record)
+        if figure.of(record) is not None
     )
     return dict(found)
 
 
 def kinds_without_figures(side: Side) -> dict[str, int]:
     """Return how many cells of each kind a side has that hold none of `FIGURES`, so that they are never compared."""
-    cells = {(r.fullname, r.kind) for run in side.runs for r in run.records if not any(f.of(r) for f in FIGURES)}
+    cells = {(r.fullname, r.kind) for run in side.runs for r in run.records if all(f.of(r) is None for f in FIGURES)}
     return dict(sorted(Counter(kind for _, kind in cells).items()))
 
 
@@ -144,8 +144,8 @@ def _changes(
 ) -> list[tuple[Change, float | None]]:
     found: list[tuple[Change, float | None]] = []
     for figure in FIGURES:
-        before = [value for record in old if (value := figure.of(record))]
-        after = [value for record in new if (value := figure.of(record))]
+        before = [value for record in old if (value := figure.of(record)) is not None]
+        after = [value for record in new if (value := figure.of(record)) is not None]
         if not before or not after:
             continue
         ratio, p_value = _ratio(figure, before, after, old, new, confidence if by_file else None)
@@ -162,7 +162,9 @@ def _ratio(
     old: Sequence[Record],
     new: Sequence[Record],
     file_confidence: float | None,
-) -> tuple[Interval, float | None]:
+) -> tuple[Interval | None, float | None]:
+    if 0 in (*before, *after):
+        return None, None
     if file_confidence is not None:
         compared = file_ratio(after, before, file_confidence)
         if compared is not None:
@@ -172,7 +174,7 @@ def _ratio(
     if figure.of is not _time_s or len(old) > 1 or len(new) > 1:
         return bare, None
     times = old[0].times, new[0].times
-    if any(side.interval is None or not len(side.rounds_s) for side in times):
+    if not all(side.allow_ratio_interval for side in times):
         return bare, None
     return bootstrap_ratio(times[1].rounds_s, times[0].rounds_s), None
 
@@ -186,7 +188,8 @@ def _judged(found: Sequence[tuple[Change, float | None]]) -> list[Change]:
 
 def _with_verdict(change: Change, p_value: float) -> Change:
     words = ("more", "less") if change.unit == "bytes" else ("slower", "faster")
-    verdict = "no difference seen" if p_value >= SIGNIFICANT else words[change.ratio.estimate < 1]
+    less = change.ratio is not None and change.ratio.estimate < 1
+    verdict = "no difference seen" if p_value >= SIGNIFICANT else words[less]
     return replace(change, verdict=verdict)
 
 

@@ -29,8 +29,9 @@ class Interval:
         return Interval(self.estimate * factor + shift, low, high, self.confidence)
 
     def inverted(self) -> Interval:
-        """Return the interval of `1 / x` for a positive x."""
-        return Interval(1 / self.estimate, 1 / self.high, 1 / self.low, self.confidence)
+        """Return the interval of `1 / x` for an x of at least zero; where that is zero, infinity."""
+        estimate, low, high = (1 / x if x else np.inf for x in (self.estimate, self.high, self.low))
+        return Interval(estimate, low, high, self.confidence)
 
     def holds(self, value: float) -> bool:
         """Tell whether a value lies in the interval."""

@@ -102,7 +102,8 @@ class Load:
     @property
     def open_loop(self) -> tuple[Point, ...]:
         """The points with an offered rate, the lowest first."""
-        return tuple(sorted((p for p in self.points if p.offered_per_second), key=lambda p: p.offered_per_second or 0))
+        offered = (p for p in self.points if p.offered_per_second is not None)
+        return tuple(sorted(offered, key=lambda p: p.offered_per_second or 0))
 
 
 def load_from(info: Fields) -> Load | None:
@@ -166,6 +167,9 @@ def knee(points: Sequence[Point], bound_s: float | None) -> Point | None:
     held = [
         point
         for point in points
-        if point.offered_per_second and bound_s is not None and point.p99_s <= bound_s and not point.rejected
+        if point.offered_per_second is not None
+        and bound_s is not None
+        and point.p99_s <= bound_s
+        and not point.rejected
     ]
     return max(held, key=lambda point: point.offered_per_second or 0, default=None)

@@ -170,7 +170,7 @@ def _setups(cells: Iterable[Record]) -> dict[Setup, list[Record]]:
 def _candidate(setup: Setup, cells: tuple[Record, ...], seed: int) -> _Candidate:
     estimate = float(np.mean([r.times.median_s for r in cells]))
     draws = None
-    if all(r.times.interval is not None and len(r.times.rounds_s) for r in cells):
+    if all(r.times.allow_ratio_interval for r in cells):
         generator = np.random.default_rng(seed)
         draws = np.mean([bootstrap_medians(r.times.rounds_s, generator) for r in cells], axis=0)
     return _Candidate(setup, cells, estimate, draws)

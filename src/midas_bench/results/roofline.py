@@ -28,7 +28,7 @@ def roofs(records: Sequence[Record]) -> list[Roof]:
     """Return the cells whose operations and peak are known, the shortest time a photo first."""
     found = []
     for r in records:
-        if r.stage == "inference" and r.flop and r.peak_flop_per_s and r.times.median_s:
+        if r.stage == "inference" and r.flop and r.peak_flop_per_s and r.times.resolved:
             least_s = r.flop / r.peak_flop_per_s
             found.append(Roof(r, least_s, r.times.median.inverted().mapped(least_s)))
     return sorted(found, key=lambda roof: roof.record.times.median_s / (roof.record.batch_size or 1))

@@ -48,6 +48,16 @@ class Times:
         """The median in seconds with its interval, which is nothing but the median where none is known."""
         return self.interval or Interval(self.median_s, self.median_s, self.median_s, confidence=0.0)
 
+    @property
+    def resolved(self) -> bool:
+        """Whether the median is above 0 s: what is not is below what the timer can tell, and has no ratio or rate."""
+        return self.median_s > 0
+
+    @property
+    def allow_ratio_interval(self) -> bool:
+        """Whether an interval of a ratio can be drawn from the rounds: they are enough, and none is 0 s."""
+        return self.interval is not None and len(self.rounds_s) > 0 and float(np.min(self.rounds_s)) > 0
+
 
 @dataclass(frozen=True)
 class Noise:
@@ -157,9 +167,11 @@ class Record:
     def is_pipeline(self) -> bool:
         """Whether it is of the main matrix: the whole way from a scene's photos to heat maps.
 
-        Thread scaling and the largest photo are questions of their own, and would distort the means over scenes.
+        Thread scaling and the largest photo are questions of their own, and would distort the means over scenes. A time
+        of 0 s can be neither ranked nor compared.
         """
-        return self.kind == "latency" and self.benchmark in PIPELINES and self.backend is not None
+        own = self.kind == "latency" and self.benchmark in PIPELINES and self.backend is not None
+        return own and self.times.resolved
 
     @property
     def images_per_second(self) -> float | None:
@@ -167,7 +179,7 @@ class Record:
         if self.load is not None:
             return self.load.images_per_second
         images = {"latency": self.batch_size, "stream": self.stream_photos}.get(self.kind)
-        return images / self.times.median_s if images and self.times.median_s else None
+        return images / self.times.median_s if images is not None and self.times.resolved else None
 
 
 @dataclass(frozen=True)

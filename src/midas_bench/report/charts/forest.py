@@ -30,38 +30,37 @@ def row_name(fullname: str) -> str:
 
 def comparison(compared: Comparison, number: int) -> Chart | None:
     """Show after / before of each cell; the largest changes where there are too many."""
-    changes = sorted(compared.changes, key=lambda change: abs(math.log(change.ratio.estimate)), reverse=True)[
-        :MOST_ROWS
-    ]
-    if not changes:
+    ratios = [(change, change.ratio) for change in compared.changes if change.ratio is not None]
+    rows = sorted(ratios, key=lambda row: abs(math.log(row[1].estimate)), reverse=True)[:MOST_ROWS]
+    if not rows:
         return None
-    changes.sort(key=lambda change: change.ratio.estimate)
-    several = len({change.figure for change in changes}) > 1
+    largest, largest_ratio = rows[0]
+    rows.sort(key=lambda row: row[1].estimate)
+    several = len({change.figure for change, _ in rows}) > 1
 
     def draw(figure: FigureBase) -> None:
         axes = figure.add_subplot()
         axes.axvline(1, color=style.INK, linewidth=1)
-        for y, change in enumerate(changes):
+        for y, (change, ratio) in enumerate(rows):
             colour, marker = _verdict_look(change)
-            style.whiskers(axes, change.ratio, y, colour, marker)
+            style.whiskers(axes, ratio, y, colour, marker)
         axes.set_yticks(
-            range(len(changes)), [row_name(c.fullname) + (f", {c.figure}" if several else "") for c in changes]
+            range(len(rows)), [row_name(c.fullname) + (f", {c.figure}" if several else "") for c, _ in rows]
         )
-        axes.set_ylim(len(changes) - 0.4, -0.6)
+        axes.set_ylim(len(rows) - 0.4, -0.6)
         _log_ratio_axis(axes)
         sides = " / ".join(style.short(side.label) for side in (compared.after, compared.before))
         axes.set_xlabel(f"{sides} ({_kind_of_interval(compared)})")
 
-    largest = max(changes, key=lambda change: abs(math.log(change.ratio.estimate)))
     alt = (
         f"{len(compared.changes)} figures compared; the largest change is {row_name(largest.fullname)}, "
-        f"{units.times_span(largest.ratio)}."
+        f"{units.times_span(largest_ratio)}."
     )
     note = "Left of the line: less time or memory than the baseline."
-    if len(compared.changes) > len(changes):
-        note += f" The {len(changes)} largest of {len(compared.changes)} changes are shown."
+    if len(ratios) > len(rows):
+        note += f" The {len(rows)} largest of {len(ratios)} changes are shown."
     title = f"{style.short(compared.after.label)} beside {style.short(compared.before.label)}"
-    return style.chart(f"comparison-{number}", title, alt, note, draw, 0.8 + 0.2 * len(changes))
+    return style.chart(f"comparison-{number}", title, alt, note, draw, 0.8 + 0.2 * len(rows))
 
 
 def _verdict_look(change: Change) -> tuple[str, str]:
@@ -118,7 +117,7 @@ def scenes(records: Sequence[Record]) -> Chart | None:
 
 def plain(records: Sequence[Record]) -> Chart | None:
     """Show the medians of cells that only pytest-benchmark describes, slowest last."""
-    cells = sorted((r for r in records if r.kind == "plain" and r.times.median_s > 0), key=lambda r: r.times.median_s)
+    cells = sorted((r for r in records if r.kind == "plain" and r.times.resolved), key=lambda r: r.times.median_s)
     if not cells:
         return None
     shown = cells[:: max(1, -(-len(cells) // MOST_ROWS))]

@@ -72,7 +72,7 @@ def _latencies(
     axes: Axes, found: dict[str, Load], looks: dict[str, tuple[str, str]], knees: dict[str, Point | None]
 ) -> float:
     """Draw p50, p99, bounds and knees; return the upper end of the axis."""
-    bounds = [one.latency_bound_s for one in found.values() if one.latency_bound_s]
+    bounds = [one.latency_bound_s for one in found.values() if one.latency_bound_s is not None]
     highest_s = max(point.p99_s for one in found.values() for point in one.open_loop)
     limit_s = HEADROOM * max(bounds, default=float("inf"))
     top_s = highest_s * 1.12 if highest_s <= limit_s else limit_s
@@ -86,7 +86,7 @@ def _latencies(
         for point in points:
             if point.p99_s > top_s:
                 axes.plot([point.offered_per_second or 0], [top_s * MS * 0.975], "^", color=colour, clip_on=False)
-        if one.latency_bound_s:
+        if one.latency_bound_s is not None:
             axes.axhline(one.latency_bound_s * MS, color=colour, linestyle="--", linewidth=0.9)
         best = knees[label]
         if best is not None:
@@ -96,11 +96,12 @@ def _latencies(
                           fontweight="bold", zorder=6,
                           bbox={"facecolor": style.PAPER, "edgecolor": "none", "pad": 0.8})  # fmt: skip
     axes.set_ylabel("latency, ms")
-    return top_s * MS
+    return top_s * MS if top_s > 0 else 1.0
 
 
 def _words(label: str, one: Load, best: Point | None) -> str:
-    bound = f"p99 within {units.seconds(one.latency_bound_s)}" if one.latency_bound_s else "no bound known"
+    bound_s = one.latency_bound_s
+    bound = "no bound known" if bound_s is None else f"p99 within {units.seconds(bound_s)}"
     if best is None:
         return f"{label}: no rate with {bound} and nothing refused"
     return (

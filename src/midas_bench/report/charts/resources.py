@@ -134,13 +134,15 @@ def startup(records: Sequence[Record]) -> Chart | None:
             ys = [y] * len(totals[r.fullname])
             axes.plot(totals[r.fullname], ys, "o", color=style.INK, markersize=4, markeredgecolor=style.PAPER,
                       markeredgewidth=0.6, zorder=4, label="each process")  # fmt: skip
-            build = f" + {units.seconds(r.startup.build_s)} making the graph" if r.startup and r.startup.build_s else ""
+            build_s = r.startup.build_s if r.startup else None
+            build = "" if build_s is None else f" + {units.seconds(build_s)} making the graph"
             axes.annotate(f"{units.seconds(left)}{build}", (max([left, *totals[r.fullname]]), y), (7, 0),
                           textcoords="offset points", va="center")  # fmt: skip
         axes.set_yticks(range(len(cells)), [_startup_name(r) for r in cells])
         axes.set_ylim(len(cells) - 0.5, -0.5)
-        wide = 1.6 if any(r.startup and r.startup.build_s for r in cells) else 1.15
-        axes.set_xlim(0, max(max(values, default=0) for values in totals.values()) * wide)
+        wide = 1.6 if any(r.startup and r.startup.build_s is not None for r in cells) else 1.15
+        longest_s = max(max(values, default=0) for values in totals.values())
+        axes.set_xlim(0, longest_s * wide if longest_s > 0 else 1)
         counts = sorted({len(values) for values in totals.values()})
         axes.set_xlabel(f"seconds until the first result (n = {' or '.join(map(str, counts))} processes a row)")
         style.legend(figure, axes)

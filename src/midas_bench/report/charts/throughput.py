@@ -149,6 +149,7 @@ def stage_means(records: Sequence[Record]) -> dict[str, dict[str, Interval]]:
     Only set-ups whose four stages were all timed alone: the article's recipe, and each backend in ours.
     """
     cells = [r for r in records if r.kind == "stage" and r.stage in STAGES and (r.batch_size or 1) == 1]
+    cells = [r for r in cells if r.times.resolved]
     backends = list(dict.fromkeys(str(r.backend) for r in cells if r.stage == "inference"))
     setups = [Setup(EAGER, 1, recipe=ARTICLE)] + [Setup(name, 1) for name in backends]
     found: dict[str, dict[str, Interval]] = {}

@@ -127,6 +127,7 @@ def rounds(records: Sequence[Record]) -> Chart | None:
 def threads(records: Sequence[Record]) -> Chart | None:
     """Show how the time of one photo falls with more threads, beside perfect scaling."""
     cells = [r for r in records if r.kind == "latency" and r.benchmark == "test_threads" and r.threads and r.backend]
+    cells = [r for r in cells if r.times.resolved]
     counts = sorted({r.threads for r in cells if r.threads})
     if len(counts) < 2:
         return None

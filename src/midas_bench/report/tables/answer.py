@@ -49,12 +49,13 @@ def article_table(cells: pd.DataFrame, best: Answer | None) -> Table | None:
     rows = [[Cell(text) if i < 2 or i == 5 else number(text, None) for i, text in enumerate(ARTICLES_OWN)]]
     for name, group in groups:
         for _, row in group.iterrows():
+            per_second = 1 / row["mean_s"] if row["mean_s"] > 0 else None
             rows.append([
                 Cell(name),
                 Cell(str(row.scene)),
                 number(units.seconds(row["mean_s"]), row["mean_s"]),
                 _peak(cells, row),
-                number(units.rate(1 / row["mean_s"]), 1 / row["mean_s"]),
+                number(units.rate(per_second), per_second),
                 Cell(_notes(row)),
             ])  # fmt: skip
     columns = ("recipe", "scene", "mean time#", "peak memory#", "throughput#", "notes")

@@ -11,13 +11,15 @@ def comparison(compared: Comparison, number_: int) -> Table | None:
     """Show both sides' figures for each cell they share."""
     moods = {"slower": "bad", "more": "bad", "faster": "good", "less": "good"}
     rows = []
-    for c in sorted(compared.changes, key=lambda change: -abs(change.ratio.estimate - 1)):
+    for c in sorted(compared.changes, key=lambda change: -abs(change.ratio.estimate - 1) if change.ratio else 0):
         write = units.mib if c.unit == "bytes" else units.seconds
+        estimate, low = (c.ratio.estimate, c.ratio.low) if c.ratio else (None, None)
+        verdict = "no verdict" if c.ratio else "no ratio with 0"
         rows.append([
             code(c.fullname.rsplit("::", 1)[-1]), Cell(c.figure), number(write(c.before), c.before),
-            number(write(c.after), c.after), number(units.times(c.ratio.estimate), c.ratio.estimate),
-            number(units.span(c.ratio), c.ratio.low),
-            Cell(c.verdict or "no verdict", mood=moods.get(c.verdict or "", "")), Cell("noisy" if c.noisy else ""),
+            number(write(c.after), c.after), number(units.times(estimate), estimate),
+            number(units.span(c.ratio), low),
+            Cell(c.verdict or verdict, mood=moods.get(c.verdict or "", "")), Cell("noisy" if c.noisy else ""),
         ])  # fmt: skip
     before, after = compared.before.label, compared.after.label
     kind = "95 % interval" if compared.by_file else "95 % interval within these runs"

@@ -49,11 +49,10 @@ def streams(records: Sequence[Record]) -> Table | None:
     rows = []
     for r in sorted((r for r in records if r.kind == "stream"), key=lambda r: -(r.images_per_second or 0)):
         photos, rate = r.stream_photos, r.images_per_second
-        if photos and rate:
-            median = r.times.median
-            ends = Interval(rate, photos / median.high, photos / median.low, median.confidence)
+        if photos is not None and rate is not None:
+            ends = r.times.median.inverted().mapped(photos)
             rows.append([Cell(str(r.backend)), count(photos), number(units.digits(rate), rate),
-                         number(units.span(ends) if median.confidence else units.NOTHING, ends.low),
+                         number(units.span(ends) if ends.confidence else units.NOTHING, ends.low),
                          count(r.threads), count(r.times.rounds)])  # fmt: skip
     columns = ("backend", "photos#", "images/s#", "95 % interval#", "threads a photo#", "rounds#")
     note = "From encoded photos to heat maps: the next photos are decoded while the network has one, on all cores."

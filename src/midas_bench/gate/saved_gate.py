@@ -21,16 +21,19 @@ from midas_bench.results.compare import (
     files_with,
     kinds_without_figures,
     machine_differences,
+    machine_heading,
+    software_differences,
 )  # fmt: skip
 from midas_bench.results.files import read, saved_in
 from midas_bench.results.intervals import CONFIDENCE, Interval
+from midas_bench.results.runs import UNKNOWN, Run, of_one_kind
 
 DRIFT = (
     "These runs were made at different times: the machine's own drift between them, tens of per cent on "
     "shared machines, stands in every ratio. `midas-bench gate --base REF` measures both sides interleaved."
 )
-OTHER_MACHINE = "not the same kind of machine, or nobody knows; --force compares all the same"
-UNKNOWN = "unknown"
+OTHER_MACHINE = "not the same kind of machine; --force compares all the same"
+UNKNOWN_MACHINE = "a file names no CPU, so the machine is unknown; --force compares all the same"
 NO_RATIO = "a file says 0, below what its timer can tell, so there is no ratio; time more calls a round"
 ONE_FILE = "one file a side says nothing about runs; give two or more"
 
@@ -111,14 +114,16 @@ def _absent(before: Side, after: Side) -> dict[Key, str]:
 
 
 def _notes(before: Side, after: Side) -> Iterable[str]:
-    differences = machine_differences(before, after)
-    if differences:
-        said = "; ".join(f"{name}: {old} and {new}" for name, (old, new) in differences.items())
-        yield f"DIFFERENT MACHINES: {said}"
+    for heading, differences in (
+        (machine_heading(before, after), machine_differences(before, after)),
+        ("DIFFERENT SOFTWARE", software_differences(before, after)),
+    ):
+        if differences:
+            yield f"{heading}: " + "; ".join(f"{name}: {old} and {new}" for name, (old, new) in differences.items())
     for side in (before, after):
         silent = [run.name for run in side.runs if run.machine.kind == UNKNOWN]
         if silent:
-            yield f"{', '.join(silent)}: nothing is said of the machine"
+            yield f"{', '.join(silent)}: nothing is said of the machine's CPU"
         for run in side.runs:
             if run.status == "partial":
                 yield f"{run.name} is partial: of its planned cells {len(run.unmeasured)} were not measured"
@@ -154,8 +159,7 @@ def _judged(before: Side, after: Side, absent: Collection[Key], question: SavedQ
         changes = _changes(before, after, 1 - 2 * tail)
         return [change for change in changes if (change.fullname, change.figure) not in absent]
 
-    kinds = {run.machine.kind for side in (before, after) for run in side.runs}
-    comparable = question.force or (len(kinds) == 1 and UNKNOWN not in kinds)
+    obstacle = "" if question.force else _obstacle((*before.runs, *after.runs))
     files = min(len(before.runs), len(after.runs))
     many = max(1, len(compared(question.alpha)))
     widest = compared(question.alpha / many)
@@ -163,16 +167,22 @@ def _judged(before: Side, after: Side, absent: Collection[Key], question: SavedQ
     while regressed != (now := sum(judgement.verdict == REGRESSED for judgement in found)):
         regressed = now
         stepped = compared(question.alpha / max(1, many - regressed))
-        found = [_judge(*both, files, comparable, question) for both in zip(stepped, widest, strict=True)]
+        found = [_judge(*both, files, obstacle, question) for both in zip(stepped, widest, strict=True)]
     return found
 
 
-def _judge(change: Change, wide: Change, files: int, comparable: bool, question: SavedQuestion) -> Judgement:
+def _obstacle(runs: Sequence[Run]) -> str:
+    if of_one_kind(runs):
+        return ""
+    return UNKNOWN_MACHINE if any(run.machine.kind == UNKNOWN for run in runs) else OTHER_MACHINE
+
+
+def _judge(change: Change, wide: Change, files: int, obstacle: str, question: SavedQuestion) -> Judgement:
     figure = _figure(change.fullname, change.figure, question)
     low, high = change.ratio, wide.ratio
     ratio = low and high and Interval(low.estimate, low.low, high.high, (low.confidence + high.confidence) / 2)
-    if not comparable:
-        return Judgement(figure, INVALID, ratio, files, reason=OTHER_MACHINE)
+    if obstacle:
+        return Judgement(figure, INVALID, ratio, files, reason=obstacle)
     if ratio is None:
         return Judgement(figure, INVALID, ratio, files, reason=NO_RATIO)
     if change.verdict is None:

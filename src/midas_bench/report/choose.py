@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from midas_bench.errors import UserError
@@ -10,7 +10,7 @@ from midas_bench.report.material import Material
 from midas_bench.report.pictures import Album
 from midas_bench.results.compare import Side
 from midas_bench.results.files import STORAGE, beside, read, saved_in
-from midas_bench.results.runs import Run, copies
+from midas_bench.results.runs import UNKNOWN, Run, copies, of_one_kind
 
 MOST_SIDES = 6
 
@@ -44,9 +44,19 @@ def choose(
         run = read(place)
         others, _ = readable(beside(place), step)
         runs, remarks = [*others, run], []
-    history = sorted((r for r in runs if r.machine.kind == run.machine.kind), key=age)
+    history, unknown = _history(run, runs)
     label = labels[0] if labels else run.name
-    return Material(run, label, tuple(history), (), album, tuple(remarks))
+    return Material(run, label, history, (), album, (*remarks, *unknown))
+
+
+def _history(run: Run, others: Iterable[Run]) -> tuple[tuple[Run, ...], list[str]]:
+    """Return the runs of the same kind of machine, oldest first; and a remark where that is not known of any."""
+    runs = {other.path: other for other in others}
+    same = [other for other in runs.values() if other.path == run.path or of_one_kind((run, other))]
+    remarks = []
+    if run.machine.kind == UNKNOWN and len(runs) > 1:
+        remarks.append(f"No history: {run.path.name} names no CPU, so no other run is known to be of its machine.")
+    return tuple(sorted(same, key=age)), remarks
 
 
 def _comparison(places: Sequence[Path], labels: Sequence[str], album: Album, step: Callable[[str], None]) -> Material:
@@ -66,13 +76,14 @@ def _comparison(places: Sequence[Path], labels: Sequence[str], album: Album, ste
         raise UserError(f"{len(sides)} sides", "are too many to compare", advice)
     if len(sides) == 1:
         [(label, runs)] = sides.items()
-        return Material(newest_complete(runs), label, tuple(sorted(runs, key=age)), (), album, tuple(remarks))
+        run = newest_complete(runs)
+        history, unknown = _history(run, runs)
+        return Material(run, label, history, (), album, (*remarks, *unknown))
     made = tuple(Side(label, tuple(runs)) for label, runs in sides.items())
     run = newest_complete(made[-1].runs)
-    kind = run.machine.kind
-    history = sorted({r.path: r for s in made for r in s.runs if r.machine.kind == kind}.values(), key=age)
+    history, unknown = _history(run, (r for side in made for r in side.runs))
     remarks.append(f"All sections but the comparison are about {made[-1].label}: {run.path.name}.")
-    return Material(run, made[-1].label, tuple(history), made, album, tuple(remarks))
+    return Material(run, made[-1].label, history, made, album, (*remarks, *unknown))
 
 
 def default_labels(places: Sequence[Path]) -> list[str]:

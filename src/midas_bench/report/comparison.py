@@ -8,7 +8,8 @@ from midas_bench.report import tables
 from midas_bench.report.charts import forest
 from midas_bench.report.material import Material
 from midas_bench.report.model import Section, present
-from midas_bench.results.compare import Comparison, Side
+from midas_bench.results.compare import Comparison, Side, software_differences
+from midas_bench.results.runs import UNKNOWN
 
 
 def comparison_section(material: Material) -> Section:
@@ -19,16 +20,28 @@ def comparison_section(material: Material) -> Section:
     shown = (tables.machines_differ, tables.comparison, tables.one_sided)
     found = present(*(build(one, number) for number, one in enumerate(compared, start=1) for build in shown))
     charts = present(*(forest.comparison(one, number) for number, one in enumerate(compared, start=1)))
-    loud = [_loud(one) for one in compared if one.machine_differences]
+    loud = [warning for one in compared for warning in _warnings(one)]
     text = [said for one in compared for said in _how(one)]
     return Section("comparison", "Comparison", tuple(loud), tuple(text), tables=found, charts=charts)
 
 
-def _loud(compared: Comparison) -> str:
-    return (
-        f"DIFFERENT MACHINES: {compared.before.label} and {compared.after.label} were not measured on the same kind of "
-        "machine, so a difference says nothing about the code."
-    )
+def _warnings(compared: Comparison) -> Iterable[str]:
+    before, after = compared.before, compared.after
+    nameless = ", ".join(run.path.name for side in (before, after) for run in side.runs if run.machine.kind == UNKNOWN)
+    if nameless:
+        yield (
+            f"UNKNOWN MACHINE: {nameless}: no CPU is named, so nobody knows whether {before.label} and {after.label} "
+            "were measured on the same kind of machine. A difference says nothing about the code."
+        )
+    elif compared.machine_differences:
+        yield (
+            f"DIFFERENT MACHINES: {before.label} and {after.label} were not measured on the same kind of machine, so a "
+            "difference says nothing about the code."
+        )
+    differences = software_differences(before, after).items()
+    if differences:
+        versions = "; ".join(f"{name}: {old} and {new}" for name, (old, new) in differences)
+        yield f"DIFFERENT SOFTWARE: {before.label} and {after.label} ran with other versions: {versions}."
 
 
 def _how(compared: Comparison) -> Iterable[str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from midas_bench.results.intervals import CONFIDENCE, Interval, bootstrap_ratio, file_ratio, holm
-from midas_bench.results.runs import TIMED, Record, Run
+from midas_bench.results.runs import TIMED, UNKNOWN, Machine, Record, Run, of_one_kind
+
+PYTHON = "Python"
+"""The fact that names Python's implementation and version."""
 
 SIGNIFICANT = 0.05
 """The chance of one false verdict or more in a whole comparison."""
@@ -195,19 +198,52 @@ def _with_verdict(change: Change, p_value: float) -> Change:
 
 def machine_differences(before: Side, after: Side) -> dict[str, tuple[str, str]]:
     """Name what differs between the sides' machines; empty where all runs come from one kind of machine."""
-    if len({run.machine.kind for side in (before, after) for run in side.runs}) == 1:
+    if of_one_kind((*before.runs, *after.runs)):
         return {}
-    old, new = _facts(before), _facts(after)
+    return _differences(before, after, _everything)
+
+
+def software_differences(before: Side, after: Side) -> dict[str, tuple[str, str]]:
+    """Name the software of which the sides ran other versions; empty where their machines differ anyway."""
+    if not of_one_kind((*before.runs, *after.runs)):
+        return {}
+    return _differences(before, after, _software)
+
+
+def machine_heading(before: Side, after: Side) -> str:
+    """Return what must be said first: that machines differ, or that nobody knows whether they do; else nothing."""
+    runs = (*before.runs, *after.runs)
+    if of_one_kind(runs):
+        return ""
+    kinds = {run.machine.kind for run in runs} - {UNKNOWN}
+    return "DIFFERENT MACHINES" if len(kinds) > 1 else "UNKNOWN MACHINE"
+
+
+def _differences(
+    before: Side, after: Side, facts: Callable[[Machine], Iterable[tuple[str, str]]]
+) -> dict[str, tuple[str, str]]:
+    old, new = _values(before, facts), _values(after, facts)
     return {
-        name: (old.get(name, "not said"), new.get(name, "not said"))
+        name: (" or ".join(old.get(name, ["not said"])), " or ".join(new.get(name, ["not said"])))
         for name in dict.fromkeys((*old, *new))
-        if old.get(name) != new.get(name) or name == "kind"
+        if name == "kind" or old.get(name, {}).keys() != new.get(name, {}).keys()
     }
 
 
-def _facts(side: Side) -> dict[str, str]:
-    found: dict[str, dict[str, None]] = {}
+def _values(side: Side, facts: Callable[[Machine], Iterable[tuple[str, str]]]) -> dict[str, dict[str, None]]:
+    values: dict[str, dict[str, None]] = {}
     for run in side.runs:
-        for name, value in {"kind": run.machine.kind, **run.machine.facts, **run.machine.versions}.items():
-            found.setdefault(name, {})[value] = None
-    return {name: " or ".join(values) for name, values in found.items()}
+        for name, value in facts(run.machine):
+            values.setdefault(name, {})[value] = None
+    return values
+
+
+def _software(machine: Machine) -> Iterable[tuple[str, str]]:
+    yield from ((name, value) for name, value in machine.facts.items() if name == PYTHON)
+    yield from machine.versions.items()
+
+
+def _everything(machine: Machine) -> Iterable[tuple[str, str]]:
+    yield "kind", machine.kind
+    yield from machine.facts.items()
+    yield from machine.versions.items()

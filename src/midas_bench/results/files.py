@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from midas_bench.errors import UserError
 from midas_bench.results.cells import record_from
-from midas_bench.results.fields import Fields, clean
-from midas_bench.results.runs import Machine, Record, Run, Skip
-from midas_bench.results.units import gib, percent
+from midas_bench.results.fields import Fields
+from midas_bench.results.machine import machine_from, shown
+from midas_bench.results.runs import Record, Run, Skip
 
 SCHEMA = 1
 """The form of the key `midas_bench` that this version writes, and the newest that it reads."""
@@ -92,56 +92,6 @@ def check_unique(path: Path, records: Iterable[Record]) -> None:
     [(name, count)] = Counter(record.fullname for record in records).most_common(1) or [("", 0)]
     if count > 1:
         raise UserError(path, f"holds the cell {name} {count} times", "keep one run a file")
-
-
-def machine_from(info: Fields) -> Machine:
-    """Describe the machine: our own facts where the file has them, else pytest-benchmark's."""
-    cpu = info.section("cpu") or info
-    brand, count = cpu.plain("brand_raw"), cpu.plain("count")
-    general = {
-        "CPU": brand,
-        "logical CPUs": count,
-        "architecture": info.plain("machine"),
-        "system": f"{info.plain('system') or ''} {info.plain('release') or ''}".strip() or None,
-        "Python": info.plain("python_version"),
-    }
-    facts = shown(general)
-    ours = info.section("midas_bench")
-    if ours is None:
-        kind = " / ".join(str(v) for k, v in facts.items() if k in ("CPU", "logical CPUs", "architecture"))
-        return Machine(kind or "unknown", facts)
-    versions = {clean(name): _text(version) for name, version in _given(ours.plain("versions"))}
-    own = shown({key: ours.plain(key) for key in ours if key not in ("fingerprint", "versions")})
-    return Machine(ours.text("fingerprint") or "unknown", {**facts, **own}, versions)
-
-
-def shown(values: object) -> dict[str, str]:
-    """Return the names and values of a JSON object as people read them, without what is null."""
-    return dict(_named(name, value) for name, value in _given(values))
-
-
-def _given(values: object) -> list[tuple[str, object]]:
-    if not isinstance(values, Mapping):
-        return []
-    return [(str(name), value) for name, value in values.items() if value not in (None, [], {})]
-
-
-def _named(name: str, value: object) -> tuple[str, str]:
-    if isinstance(value, (int, float)):
-        for unit, told in (("_bytes", gib), ("_fraction", percent)):
-            if name.endswith(unit):
-                return clean(name.removesuffix(unit).replace("_", " ")), told(value)
-    return clean(name.replace("_", " ")), _text(value)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{clean(str(key))}: {_text(one)}" for key, one in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_text, value))
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return clean(f"{value:.4g}" if isinstance(value, float) else str(value))
 
 
 def lacking(ours: Fields, machine: Fields, records: tuple[Record, ...]) -> Iterable[str]:

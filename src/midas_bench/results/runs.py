@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,10 @@ PIPELINES = ("test_pipeline", "test_article")
 
 TIMED = ("latency", "stage", "stream", "plain")
 """The kinds whose rounds are times of what the cell asks; elsewhere they time a process or a block as a whole."""
+
+
+UNKNOWN = "unknown"
+"""The kind of a machine whose CPU nobody named."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +188,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where a run took place; two runs may be compared when their `kind` is the same.
+    """Where a run took place; two runs may be compared when their `kind` is the same, and not `UNKNOWN`.
 
     Attributes:
         kind: the fingerprint, or a description where the file has none.
@@ -250,6 +254,12 @@ class Run:
     def of_kind(self, *kinds: str) -> tuple[Record, ...]:
         """Return the cells of some kinds."""
         return tuple(record for record in self.records if record.kind in kinds)
+
+
+def of_one_kind(runs: Iterable[Run]) -> bool:
+    """Tell whether all runs took place on one kind of machine; nobody knows that of machines whose CPU is not named."""
+    kinds = {run.machine.kind for run in runs}
+    return len(kinds) == 1 and UNKNOWN not in kinds
 
 
 def copies(runs: Sequence[Run]) -> list[Run]:

@@ -1,0 +1,19 @@
+"""MiDaS_small depth estimation on CPU, and its performance suite."""
+
+import os
+
+NO_TELEMETRY = {
+    # ONNX Runtime keeps a device id and a queue of events under the user's cache, and looks up its host every few
+    # seconds, also while something is timed
+    "ORT_DISABLE_TELEMETRY": "1",
+    # OpenVINO reports its import unless it runs in CI or a file in the user's home declines; of the variables by which
+    # it recognises CI this one changes least elsewhere
+    "TF_BUILD": "1",
+    "NNCF_CI": "1",
+}
+"""Variables that switch off what the runtimes report about their use."""
+
+# Every process passes here before it imports a runtime, and what it starts inherits the variables: workers of older
+# revisions and programs of others too. Whoever has set one, be it to nothing, keeps it.
+for _name, _value in NO_TELEMETRY.items():
+    os.environ.setdefault(_name, _value)

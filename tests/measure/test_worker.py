@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from midas_bench import NO_TELEMETRY
 from midas_bench.measure import worker
+from midas_bench.measure.arms import Arm, Worker
 
 SCRIPT = Path(worker.__file__)
 CALLS = ["inference", "pipeline"]
@@ -76,6 +78,16 @@ def test_a_package_from_elsewhere_than_the_tree_ends_it(package, tmp_path):
     assert (ran.returncode, replies) == (1, [])
     assert f"which is not in {other}: has a folder of its package no __init__.py?" in ran.stderr
     assert spoken_to(package, opening(tmp_path, "one") | {"tree": str(package)})[1] == [{"ready": {"one": CALLS}}]
+
+
+def test_a_worker_of_an_older_revision_inherits_the_switches_of_telemetry(package, tmp_path):
+    calls = package / "midas_bench/depth/calls.py"
+    calls.write_text("import os\n" + calls.read_text().replace('log("open")', "log(repr(dict(os.environ)))"))
+    how = {"photos": [], "config": {"name": "a", "log": str(tmp_path / "log"), "call_s": 0.0}}
+    with Worker(Arm("old", {"one": how}, {"PYTHONPATH": str(package)}), None) as worker:
+        worker.open()
+    for name, value in NO_TELEMETRY.items():
+        assert f"'{name}': '{value}'" in (tmp_path / "log").read_text()
 
 
 def test_it_needs_nothing_but_the_standard_library_and_the_narrow_door():

@@ -6,7 +6,6 @@ torch. `artifacts.py` is its only caller.
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 import tempfile
@@ -66,7 +65,6 @@ def for_onnx_runtime(source: Path, target: Path, photos: Sequence[str]) -> None:
 
 def for_openvino(source: Path, target: Path, photos: Sequence[str]) -> None:
     """Quantise with NNCF and keep OpenVINO's two files in one archive."""
-    os.environ["NNCF_CI"] = "1"  # its only switch for telemetry: what is done here is reported to nobody
     import nncf
     import openvino
 

@@ -1,10 +1,12 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from midas_bench.depth import artifacts
 from midas_bench.depth.config import PipelineConfig, resolve
 from midas_bench.depth.weights import Weights
 from midas_bench.measure import reference
@@ -66,7 +68,7 @@ def test_what_is_cached_is_not_computed_again(config, asked):
     assert len(asked) == 2
 
 
-@pytest.mark.parametrize("what", ["weights", "recipe", "photo", "sources", "libraries"])
+@pytest.mark.parametrize("what", ["weights", "recipe", "photo", "libraries"])
 def test_whatever_decides_it_is_part_of_its_key(config, asked, monkeypatch, what):
     Reference(config).prepare([A])
     again, changed = A, config
@@ -76,11 +78,37 @@ def test_whatever_decides_it_is_part_of_its_key(config, asked, monkeypatch, what
         changed = replace(config, recipe="article")
     elif what == "photo":
         again = replace(A, sha256="another")
-    elif what == "sources":
-        monkeypatch.setattr(reference, "source_digest", lambda *_: "another")
     else:
         monkeypatch.setattr(reference, "library_versions", lambda _: {"torch": "another"})
     Reference(changed).prepare([again])
+    assert len(asked) == 2
+
+
+DEPTH_FOLDER = Path(artifacts.__file__).parent
+MODULES = sorted(path.relative_to(DEPTH_FOLDER).as_posix() for path in DEPTH_FOLDER.rglob("*.py"))
+
+
+@pytest.mark.parametrize(
+    "name", [*(f"depth/{name}" for name in MODULES), "depth/new.py", "measure/reference.py", "measure/child.py"]
+)
+def test_an_edit_of_any_source_that_decides_a_reference_computes_it_again(config, asked, monkeypatch, tmp_path, name):
+    package = tmp_path / "midas_bench"
+    for module, folder in ((artifacts, "depth"), (reference, "measure")):
+        copied = shutil.copytree(Path(module.__file__).parent, package / folder)
+        monkeypatch.setattr(module, "__file__", str(copied / Path(module.__file__).name))
+    Reference(config).prepare([A])
+    with (package / name).open("a") as file:
+        file.write("# edited\n")
+    Reference(config).prepare([A])
+    assert len(asked) == 2
+
+
+def test_another_onnx_runtime_computes_a_users_own_models_reference_again(config, asked, monkeypatch):
+    own = replace(config, weights=Weights("model", "1" * 64, "own.onnx"))
+    Reference(own).prepare([A])
+    versions = reference.library_versions(artifacts.LIBRARIES) | {"onnxruntime": "another"}
+    monkeypatch.setattr(reference, "library_versions", lambda names: {name: versions[name] for name in names})
+    Reference(own).prepare([A])
     assert len(asked) == 2
 
 

@@ -15,14 +15,14 @@ from pathlib import Path
 from midas_bench import cpu
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
-from midas_bench.files import locked, remove_left_behind, sha256_of, write_whole, written_atomically
+from midas_bench.files import locked, remove_left_behind, sha256_of, sources_sha256, write_whole, written_atomically
 from midas_bench.processes import ProcessDiedError, ask
 
-GRAPH_SOURCES = ("graph.py", "deploy.py", "network.py", "preprocess.py", "vision.py")
-"""The modules whose text decides what the graph computes."""
-GRAPH_LIBRARIES = ("torch", "timm", "onnx", "onnxscript", "onnxruntime")
-INT8_SOURCES = ("quantize.py", "stations.py", "photo.py", "preprocess.py")
-INT8_LIBRARIES = ("onnx", "onnxruntime", "openvino", "nncf", "opencv-python-headless")
+LIBRARIES = (
+    "torch", "torchvision", "timm", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf", "opencv-python-headless",
+    "pillow", "numpy",
+)  # fmt: skip
+"""All whose version may decide what is computed, or what a graph holds."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,11 @@ class Kind:
     Attributes:
         suffix: of its file.
         maker: the module that makes it, run as a process of its own.
-        sources: the modules of this package whose text decides what is made.
-        libraries: whose versions decide it too.
         base: the kind that it is made from, with photos to calibrate on; None where it is made from the weights.
     """
 
     suffix: str
     maker: str = "midas_bench.depth.graph"
-    sources: tuple[str, ...] = GRAPH_SOURCES
-    libraries: tuple[str, ...] = GRAPH_LIBRARIES
     base: str | None = None
 
 
@@ -48,8 +44,8 @@ KINDS = {
     "checkpoint": Kind(".pt"),
     "jit": Kind(".pt"),
     "onnx": Kind(".onnx"),
-    "onnx-int8": Kind(".onnx", "midas_bench.depth.quantize", INT8_SOURCES, INT8_LIBRARIES, "onnx"),
-    "openvino-int8": Kind(".zip", "midas_bench.depth.quantize", INT8_SOURCES, INT8_LIBRARIES, "onnx"),
+    "onnx-int8": Kind(".onnx", "midas_bench.depth.quantize", "onnx"),
+    "openvino-int8": Kind(".zip", "midas_bench.depth.quantize", "onnx"),
 }
 
 BUILD_TIMEOUT_S = 600.0
@@ -74,13 +70,12 @@ class Artifact:
     built_now: bool
 
 
-def source_digest(*names: str) -> str:
-    """Return a SHA-256 over the text of modules of this package, so that an edit makes a new key."""
-    folder = Path(__file__).parent
-    digest = hashlib.sha256()
-    for name in names:
-        digest.update(name.encode() + b"\0" + (folder / name).read_bytes())
-    return digest.hexdigest()
+def source_digest() -> str:
+    """Return a SHA-256 over the text of everything in `depth`, so that any edit of it makes a new key.
+
+    A list of the modules that matter would have to be kept by hand, and a module that it lacks gives stale results.
+    """
+    return sources_sha256(Path(__file__).parent)
 
 
 @cache
@@ -105,9 +100,9 @@ def key(kind: str, weights: Weights, calibration: Sequence[str] = ()) -> str:
     parts: dict[str, object] = {
         "kind": kind,
         "weights": weights.sha256,
-        "libraries": library_versions(row.libraries),
+        "libraries": library_versions(LIBRARIES),
         # the export options stand in the sources, whose text is part of the digest
-        "sources": source_digest(*row.sources),
+        "sources": source_digest(),
     }
     if row.base:
         parts |= {
@@ -222,5 +217,5 @@ def _ask(kind: str, request: dict[str, object], path: Path) -> None:
         raise UserError(
             f"the {kind} graph",
             f"could not be made ({error})",
-            f"check the versions of {', '.join(library_versions(KINDS[kind].libraries))}",
+            f"check the versions of {', '.join(library_versions(LIBRARIES))}",
         ) from error

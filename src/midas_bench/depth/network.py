@@ -8,8 +8,6 @@ reference code of isl-org/MiDaS, release v2_1.
 from __future__ import annotations
 
 import math
-import pickle
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from midas_bench.depth.checkpoint import read_parameters
 from midas_bench.depth.vision import timm
 from midas_bench.depth.weights import SEED, Weights
-from midas_bench.errors import UserError
 
 
 class ResidualConvUnit(nn.Module):
@@ -125,46 +123,15 @@ def load_network(weights: Weights) -> MidasSmall:
     """Build the network with these weights, ready for inference (eval mode, no gradients).
 
     Raises:
-        UserError: the weights file is not a state dict of this network.
+        UserError: the weights file holds no parameters of this network, or unusable ones.
     """
     if weights.path is None:
         network = _seeded_network()
     else:
         network = MidasSmall()
-        _load_state(network, Path(weights.path))
+        # the counters that it lacks are not used at inference
+        network.load_state_dict(read_parameters(Path(weights.path), network.state_dict()), strict=False)
     return network.eval().requires_grad_(False)
-
-
-def _load_state(network: MidasSmall, path: Path) -> None:
-    advice = "give a MiDaS v2.1 small checkpoint, or use --weights seeded for timing only"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what it makes of files that are no checkpoint is said below
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise UserError(path, "no such file", advice) from error
-    except Exception as error:  # on damaged files torch's reader raises whatever it stumbles over
-        if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
-            raise UserError(path, "holds Python objects other than tensors, which could run code", advice) from error
-        raise UserError(path, "is damaged or not a PyTorch checkpoint", advice) from error
-    if isinstance(state, dict) and "optimizer" in state:  # a training checkpoint keeps the model beside it
-        state = state.get("model")
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(path, "is not a state dict of tensors", advice)
-    expected = network.state_dict()
-    missing = sorted(expected.keys() - state.keys())
-    unknown = sorted(state.keys() - expected.keys())
-    misshaped = sorted(k for k in expected.keys() & state.keys() if expected[k].shape != state[k].shape)
-    for problem, names in (("lacks", missing), ("has unknown", unknown), ("has misshaped", misshaped)):
-        if names:
-            raise UserError(path, f"{problem} {len(names)} parameters of MiDaS_small (first: {names[0]})", advice)
-    try:
-        network.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        raise UserError(path, "holds tensors that cannot be copied into MiDaS_small", advice) from error
-    broken = [name for name, value in network.state_dict().items() if not value.isfinite().all()]
-    if broken:
-        raise UserError(path, f"holds NaN or infinity in {len(broken)} parameters (first: {broken[0]})", advice)
 
 
 def _seeded_network() -> MidasSmall:

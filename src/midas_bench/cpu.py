@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from functools import cache
 from pathlib import Path
 
@@ -56,20 +57,37 @@ def cgroup_cpu_quota(root: Path = CGROUP_ROOT, own: Path = OWN_CGROUP) -> float 
 
 
 def _v2_quota(folder: Path) -> float | None:
-    try:
-        quota, period = (folder / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        return None
-    return None if quota == "max" else float(quota) / float(period)
+    words = (kernel_text(folder / "cpu.max") or "").split()
+    return _cores(*words) if len(words) == 2 else None
 
 
 def _v1_quota(folder: Path) -> float | None:
+    quota, period = (kernel_text(folder / f"cpu.cfs_{name}_us") or "" for name in ("quota", "period"))
+    return _cores(quota, period)
+
+
+def _cores(quota: str, period: str) -> float | None:
+    quota_us, period_us = positive_number(quota), positive_number(period)
+    return quota_us / period_us if quota_us and period_us else None
+
+
+def positive_number(text: str) -> int | None:
+    """Return the number in a file of limits, or None where it holds no limit.
+
+    The kernel writes decimal digits of at most 64 bits. "max", "-1", nothing, zero, and what other writers of such
+    files invent are no limit.
+    """
+    return int(text) or None if re.fullmatch(r"[0-9]{1,20}", text) else None
+
+
+def kernel_text(path: Path) -> str | None:
+    """Return what a file of /proc or /sys holds, stripped; None where it cannot be read or holds nothing."""
     try:
-        quota = (folder / "cpu.cfs_quota_us").read_text().strip()
-        period = (folder / "cpu.cfs_period_us").read_text().strip()
-    except OSError:
+        # names of cgroups and processes are bytes
+        return path.read_text(encoding="utf-8", errors="surrogateescape").strip() or None
+    # a path with a null byte is a ValueError
+    except (OSError, ValueError):
         return None
-    return None if quota == "-1" else float(quota) / float(period)
 
 
 def cgroup_folders(controller: str, root: Path = CGROUP_ROOT, own: Path = OWN_CGROUP) -> list[Path]:
@@ -78,15 +96,24 @@ def cgroup_folders(controller: str, root: Path = CGROUP_ROOT, own: Path = OWN_CG
     In a container that is the root alone; elsewhere a unit or a slice has a limit of its own further down.
     Source: man 7 cgroups, on /proc/pid/cgroup.
     """
-    try:
-        lines = [line.split(":", 2) for line in own.read_text().splitlines()]
-    except OSError:
-        lines = []
-    paths = [Path(path.lstrip("/")) for _, controllers, path in lines if controller in controllers.split(",")]
-    top = root / controller
+    lines = [line.split(":", 2) for line in (kernel_text(own) or "").splitlines()]
+    rows = [line for line in lines if len(line) == 3]
+    paths = [Path(path.lstrip("/")) for _, controllers, path in rows if controller in controllers.split(",")]
     # a path that leads upwards is outside of what this process sees
     inside = [path for path in paths if ".." not in path.parts]
-    return list(dict.fromkeys([top, *(top / part for path in inside for part in (path, *path.parents))]))
+    below = [part for path in inside for part in (path, *path.parents)]
+    return list(dict.fromkeys(top / part for top in _mounts(controller, root) for part in (Path(), *below)))
+
+
+def _mounts(controller: str, root: Path) -> list[Path]:
+    """Return where a controller's cgroups are mounted: v1 mounts some together, as `cpu,cpuacct`."""
+    if not controller:
+        return [root]
+    try:
+        names = sorted(entry.name for entry in root.iterdir())
+    except OSError:
+        return []
+    return [root / name for name in names if controller in name.split(",")]
 
 
 @cache
@@ -95,11 +122,7 @@ def flags(path: Path = CPUINFO) -> frozenset[str]:
 
     Read from Linux alone: asking the CPU itself takes py-cpuinfo a second, too long for opening a backend.
     """
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        return frozenset()
-    for line in lines:
+    for line in (kernel_text(path) or "").splitlines():
         name, _, value = line.partition(":")
         if name.strip() in ("flags", "Features"):  # x86, ARM
             return frozenset(value.split())

@@ -39,6 +39,16 @@ def test_a_cgroups_memory_limit_is_read_in_either_version(tree, files, limit):
     assert cgroup_memory_limit(tree(files)) == limit
 
 
+NO_LIMITS = ("", "0", "-1", "unlimited", "max\n", "none", "1e9", "4G", "nan", "9" * 5000)
+
+
+@pytest.mark.parametrize("text", NO_LIMITS, ids=lambda text: ascii(text)[:20])
+def test_a_memory_limit_that_is_no_positive_number_is_no_limit(tree, text):
+    root = tree({"memory.max": text, "memory/memory.limit_in_bytes": text})
+    assert cgroup_memory_limit(root, root / "none") is None
+    assert cgroup_memory_limit(tree({"memory/memory.limit_in_bytes": "3000"}), root / "none") == 3000
+
+
 def test_the_least_memory_limit_of_nested_cgroups_counts(tree):
     own = "0::/user.slice/bench.service\n"
     sizes = {"memory.max": "max", "user.slice/memory.max": "3000", "user.slice/bench.service/memory.max": "5000"}
@@ -69,6 +79,8 @@ def test_a_cgroups_cpu_quota_is_read_in_either_version(tree, files, cores):
         ({"cpu0/cpufreq/scaling_governor": "performance\n", "intel_pstate/no_turbo": "0\n"}, "performance", True),
         ({"cpufreq/boost": "1\n"}, None, True),
         ({"cpufreq/boost": "0\n"}, None, False),
+        ({"cpu0/cpufreq/scaling_governor": "\n", "cpufreq/boost": ""}, None, None),
+        ({"intel_pstate/no_turbo": "<unknown>", "cpufreq/boost": "1\n"}, None, True),
     ],
 )
 def test_governor_and_turbo_are_given_where_they_can_be_seen(tree, monkeypatch, files, governor, turbo):

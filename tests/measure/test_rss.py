@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -67,6 +68,14 @@ def test_the_peak_is_not_inherited_from_a_large_parent(callee, tmp_path):
     ran = subprocess.run([sys.executable, "-c", LARGE_PARENT, str(tmp_path)], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     assert 5 * MIB < int(ran.stdout) < 100 * MIB
+
+
+@pytest.mark.parametrize("status", [b"", b"Name:\tpython\nVmRSS:\t 1024 kB\n", b"Name:\tcaf\xe9\n"])
+def test_a_status_without_the_mark_has_no_peak(tmp_path, monkeypatch, status):
+    monkeypatch.setattr(rss.psutil, "Process", lambda _: SimpleNamespace(memory_info=lambda: ()))
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7/status").write_bytes(status)
+    assert rss.peak_bytes(7, tmp_path) is None
 
 
 def test_the_kernels_mark_is_read_in_bytes(tmp_path):

@@ -15,7 +15,15 @@ import cpuinfo
 import psutil
 
 from midas_bench import allocator
-from midas_bench.cpu import CGROUP_ROOT, OWN_CGROUP, allowed_cores, cgroup_cpu_quota, cgroup_folders
+from midas_bench.cpu import (
+    CGROUP_ROOT,
+    OWN_CGROUP,
+    allowed_cores,
+    cgroup_cpu_quota,
+    cgroup_folders,
+    kernel_text,
+    positive_number,
+)
 from midas_bench.depth.artifacts import library_versions
 
 LIBRARIES = (
@@ -124,7 +132,7 @@ def inspect() -> Machine:
     kind = facts | {"memory_bytes": round(facts["memory_bytes"] / 2**30)}
     return Machine(
         fingerprint=hashlib.sha256(json.dumps(kind, sort_keys=True).encode()).hexdigest()[:12],
-        governor=_read(SYS_CPU / "cpu0/cpufreq/scaling_governor"),
+        governor=kernel_text(SYS_CPU / "cpu0/cpufreq/scaling_governor"),
         turbo=_turbo(),
         versions=library_versions(LIBRARIES) | {"python": platform.python_version()},
         environment=_environment(os.environ),
@@ -134,9 +142,9 @@ def inspect() -> Machine:
 
 def cgroup_memory_limit(root: Path = CGROUP_ROOT, own: Path = OWN_CGROUP) -> int | None:
     """Return the memory limit in bytes, the least of this process's cgroup and those around it; None without any."""
-    texts = [_read(folder / "memory.max") for folder in cgroup_folders("", root, own)]
-    texts += [_read(folder / "memory.limit_in_bytes") for folder in cgroup_folders("memory", root, own)]
-    limits = [int(text) for text in texts if text and text != "max"]
+    texts = [kernel_text(folder / "memory.max") for folder in cgroup_folders("", root, own)]
+    texts += [kernel_text(folder / "memory.limit_in_bytes") for folder in cgroup_folders("memory", root, own)]
+    limits = [limit for text in texts if text and (limit := positive_number(text))]
     return min((limit for limit in limits if limit < NO_LIMIT_BYTES), default=None)
 
 
@@ -150,17 +158,10 @@ def _environment(variables: Mapping[str, str]) -> dict[str, str]:
 
 def _turbo() -> bool | None:
     for path, enabled in (("intel_pstate/no_turbo", "0"), ("cpufreq/boost", "1")):
-        text = _read(SYS_CPU / path)
-        if text is not None:
+        text = kernel_text(SYS_CPU / path)
+        if text in ("0", "1"):
             return text == enabled
     return None
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from midas_bench.cpu import kernel_text
+
 PROC = Path("/proc")
 KIB = 1024
 MIB = 1024 * 1024
@@ -34,13 +36,13 @@ def peak_bytes(pid: int | None = None, proc: Path = PROC) -> int | None:
         pid: of the process; None for this one.
         proc: where the system shows its processes.
     """
-    try:
-        lines = (proc / str(pid or os.getpid()) / "status").read_text().splitlines()
-    except OSError:
-        peak = getattr(psutil.Process(pid).memory_info(), "peak_wset", None)
-        return None if peak is None else int(peak)
-    [mark] = [line for line in lines if line.startswith("VmHWM:")]
-    return int(mark.split()[1]) * KIB
+    lines = (kernel_text(proc / str(pid or os.getpid()) / "status") or "").splitlines()
+    # gVisor's status files have no such line
+    for line in lines:
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * KIB
+    peak = getattr(psutil.Process(pid).memory_info(), "peak_wset", None)
+    return None if peak is None else int(peak)
 
 
 @dataclass

@@ -204,6 +204,25 @@ def changed(tmp_path: Path) -> Callable[..., Path]:
     return save
 
 
+ENCODINGS = {
+    "UTF-8": ("", "utf-8"),
+    "UTF-8 with a mark": ("\ufeff", "utf-8"),
+    "UTF-16 little with a mark": ("\ufeff", "utf-16-le"),
+    "UTF-16 big with a mark": ("\ufeff", "utf-16-be"),
+    "UTF-16 little": ("", "utf-16-le"),
+    "UTF-16 big": ("", "utf-16-be"),
+    "UTF-32 little with a mark": ("\ufeff", "utf-32-le"),
+    "UTF-32 big": ("", "utf-32-be"),
+}
+
+
+@pytest.fixture(params=ENCODINGS)
+def encoded_text(request) -> Callable[[str], bytes]:
+    """Encode text as editors and shells save it, once in each encoding."""
+    mark, codec = ENCODINGS[request.param]
+    return lambda text: (mark + text).encode(codec)
+
+
 @pytest.fixture
 def foreign(tmp_path: Path) -> Path:
     """Save what another project's pytest-benchmark would, without raw rounds."""

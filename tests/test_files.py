@@ -103,6 +103,30 @@ def test_lines_are_appended_one_by_one(tmp_path):
     assert [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] == rows
 
 
+def test_text_is_read_in_every_encoding_of_unicode(encoded_text):
+    assert files.as_utf8(encoded_text('{"a": "Zoë 🐱"}\r\n')).decode() == '{"a": "Zoë 🐱"}\r\n'
+    assert files.as_utf8(encoded_text("")) == b""
+
+
+def test_a_journal_in_another_encoding_is_read_and_goes_on_in_utf_8(tmp_path, encoded_text):
+    path = tmp_path / "journal"
+    path.write_bytes(encoded_text('{"file": "Zoë"}\r\n{"torn'))
+    assert files.read_json_lines(path) == [{"file": "Zoë"}]
+    files.cut_torn_line(path)
+    files.append_json_line(path, {"file": "next"})
+    assert files.read_json_lines(path) == [{"file": "Zoë"}, {"file": "next"}]
+
+
+@pytest.mark.parametrize("use", [files.read_json_lines, files.cut_torn_line])
+def test_a_journal_of_damaged_utf_16_is_named_and_left_alone(tmp_path, use):
+    path = tmp_path / "journal"
+    path.write_bytes("{}\n".encode("utf-16")[:-1])
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=r"journal: is damaged \(truncated data\); remove it and run again"):
+        use(path)
+    assert path.read_bytes() == before
+
+
 def test_the_hash_is_that_of_the_bytes(tmp_path):
     data = bytes(range(256)) * 5000
     (tmp_path / "file").write_bytes(data)

@@ -116,7 +116,9 @@ def test_depth_that_is_sky_alone_is_named(manifest, tmp_path, encode):
         (b"photo = []", r"has no \[\[photo\]\] row"),
         (b"[photo]\nscene = 'pet'", r"has no \[\[photo\]\] row"),
         (b"photo = [1]", r"has no \[\[photo\]\] row"),
-        (b"\xff\xfe", "is not TOML"),
+        (b"\xff\xfe", r"has no \[\[photo\]\] row"),
+        (b"\xff\xfe\x00", "is not TOML"),
+        (b"\xff", "is not TOML"),
     ],
 )
 def test_a_manifest_without_rows_is_an_error(tmp_path, content, message):
@@ -124,6 +126,12 @@ def test_a_manifest_without_rows_is_an_error(tmp_path, content, message):
     path.write_bytes(content)
     with pytest.raises(UserError, match=message):
         scenes.from_manifest(path)
+
+
+def test_a_manifest_is_read_in_every_encoding_of_unicode(manifest, encoded_text):
+    path = manifest()
+    path.write_bytes(encoded_text(path.read_text(encoding="utf-8").replace("\n", "\r\n")))
+    assert scenes.from_manifest(path)["pet"][0].author == "Zoë"
 
 
 def test_a_missing_manifest_is_an_error(tmp_path):

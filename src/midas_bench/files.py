@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import hashlib
 import json
@@ -148,6 +149,20 @@ def sources_sha256(*folders: Path) -> str:
     return digest.hexdigest()
 
 
+def as_utf8(data: bytes) -> bytes:
+    """Return text as UTF-8 without a byte-order mark: Windows PowerShell writes UTF-16 or a mark.
+
+    RFC 4627, section 3: the zero bytes among the first four tell UTF-16 and UTF-32, in any text that begins with ASCII.
+
+    Raises:
+        UnicodeDecodeError: it is UTF-16 or UTF-32 and damaged. Damaged UTF-8 is left to whoever reads it.
+    """
+    encoding = json.detect_encoding(data)
+    if encoding.startswith("utf-8"):
+        return data.removeprefix(codecs.BOM_UTF8)
+    return data.decode(encoding).encode()
+
+
 def append_json_line(path: Path, row: object) -> None:
     """Append one row of JSON and return once it is on disk.
 
@@ -172,10 +187,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         UserError: it cannot be read, or is torn elsewhere than at its end.
     """
     rows: list[dict[str, Any]] = []
-    try:
-        *lines, _torn = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise UserError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
+    *lines, _torn = _lines_text(path).split(b"\n")
     for number, line in enumerate(lines, start=1):
         try:
             rows.append(json.loads(line))
@@ -185,5 +197,25 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def cut_torn_line(path: Path) -> None:
-    """Cut off a torn last line: it must not swallow the next row, nor stand in the middle later."""
-    os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+    """Cut off a torn last line: it must not swallow the next row, nor stand in the middle later.
+
+    A file in another encoding than that of the rows to come is written anew.
+
+    Raises:
+        UserError: it cannot be read or written, or is damaged.
+    """
+    text = _lines_text(path)
+    whole_bytes = text.rfind(b"\n") + 1
+    if path.read_bytes() == text:
+        os.truncate(path, whole_bytes)
+    else:
+        write_whole(path, text[:whole_bytes])
+
+
+def _lines_text(path: Path) -> bytes:
+    try:
+        return as_utf8(path.read_bytes())
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
+    except UnicodeDecodeError as error:
+        raise UserError(path, f"is damaged ({error.reason})", "remove it and run again") from error

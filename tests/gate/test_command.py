@@ -49,6 +49,12 @@ def machine(monkeypatch):
     return reasons
 
 
+def test_a_self_tests_file_is_read_in_every_encoding_of_unicode(tmp_path, encoded_text):
+    document = {"blocks": [1], "figures": ["Füße"]}
+    (tmp_path / "self-test.json").write_bytes(encoded_text(json.dumps(document, ensure_ascii=False)))
+    assert cli._recorded(tmp_path / "self-test.json") == document
+
+
 def verdicts(document):
     return {figure["figure"]["name"]: figure["verdict"] for figure in document["figures"]}
 

@@ -88,6 +88,14 @@ def test_a_foreign_file_is_read_and_what_it_lacks_is_said(foreign):
     assert any("--benchmark-save-data" in text for text in run.lacking)
 
 
+def test_a_file_is_read_in_every_encoding_of_unicode(changed, encoded_text):
+    path = changed(lambda content: content["commit_info"].update(branch="Füße"))
+    path.write_bytes(encoded_text(json.dumps(json.loads(path.read_text()), ensure_ascii=False, indent=1)))
+    run = read(path)
+    assert len(run.records) == 12
+    assert run.branch == "Füße"
+
+
 def test_unknown_keys_are_ignored(changed):
     def change(content):
         content["midas_bench"]["new"] = {"any": "thing"}
@@ -166,6 +174,11 @@ def test_a_file_that_cannot_be_is_refused_and_the_fault_named(changed, change, s
         (b"", "is empty"),
         (b'{"benchmarks": [{"na', "is not whole JSON"),
         (b"\xff\xfe\x00", "is not text"),
+        (b"\xef\xbb\xbf\xff", "is not text"),
+        ("{}".encode("utf-16")[:-1], "is not text"),
+        ("{".encode("utf-16"), "is not whole JSON"),
+        (b"\xef\xbb\xbf", "is empty"),
+        ("".encode("utf-16"), "is empty"),
         (b"[1, 2]", "is [1, 2] and not an object"),
         (b"[" * 100_000, "is not whole JSON"),
     ],

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from midas_bench.cli.gate_flags import add_arguments, mode, question, saved_question
 from midas_bench.errors import UserError
-from midas_bench.files import check_writable, write_whole
+from midas_bench.files import as_utf8, check_writable, write_whole
 from midas_bench.gate import words
 from midas_bench.gate.lane import Lane
 from midas_bench.gate.result import GateResult
@@ -107,7 +107,7 @@ def _self_test(arguments: argparse.Namespace) -> int:
 
 def _recorded(path: Path) -> dict[str, Any]:
     try:
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        document: dict[str, Any] = json.loads(as_utf8(path.read_bytes()))
         if document["blocks"] and document["figures"]:
             return document
     except OSError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from midas_bench.errors import UserError
-from midas_bench.files import sha256_of
+from midas_bench.files import as_utf8, sha256_of
 
 MANIFEST = "fixtures/images/manifest.toml"
 """The list of the project's photos, from the project's folder."""
@@ -40,7 +40,7 @@ def rows(manifest: Path) -> list[dict[str, Any]]:
         UserError: it cannot be read, is not TOML, or has no such row.
     """
     try:
-        photos = tomllib.loads(manifest.read_text(encoding="utf-8")).get("photo")
+        photos = tomllib.loads(as_utf8(manifest.read_bytes()).decode()).get("photo")
     except OSError as error:
         raise UserError(manifest, f"cannot be read ({error.strerror})", "run from the project's folder") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

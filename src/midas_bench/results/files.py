@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from midas_bench.errors import UserError
+from midas_bench.files import as_utf8
 from midas_bench.results.cells import record_from
 from midas_bench.results.fields import Fields
 from midas_bench.results.machine import machine_from, shown
@@ -28,7 +29,7 @@ def read(path: Path) -> Run:
             no cell, one cell twice, or values that cannot be what they should be.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = as_utf8(path.read_bytes()).decode()
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", "check the path") from error
     except UnicodeDecodeError as error:

@@ -204,6 +204,37 @@ def changed(tmp_path: Path) -> Callable[..., Path]:
     return save
 
 
+ODD_NAMES = {
+    "Latin 1": b"caf\xe9",
+    "any bytes": bytes(range(128, 256)),
+    "a cut character": "Zo\u00eb".encode()[:-1],
+    "line ends": "a\nb\r\nc\u2028d".encode(),
+    "terminal sequences": b"\x1b[31mred\x07\x08",
+    "control characters": bytes(range(1, 32)),
+    "right to left": "\u202egnp.a".encode(),
+    "HTML": b"<img src=x onerror=alert(1)>&amp;\"'",
+    "Markdown": b"|`*_[a](b)~#$\\frac{$ @all",
+    "a dash": b"--output=x",
+    "a formula": b"=1+1",
+    "templates": b"{{7*7}} ${7*7} %s {0} %2e%2e",
+    "spaces": b"  a  b  ",
+    "255 bytes": b"\xff" * 250,
+}
+"""Stems that POSIX allows in a file's name, as bytes; with a suffix of five characters the last has 255."""
+
+
+@pytest.fixture(params=ODD_NAMES)
+def odd_name(request) -> str:
+    """Give the stem of a file's name, once of each odd kind."""
+    return os.fsdecode(ODD_NAMES[request.param])
+
+
+@pytest.fixture(scope="session")
+def odd_names() -> list[str]:
+    """Give all of them, for tests that take long."""
+    return [os.fsdecode(name) for name in ODD_NAMES.values()]
+
+
 ENCODINGS = {
     "UTF-8": ("", "utf-8"),
     "UTF-8 with a mark": ("\ufeff", "utf-8"),

@@ -103,6 +103,22 @@ def test_lines_are_appended_one_by_one(tmp_path):
     assert [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] == rows
 
 
+def test_a_row_may_hold_any_name(tmp_path, odd_name):
+    path = tmp_path / odd_name
+    files.append_json_line(path, {"file": odd_name})
+    assert files.read_json_lines(path) == [{"file": odd_name}]
+    assert path.read_bytes().isascii()
+
+
+def test_a_file_of_any_name_is_written_and_hashed(tmp_path, odd_name):
+    path = tmp_path / f"{odd_name}.py"
+    files.write_whole(path, b"all of it")
+    assert path.read_bytes() == b"all of it"
+    first = files.sources_sha256(tmp_path)
+    path.rename(tmp_path / "other.py")
+    assert files.sources_sha256(tmp_path) != first
+
+
 def test_text_is_read_in_every_encoding_of_unicode(encoded_text):
     assert files.as_utf8(encoded_text('{"a": "Zoë 🐱"}\r\n')).decode() == '{"a": "Zoë 🐱"}\r\n'
     assert files.as_utf8(encoded_text("")) == b""

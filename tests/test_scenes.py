@@ -159,6 +159,27 @@ def test_a_folder_of_ones_own_is_read_scene_by_scene(tmp_path, jpeg, encode):
     assert found["street"][0].scene == "street"
 
 
+def test_a_folder_of_ones_own_may_hold_files_of_any_name(tmp_path, jpeg, odd_name):
+    add(tmp_path / odd_name, "pet", f"{odd_name}.jpg", jpeg)
+    [photo] = scenes.from_folder(tmp_path / odd_name)["pet"]
+    assert photo.file == f"{odd_name}.jpg"
+    assert photo.path.read_bytes() == jpeg
+
+
+def test_true_depth_is_read_from_a_folder_of_any_name(manifest, tmp_path, encode, odd_name):
+    manifest(depth="d.png", depth_scale=0.5)
+    (tmp_path / "d.png").write_bytes(encode(np.full((10, 15), 4, np.uint16), "PNG"))
+    place = tmp_path / odd_name
+    place.mkdir()
+    for name in ("manifest.toml", "cat.jpg", "d.png"):
+        (tmp_path / name).rename(place / name)
+    [photo] = scenes.from_manifest(place / "manifest.toml")["pet"]
+    assert (photo.true_inverse_depth() == 2).all()
+    (place / "d.png").write_bytes(b"")
+    with pytest.raises(UserError, match="is missing or not a 16-bit grey PNG"):
+        photo.true_inverse_depth()
+
+
 @pytest.mark.parametrize(
     ("scene", "name", "content", "message"),
     [

@@ -1,5 +1,24 @@
 """An error a user can act on: the thing, the reason, the next step."""
 
+import unicodedata
+
+LINE_ENDS = ("Zl", "Zp")
+"""Unicode's line and paragraph separators; its other line ends are control characters."""
+
+
+def printable(text: object) -> str:
+    r"""Return a name as one line that a terminal, a page, a chart and a UTF-8 file can hold.
+
+    A file's name may hold line ends, terminal sequences, and bytes that are no UTF-8, which Python keeps as lone
+    surrogates. They become escapes such as `\n` and `\udce9`.
+    """
+    return "".join(c.encode("unicode-escape").decode("ascii") if _is_hidden(c) else c for c in str(text))
+
+
+def _is_hidden(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category.startswith("C") or category in LINE_ENDS
+
 
 class UserError(Exception):
     """Say in one line what is wrong and what to do about it.
@@ -14,5 +33,6 @@ class UserError(Exception):
         self.thing = str(thing)
         self.reason = reason
         self.next_step = next_step
-        self.why = " ".join(f"{reason}; {next_step}".split())
-        super().__init__(" ".join(f"{self.thing}: {self.why}".split()))
+        # what a library said may have several lines
+        self.why = printable(" ".join(f"{reason}; {next_step}".split()))
+        super().__init__(f"{printable(self.thing)}: {self.why}")

@@ -145,7 +145,7 @@ def sources_sha256(*folders: Path) -> str:
     digest = hashlib.sha256()
     for folder in folders:
         for path in sorted(folder.rglob("*.py")):
-            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+            digest.update(os.fsencode(path.relative_to(folder).as_posix()) + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
@@ -169,7 +169,8 @@ def append_json_line(path: Path, row: object) -> None:
     Raises:
         UserError: it could not be written; a torn last line may remain, which readers pass over.
     """
-    line = json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n"
+    # escapes keep what UTF-8 cannot hold, such as a file's name that is not UTF-8
+    line = json.dumps(row, separators=(",", ":")) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:

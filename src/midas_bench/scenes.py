@@ -67,7 +67,9 @@ class Photo:
         """
         if self.depth is None:
             raise UserError(self.file, "has no true depth", "choose a rendered photo")
-        values = cv2.imread(str(self.depth), cv2.IMREAD_UNCHANGED) if self.depth.is_file() else None
+        # OpenCV takes no path that is not UTF-8, and no empty buffer
+        data = self.depth.read_bytes() if self.depth.is_file() else b""
+        values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
         if values is None or values.dtype != np.uint16 or values.ndim != 2:
             raise UserError(self.depth, "is missing or not a 16-bit grey PNG", "restore it")
         if not values.any():

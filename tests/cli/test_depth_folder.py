@@ -123,6 +123,19 @@ def test_long_names_are_written_and_one_that_is_too_long_is_left_out(depth, fold
     assert sizes(tmp_path / "out").keys() == {"a.webp", "b é.webp", "c.webp", "x" * 243 + ".webp"}
 
 
+def test_a_photo_of_any_name_has_its_heat_map(depth, tmp_path, encode, odd_name):
+    folder = tmp_path / odd_name
+    folder.mkdir()
+    (folder / f"{odd_name}.jpg").write_bytes(encode(np.zeros((20, 50, 3), np.uint8), "JPEG"))
+    (folder / f"x{odd_name[:90]}.jpg").write_bytes(b"")
+    code, out, err = depth(folder, "-o", tmp_path / f"{odd_name[:90]}x")
+    assert code == 0
+    assert sizes(tmp_path / f"{odd_name[:90]}x") == {f"{odd_name}.png": (50, 20)}
+    for text in (out, err):
+        assert all(line.encode().decode().isprintable() for line in text.split("\n"))
+    assert err.count("\n") == 1
+
+
 def test_bad_photos_are_listed_and_left_out(depth, folder, tmp_path):
     (folder / "aa.jpg").write_bytes(b"")
     (folder / "z.jpg").write_bytes((folder / "a.jpg").read_bytes()[:-30])

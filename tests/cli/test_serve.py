@@ -1,7 +1,9 @@
 """What the command refuses before it serves; serving itself is tested in tests/serve."""
 
 import importlib.util
+from urllib.parse import unquote
 
+import numpy as np
 import pytest
 
 from midas_bench.cli.main import main
@@ -29,6 +31,23 @@ def test_the_help_tells_its_own_default_of_threads(capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert "threads for one photo, of the runtime and of OpenCV (default: 1)" in said
     assert "physical cores" not in said
+
+
+def test_a_sample_of_any_name_has_an_address_and_a_place_on_the_page(tmp_path, encode, odd_name):
+    for name in ("flask", "waitress", "prometheus_client"):
+        pytest.importorskip(name, reason="needs the extra [web]")
+    from jinja2 import Environment
+
+    from midas_bench.cli import serve
+    from midas_bench.serve.page import Sample
+
+    (tmp_path / "pet").mkdir()
+    (tmp_path / f"pet/{odd_name}.jpg").write_bytes(encode(np.zeros((20, 50, 3), np.uint8), "JPEG"))
+    [photo] = serve._samples(str(tmp_path))
+    sample = Sample.of(photo)
+    assert unquote(sample.url, errors="strict").endswith(photo.file)
+    page = Environment(autoescape=True).from_string("{{ name }}").render(name=sample.name)
+    assert page.encode().decode().isprintable()
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,14 @@ def test_the_newest_complete_run_of_a_folder_is_taken(saved, tmp_path):
     )
 
 
+def test_runs_of_any_name_are_shown_in_one_line(saved, tmp_path, odd_name):
+    saved(f"a{odd_name[:200]}.json", "2026-01-01")
+    (tmp_path / f"b{odd_name[:200]}.json").write_text("{")
+    material = choose([tmp_path], [], Album())
+    for text in (material.label, material.run.file, *material.remarks):
+        assert text.encode().decode().isprintable()
+
+
 def test_without_a_complete_run_the_newest_partial_one_is_taken_and_said(saved, tmp_path):
     saved("0001_a.json", "2026-01-01", "partial")
     material = choose([tmp_path], [], Album())

@@ -10,14 +10,15 @@ from xml.etree import ElementTree as ET
 import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
-from markupsafe import escape
+from markupsafe import escape as html_escape
 from PIL import Image
 
-from midas_bench.errors import UserError
+from midas_bench.errors import UserError, printable
 from midas_bench.report.choose import choose
 from midas_bench.report.pictures import Album, album
 from midas_bench.report.write import write
 from midas_bench.results.files import read
+from midas_bench.results.markup import escape
 
 HOSTILE = '<script>alert("1")</script> | `x` *b* [a](http://evil.example) $\\frac{ @all ${7*7}{{7*7}} \u202e\x00'
 PROJECT = Path(__file__).parents[2]
@@ -39,6 +40,30 @@ class Elements(HTMLParser):
 
     def all(self, tag):
         return [attributes for name, attributes in self.found if name == tag]
+
+
+@pytest.mark.parametrize("part", range(3))
+def test_a_report_is_written_whatever_files_folders_photos_and_sides_are_called(tmp_path, changed, odd_names, part):
+    def change(content):
+        for number, benchmark in enumerate(content["benchmarks"]):
+            photo = {"file": names[number % len(names)], "width": 4, "height": 3, "bytes": 1, "sha256": "0"}
+            benchmark["extra_info"]["photos"] = [photo]
+            benchmark["stats"]["data"][0] += 1e-9 * len(saved)
+
+    names = odd_names[part::3]
+    place = tmp_path / names[0]
+    place.mkdir()
+    saved: list[Path] = []
+    for name in names:
+        saved += [changed(change).rename(place / f"{name}.json")]
+    labels = names if part else []
+    page, text = report(place / "out", *saved, labels=labels)
+    for name in names:
+        assert escape(printable(name)) in text
+    assert "<img src=x" not in page
+    for path in place.rglob("*.*"):
+        if path.suffix in (".html", ".md", ".csv", ".svg"):
+            assert path.read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -190,7 +215,7 @@ def test_the_python_of_a_stream_stands_beside_its_answer(synthetic, tmp_path, ba
     lines = f"with DepthPipeline.open({shown!r}, threads=1) as pipeline:\n    for heatmap in pipeline.map(photos): ..."
     assert [t.content for t in github().parse(text) if t.type == "fence"] == [f"{lines}\n"]
     assert len(Elements(page).all("pre")) == 1
-    assert f"<pre>{escape(lines)}</pre>" in page
+    assert f"<pre>{html_escape(lines)}</pre>" in page
     assert page.count("<script>") == 1
 
 

@@ -18,7 +18,7 @@ from midas_bench.depth.photo import read
 from midas_bench.depth.pipeline import STAGES, DepthPipeline
 from midas_bench.depth.stations import stations
 from midas_bench.depth.weights import TIMING_ONLY
-from midas_bench.errors import UserError
+from midas_bench.errors import UserError, printable
 from midas_bench.files import written_atomically
 from midas_bench.options import SINGLE, add_to_parser, at_most_one, split, thread_counts
 
@@ -67,7 +67,7 @@ def _run_photo(photo: Path, output: Path, config: PipelineConfig) -> int:
         warm = pipeline.run([data])
     save(first.heatmaps[0], output)
     height, width, _ = first.heatmaps[0].shape
-    print(f"{output}: {width}x{height}, {resolved.backend}, {resolved.threads} threads")
+    print(f"{printable(output)}: {width}x{height}, {resolved.backend}, {resolved.threads} threads")
     for stage in STAGES:
         print(f"  {stage:<12}{warm.stage_s[stage] * 1000:8.1f} ms")
     together_ms, first_ms = (sum(prediction.stage_s.values()) * 1000 for prediction in (warm, first))

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from midas_bench.depth.config import Resolved
 from midas_bench.depth.photo import inspect
 from midas_bench.depth.pipeline import DepthPipeline
-from midas_bench.errors import UserError
+from midas_bench.errors import UserError, printable
 from midas_bench.files import write_whole
 from midas_bench.scenes import SUFFIXES, is_photo
 
@@ -93,7 +93,7 @@ def run(tasks: Sequence[Task], output: Path, config: Resolved, save: Callable[[N
     made, found = len(missing) - len(bad), len(tasks) - len(missing)
     told = [f"{made} made ({made / seconds:.1f} a second, {config.backend})" if made else "0 made"]
     told += [f"{found} there already"] * bool(found) + [f"{len(bad)} left out"] * bool(bad)
-    print(f"{output}: {', '.join(told)}")
+    print(f"{printable(output)}: {', '.join(told)}")
     return 0 if made or found else EXIT_NOTHING_MADE
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from midas_bench.errors import printable
 from midas_bench.options import add_to_parser
 from midas_bench.results import answers, files
 
@@ -62,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         page = write(material, arguments.output, step)
     for line in answers.three_lines(material.run.records):
         print(line)
-    print(f"{page} ({page.stat().st_size / 1024:.0f} KiB), report.md, CSV and charts beside it")
+    print(f"{printable(page)} ({page.stat().st_size / 1024:.0f} KiB), report.md, CSV and charts beside it")
     if arguments.open and not webbrowser.open(page.resolve().as_uri()):
         print("no browser to open it with", file=sys.stderr)
     return 0

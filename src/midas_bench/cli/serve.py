@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,7 +14,7 @@ from midas_bench import scenes
 from midas_bench.cli.depth import prepared
 from midas_bench.cli.main import EXIT_INTERRUPTED
 from midas_bench.depth.config import PipelineConfig
-from midas_bench.errors import UserError
+from midas_bench.errors import UserError, printable
 from midas_bench.options import SINGLE, add_to_parser, at_most_one, split, thread_counts
 from midas_bench.scenes import Photo
 from midas_bench.serve.config import MIB, ServeConfig, check_installed
@@ -101,4 +102,6 @@ def _samples(folder: str | None) -> tuple[Photo, ...]:
     if folder is None and not Path(scenes.MANIFEST).is_file():
         return ()
     found = scenes.from_folder(Path(folder)) if folder else scenes.from_manifest(Path(scenes.MANIFEST))
-    return tuple({photo.file: photo for photo in scenes.firsts(found)}.values())
+    # page and addresses are UTF-8, and a file's name need not be
+    named = {name: replace(photo, file=name) for photo in scenes.firsts(found) if (name := printable(photo.file))}
+    return tuple(named.values())

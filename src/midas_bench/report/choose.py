@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from midas_bench.errors import UserError
+from midas_bench.errors import UserError, printable
 from midas_bench.report.material import Material
 from midas_bench.report.pictures import Album
 from midas_bench.results.compare import Side
@@ -45,7 +45,7 @@ def choose(
         others, _ = readable(beside(place), step)
         runs, remarks = [*others, run], []
     history, unknown = _history(run, runs)
-    label = labels[0] if labels else run.name
+    label = printable(labels[0]) if labels else run.name
     return Material(run, label, history, (), album, (*remarks, *unknown))
 
 
@@ -55,22 +55,24 @@ def _history(run: Run, others: Iterable[Run]) -> tuple[tuple[Run, ...], list[str
     same = [other for other in runs.values() if other.path == run.path or of_one_kind((run, other))]
     remarks = []
     if run.machine.kind == UNKNOWN and len(runs) > 1:
-        remarks.append(f"No history: {run.path.name} names no CPU, so no other run is known to be of its machine.")
+        remarks.append(f"No history: {run.file} names no CPU, so no other run is known to be of its machine.")
     return tuple(sorted(same, key=age)), remarks
 
 
 def _comparison(places: Sequence[Path], labels: Sequence[str], album: Album, step: Callable[[str], None]) -> Material:
     sides: dict[str, list[Run]] = {}
-    for place, label in zip(places, labels or default_labels(places), strict=True):
+    for place, label in zip(places, map(printable, labels or default_labels(places)), strict=True):
         paths = saved_in(place) if place.is_dir() else [place]
         for path in paths:
-            step(path.name)
+            step(printable(path.name))
             sides.setdefault(label, []).append(read(path))
     remarks = []
     for label, runs in sides.items():
         for copy in copies(runs):
             del runs[next(i for i, run in enumerate(runs) if run is copy)]
-            remarks.append(f"Left out of {label}: {copy.path}, whose rounds are all in another of its files.")
+            remarks.append(
+                f"Left out of {label}: {printable(copy.path)}, whose rounds are all in another of its files."
+            )
     if len(sides) > MOST_SIDES:
         advice = f"join them with --label, or name their folder to see the trend; at most {MOST_SIDES} sides"
         raise UserError(f"{len(sides)} sides", "are too many to compare", advice)
@@ -82,7 +84,7 @@ def _comparison(places: Sequence[Path], labels: Sequence[str], album: Album, ste
     made = tuple(Side(label, tuple(runs)) for label, runs in sides.items())
     run = newest_complete(made[-1].runs)
     history, unknown = _history(run, (r for side in made for r in side.runs))
-    remarks.append(f"All sections but the comparison are about {made[-1].label}: {run.path.name}.")
+    remarks.append(f"All sections but the comparison are about {made[-1].label}: {run.file}.")
     return Material(run, made[-1].label, history, made, album, (*remarks, *unknown))
 
 
@@ -96,11 +98,11 @@ def readable(paths: Sequence[Path], step: Callable[[str], None]) -> tuple[list[R
     """Read what can be read, and say of the rest why it was left out."""
     runs, remarks = [], []
     for path in paths:
-        step(path.name)
+        step(printable(path.name))
         try:
             runs.append(read(path))
         except UserError as error:
-            remarks.append(f"Left out: {path.name}, which {error.reason}.")
+            remarks.append(f"Left out: {printable(path.name)}, which {error.reason}.")
     return runs, remarks
 
 

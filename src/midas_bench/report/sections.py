@@ -43,7 +43,7 @@ def document(material: Material, step: Step = lambda _: None) -> Document:
         made.append(build())
     when = run.when[:16].replace("T", " ")
     commit = f"commit {run.commit[:10]}" if run.commit and run.commit != "unknown" else None
-    subtitle = ", ".join(present(run.path.name, when or None, commit, run.machine.facts.get("CPU")))
+    subtitle = ", ".join(present(run.file, when or None, commit, run.machine.facts.get("CPU")))
     title = "MiDaS_small depth estimation on CPU" if answers else "Benchmark report"
     return Document(title, subtitle, tuple(section for section in made if not section.empty))
 
@@ -84,7 +84,7 @@ def answer_section(material: Material, answers: Sequence[Answer]) -> Section:
     else:
         text.append("No cell here times the whole pipeline or a process's memory, so there is no set-up to recommend.")
     if run.lacking:
-        text.append(f"Not in {run.path.name}: {'; '.join(run.lacking)}.")
+        text.append(f"Not in {run.file}: {'; '.join(run.lacking)}.")
     found = present(tables.alternatives(answers))
     return Section("answer", "The answer", tuple(warnings(material)), tuple(text), cards, found)
 

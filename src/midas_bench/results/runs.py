@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from midas_bench.errors import printable
 from midas_bench.results.intervals import Interval
 from midas_bench.results.load import Load
 
@@ -242,8 +243,13 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The file's name without its suffix."""
-        return self.path.stem
+        """The file's name without its suffix, as it is shown."""
+        return printable(self.path.stem)
+
+    @property
+    def file(self) -> str:
+        """The file's name, as it is shown."""
+        return printable(self.path.name)
 
     @property
     def unmeasured(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import signal
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.slow  # each test is a run of pytest, or several
@@ -106,6 +107,22 @@ def test_a_killed_run_keeps_each_finished_cell_and_resumes_to_the_same_as_an_uni
         assert one.keys() == other.keys()
         assert one["extra_info"].keys() == other["extra_info"].keys()
         assert one["options"] == other["options"]
+
+
+def test_photos_of_any_name_are_measured_interrupted_and_resumed(fake, odd_names, encode):
+    folder = fake.root / odd_names[0]
+    scenes = ("street", "indoor", "pet", "portrait")
+    for number, name in enumerate(odd_names):
+        place = folder / scenes[number % 4]
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{name}.jpg").write_bytes(encode(np.full((8, 12, 3), number, np.uint8), "JPEG"))
+    line = [f"--photos={folder}", "-k", "b4"]
+    fake.interrupted(2, *line)
+    ran = fake.run("--resume", *line)
+    assert ran.code == 0, ran.output
+    photos = [photo["file"] for row in fake.saved()["benchmarks"] for photo in row["extra_info"]["photos"]]
+    assert set(photos) == {f"{name}.jpg" for name in odd_names}
+    assert fake.journals() == []
 
 
 def test_pytest_benchmark_compares_a_resumed_file_without_a_warning(fake):

@@ -27,5 +27,7 @@ def save(
         if not (folder / name).exists():
             low, high = float(eager.min()), float(eager.max())
             scaled = (estimate - low) / max(high - low, np.finfo(np.float32).tiny) * 255
-            cv2.imwrite(str(folder / name), np.clip(np.rint(scaled), 0, 255).astype(np.uint8))
+            # OpenCV writes to no path that is not UTF-8
+            _, png = cv2.imencode(".png", np.clip(np.rint(scaled), 0, 255).astype(np.uint8))
+            (folder / name).write_bytes(png.tobytes())
     return list(dict.fromkeys(names))

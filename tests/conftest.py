@@ -204,6 +204,32 @@ def changed(tmp_path: Path) -> Callable[..., Path]:
     return save
 
 
+LEFT_OUT = {
+    "a.bmp": b"BM", "b.gif": b"GIF87a", "movie.jpg": b"GIF89a", "IMG_1.HEIC.old": b"II*\0", "IMG_1.AAE": b"<?xml",
+    "clip.mp4": b"\0\0\0\x20ftypisom", "notes.txt": b"", "x": b"\xff",
+}  # fmt: skip
+"""Names of files that are no photos, and how they begin."""
+
+
+@pytest.fixture(scope="session")
+def left_out_files() -> Callable[..., str]:
+    """Put into a folder what is no photo, and return the line that tells of it: `left_out_files(folder, "pet/")`."""
+
+    def added(folder: Path, before: str = "") -> str:
+        for name, content in LEFT_OUT.items():
+            (folder / name).write_bytes(content)
+        for name in (".DS_Store", "._a.jpg", ".nomedia", "Thumbs.db", "desktop.ini", "Icon\r"):
+            (folder / name).write_bytes(b"litter")
+        (folder / "deeper.jpg").mkdir()
+        os.mkfifo(folder / "pipe.png")
+        names = ("a.bmp", "b.gif", "movie.jpg", "IMG_1.HEIC.old", "deeper.jpg")
+        others = ("IMG_1.AAE", "clip.mp4", "notes.txt", "pipe.png", "x")
+        listed = ", ".join(before + name for name in (*names, *others))
+        return f"left out: 1 BMP, 2 GIF, 1 TIFF, 1 folder, 5 video or other: {listed}"
+
+    return added
+
+
 ODD_NAMES = {
     "Latin 1": b"caf\xe9",
     "any bytes": bytes(range(128, 256)),

@@ -150,7 +150,6 @@ def test_a_folder_of_ones_own_is_read_scene_by_scene(tmp_path, jpeg, encode):
     add(folder, "portrait", "b é.JPG", jpeg)
     add(folder, "portrait", "a.png", sideways)
     add(folder, "street", "c.webp", encode(np.zeros((8, 9, 3), np.uint8), "WEBP"))
-    add(folder, "street", "notes.txt", b"not looked at")
     add(folder, "street", "._c.webp", b"not looked at")
     add(folder, ".hidden", "x.jpg", b"not looked at")
     found = scenes.from_folder(folder)
@@ -184,15 +183,74 @@ def test_true_depth_is_read_from_a_folder_of_any_name(manifest, tmp_path, encode
     ("scene", "name", "content", "message"),
     [
         ("beach", "a.jpg", b"", "beach: is for an unknown scene 'beach'; choose from street"),
-        ("pet", "a.txt", b"", "holds no photos; make one folder a scene in it: street, indoor, pet, portrait"),
+        ("pet", ".txt", b"", "holds no photos; make one folder a scene in it: street, indoor, pet, portrait"),
+        ("pet", "a.txt", b"", r"holds no photos \(left out: 1 video or other: pet/a\.txt\); make one folder a scene"),
+        ("pet", "a.jpg", b"GIF89a", r"holds no photos \(left out: 1 GIF: pet/a\.jpg\)"),
+        ("DCIM", "a.txt", b"", r"holds no photos \(left out: 1 folder: DCIM\)"),
         ("pet", "a.jpg", b"", r"pet/a\.jpg: is empty \(0 bytes\)"),
-        ("pet", "a.jpg", b"GIF89a", r"is not a JPEG, PNG or WebP \(first bytes 47 49 46 38\)"),
+        ("pet", "a.jpg", b"<html>", r"pet/a\.jpg: is not a JPEG, PNG or WebP \(first bytes 3c 68 74 6d\)"),
+        ("pet", "a.jfif", b"", r"pet/a\.jfif: is empty \(0 bytes\)"),
     ],
 )
 def test_an_unusable_folder_is_the_users_error(tmp_path, scene, name, content, message):
     add(tmp_path, scene, name, content)
     with pytest.raises(UserError, match=message):
         scenes.from_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a", "a.jfif", "a.JPE", "a.mpo", "a.heic", "a.png", "a.txt", "IMG 1", "-rf"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_photos_of_a_folder_are_told_by_their_first_bytes(tmp_path, encode, name, format):
+    add(tmp_path, "pet", name, encode(np.zeros((20, 30, 3), np.uint8), format))
+    lines = []
+    [photo] = scenes.from_folder(tmp_path, lines.append)["pet"]
+    assert (photo.file, photo.width, photo.height, lines) == (name, 30, 20, [])
+
+
+def test_what_a_scene_holds_beside_photos_is_counted_and_named_in_one_line(tmp_path, jpeg, left_out_files):
+    add(tmp_path, "pet", "a.jpg", jpeg)
+    line = left_out_files(tmp_path / "pet", "pet/")
+    lines = []
+    photos = scenes.from_folder(tmp_path, lines.append)
+    assert [photo.file for photo in photos["pet"]] == ["a.jpg"]
+    assert lines == [line]
+
+
+LITTER = ("@eaDir", "__MACOSX", ".thumbnails", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found")
+
+
+@pytest.mark.parametrize("name", LITTER)
+def test_folders_that_systems_leave_are_no_scenes_and_need_no_mention(tmp_path, jpeg, name):
+    add(tmp_path, "pet", "a.jpg", jpeg)
+    add(tmp_path, name, "a.jpg", jpeg)
+    add(tmp_path / "pet", name, "a.jpg", jpeg)
+    lines = []
+    photos = scenes.from_folder(tmp_path, lines.append)
+    assert [(scene, len(photos[scene])) for scene in photos] == [("pet", 1)]
+    assert lines == []
+
+
+def test_folders_without_photos_and_photos_in_no_folder_are_named(tmp_path, jpeg):
+    add(tmp_path, "pet", "a.jpg", jpeg)
+    add(tmp_path, ".", "loose.jpg", jpeg)
+    add(tmp_path, "raw", "a.dng", b"II*\0")
+    add(tmp_path, "DCIM/100APPLE", "a.jpg", jpeg)
+    (tmp_path / "street").mkdir()
+    lines = []
+    assert list(scenes.from_folder(tmp_path, lines.append)) == ["pet"]
+    assert lines == ["left out: 2 folders, 1 outside of the scenes' folders: DCIM, raw, loose.jpg"]
+    add(tmp_path, "raw", "b.txt", jpeg)
+    with pytest.raises(
+        UserError, match="raw: is for an unknown scene 'raw'; choose from street, indoor, pet, portrait"
+    ):
+        scenes.from_folder(tmp_path, lines.append)
+
+
+def test_of_many_files_that_are_left_out_the_first_are_named():
+    others = [scenes.LeftOut(f"{number:03}\n.heic", "HEIC") for number in range(300)]
+    line = scenes.left_out_line(others)
+    assert line.startswith("left out: 300 HEIC: 000\\n.heic, 001\\n.heic, ")
+    assert line.endswith("009\\n.heic and 290 more")
 
 
 @pytest.mark.parametrize("exists", [True, False])

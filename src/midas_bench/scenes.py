@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +16,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midas_bench.depth import calibration
-from midas_bench.depth.photo import inspect
-from midas_bench.errors import UserError
+from midas_bench.depth.photo import FORMATS, HEAD_BYTES, format_of, inspect
+from midas_bench.errors import UserError, printable
 
 MANIFEST = calibration.MANIFEST
 
 BATCH_SIZES = (1, 2, 3, 4)
 SCENES = ("street", "indoor", "pet", "portrait")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+SUFFIXES = {
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".mpo": "JPEG", ".png": "PNG", ".webp": "WEBP",
+    ".heic": "HEIC", ".heif": "HEIC", ".hif": "HEIC", ".avif": "AVIF",
+}  # fmt: skip
+"""What a file is meant to be whose first bytes do not tell: an empty or damaged photo is named, and not passed over."""
+LITTER = frozenset(
+    ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin",
+     "system volume information", "lost+found")
+)  # fmt: skip
+"""What systems leave in a user's folders beside hidden files, in small letters; it needs no mention."""
+FOLDER = "folder"
+OTHER = "video or other"
+MOST_NAMES = 10
 REQUIRED_KEYS = {"scene", "file", "source", "author", "licence", "width", "height", "sha256"}
 
 
@@ -184,29 +198,128 @@ def _check_depth(row: Mapping[str, Any]) -> None:
         raise UserError(row["file"], f"has depth_scale {scale!r}, which is no positive number", "correct the row")
 
 
-def from_folder(folder: Path) -> dict[str, list[Photo]]:
-    """Read a user's photos: one folder a scene, named like it; scenes without a folder are left out.
+@dataclass(frozen=True)
+class LeftOut:
+    """A file or folder that is passed over.
+
+    Attributes:
+        name: as the user is told it.
+        kind: a format that is not read, or in words what it is.
+    """
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What stands in a folder, in the order of the names.
+
+    Attributes:
+        photos: files to be read as photos, damaged ones included.
+        folders: those in it, without hidden ones and litter.
+        others: files that are passed over.
+    """
+
+    photos: tuple[Path, ...]
+    folders: tuple[Path, ...]
+    others: tuple[LeftOut, ...]
+
+
+def listing(folder: Path) -> Listing:
+    """Tell the photos in a folder from what else is in it, by their first bytes and not by their names.
+
+    Hidden files and folders, and what systems leave, are in none of the three.
 
     Raises:
-        UserError: there is no such folder, it holds none of the scenes or an unknown one, or a photo is unusable.
+        UserError: the folder cannot be read.
+    """
+    try:
+        paths = sorted(path for path in folder.iterdir() if not _is_litter(path))
+    except OSError as error:
+        raise UserError(folder, f"cannot be read ({error.strerror})", "check its permissions") from error
+    kinds = {path: _kind(path) for path in paths}
+    return Listing(
+        photos=tuple(path for path in paths if kinds[path] in FORMATS),
+        folders=tuple(path for path in paths if kinds[path] == FOLDER),
+        others=tuple(LeftOut(path.name, kind) for path, kind in kinds.items() if kind not in (*FORMATS, FOLDER)),
+    )
+
+
+def _is_litter(path: Path) -> bool:
+    return path.name.startswith(".") or path.name.lower() in LITTER
+
+
+def _kind(path: Path) -> str:
+    suffix_format = SUFFIXES.get(path.suffix.lower())
+    by_suffix = suffix_format if suffix_format in FORMATS else OTHER
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            return FOLDER
+        # to open a pipe would wait for who writes to it
+        if not stat.S_ISREG(mode):
+            return OTHER
+        with path.open("rb") as file:
+            return format_of(file.read(HEAD_BYTES)) or by_suffix
+    except OSError:
+        return by_suffix
+
+
+def left_out_line(others: Sequence[LeftOut]) -> str:
+    """Count and name in one line what is passed over: `left out: 2 HEIC, 1 video or other: a.heic, b.heic, c.txt`."""
+    # formats first, and last what is known least of
+    ordered = sorted(others, key=lambda other: (other.kind == OTHER, not other.kind.isupper(), other.kind, other.name))
+    counts = Counter(other.kind for other in ordered)
+    counted = ", ".join(f"{n} {kind}{'s' * (kind == FOLDER and n > 1)}" for kind, n in counts.items())
+    names = ", ".join(printable(other.name) for other in ordered[:MOST_NAMES])
+    more = f" and {len(ordered) - MOST_NAMES} more" if len(ordered) > MOST_NAMES else ""
+    return f"left out: {counted}: {names}{more}"
+
+
+def no_photos(folder: Path, others: Sequence[LeftOut], next_step: str) -> UserError:
+    """Say that a folder holds no photos, and what it holds in place of them."""
+    return UserError(folder, f"holds no photos ({left_out_line(others)})" if others else "holds no photos", next_step)
+
+
+def from_folder(folder: Path, tell: Callable[[str], object] = lambda _: None) -> dict[str, list[Photo]]:
+    """Read a user's photos: one folder a scene, named like it; scenes without a folder are left out.
+
+    Args:
+        folder: holds the scenes' folders; other folders without photos are passed over.
+        tell: is called with one line that counts and names what is passed over, if anything is.
+
+    Raises:
+        UserError: there is no such folder, it holds none of the scenes or photos of an unknown one, or a folder or a
+            photo is unusable.
     """
     advice = f"make one folder a scene in it: {', '.join(SCENES)}"
     if not folder.is_dir():
         raise UserError(folder, "no such folder", advice)
-    found = {}
-    for scene_folder in sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."):
-        files = sorted(path for path in scene_folder.iterdir() if is_photo(path))
-        _check_scene(scene_folder.name, scene_folder)
-        if files:
-            found[scene_folder.name] = [_read(path, scene_folder.name, path.name) for path in files]
-    if not found:
-        raise UserError(folder, "holds no photos", advice)
-    return _ordered(found)
-
-
-def is_photo(path: Path) -> bool:
-    """Tell by its name whether a file is to be taken for a photo; hidden ones, such as macOS's `._a.jpg`, are not."""
-    return path.suffix.lower() in SUFFIXES and path.name[0] != "."
+    top = listing(folder)
+    others = [*(LeftOut(path.name, "outside of the scenes' folders") for path in top.photos), *top.others]
+    photos: dict[str, list[Photo]] = {}
+    for scene_folder in top.folders:
+        scene = scene_folder.name
+        try:
+            inside = listing(scene_folder)
+        except UserError:
+            if scene in SCENES:
+                raise
+            inside = Listing((), (), ())
+        if inside.photos:
+            _check_scene(scene, scene_folder)
+            photos[scene] = [_read(path, scene, path.name) for path in inside.photos]
+        elif scene not in SCENES:
+            others.append(LeftOut(scene, FOLDER))
+            continue
+        others += [LeftOut(f"{scene}/{other.name}", other.kind) for other in inside.others]
+        others += [LeftOut(f"{scene}/{path.name}", FOLDER) for path in inside.folders]
+    if not photos:
+        raise no_photos(folder, others, advice)
+    if others:
+        tell(left_out_line(others))
+    return _ordered(photos)
 
 
 def _check_scene(scene: str, thing: Path) -> None:

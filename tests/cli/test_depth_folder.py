@@ -53,13 +53,13 @@ def depth(opened, capsys):  # noqa: ARG001
 
 @pytest.fixture
 def folder(tmp_path, encode):
-    """Make a folder with three photos of which no two have one size, and with what is none."""
+    """Make a folder with three photos of which no two have one size, and with what needs no mention."""
     folder = tmp_path / "Füße & more"
-    (folder / "deeper.jpg").mkdir(parents=True)
+    folder.mkdir()
     for name, height, stored_as in (("a.jpg", 20, "JPEG"), ("b é.PNG", 30, "PNG"), ("c.webp", 40, "WEBP")):
         (folder / name).write_bytes(encode(np.full((height, 50, 3), height, np.uint8), stored_as))
-    (folder / "notes.txt").write_text("no photo")
-    (folder / ".hidden.jpg").write_text("no photo either")
+    (folder / ".hidden.jpg").write_text("no photo")
+    (folder / "Thumbs.db").write_text("no photo either")
     return folder
 
 
@@ -164,7 +164,7 @@ def test_a_heat_map_that_its_format_cannot_hold_is_listed_and_left_out(depth, fo
 def test_a_folder_of_bad_photos_alone_is_a_failure(depth, tmp_path):
     folder = tmp_path / "bad"
     folder.mkdir()
-    (folder / "a.jpg").write_bytes(b"GIF89a")
+    (folder / "a.jpg").write_bytes(b"<html>")
     code, out, err = depth(folder, "-o", tmp_path / "out")
     assert code == 2
     assert "is not a JPEG, PNG or WebP" in err
@@ -253,8 +253,22 @@ def test_an_output_that_cannot_be_is_one_line(depth, folder, output, message):
 def test_a_folder_without_photos_is_one_line(depth, opened, tmp_path):
     code, _, err = depth(tmp_path, "-o", tmp_path / "out")
     assert code == 2
-    assert f"{tmp_path}: holds no photos; name a folder with .jpg" in err
+    assert f"{tmp_path}: holds no photos; name a folder with JPEG, PNG" in err
     assert opened == []
+
+
+def test_what_a_folder_holds_beside_photos_is_counted_and_named_in_one_line(depth, folder, left_out_files):
+    line = left_out_files(folder)
+    (folder / "a.jpg").rename(folder / "a.txt")
+    code, out, err = depth(folder, "-o", folder / "out")
+    assert (code, err) == (0, f"midas-bench: {line}\n")
+    assert "3 made" in out
+    assert sizes(folder / "out") == ALL
+    for photo in ("a.txt", "b é.PNG", "c.webp"):
+        (folder / photo).unlink()
+    code, _, err = depth(folder, "-o", folder / "out")
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"holds no photos ({line}); name a folder" in err
 
 
 def test_a_full_disk_ends_it(depth, folder, tmp_path, monkeypatch):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,12 +17,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from midas_bench import scenes
+from midas_bench.cli.main import warn
 from midas_bench.depth.config import Resolved
-from midas_bench.depth.photo import inspect
+from midas_bench.depth.photo import FORMATS, inspect
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.errors import UserError, printable
 from midas_bench.files import write_whole
-from midas_bench.scenes import SUFFIXES, is_photo
 
 NOTE = "midas-bench.json"
 """In the folder of heat maps: what made them, so that one folder never mixes two networks."""
@@ -54,20 +54,21 @@ def tasks(folder: Path, output: Path, suffix: str) -> list[Task]:
     """Return a task for each photo that stands in the folder itself, in the order of their names.
 
     A heat map is named like its photo; photos that differ in their suffix alone keep it, as `a.jpg.png`. Where that
-    is the name of another photo's heat map, all keep it.
+    is the name of another photo's heat map, all keep it. What is no photo is counted and named on standard error.
 
     Raises:
         UserError: the folder cannot be read, holds no photos, or is where the heat maps shall go.
     """
     if folder.resolve() == output.resolve():
         raise UserError(output, "holds the photos", "name another folder for the heat maps")
-    try:
-        files = sorted(path for path in folder.iterdir() if is_photo(path))
-    except OSError as error:
-        raise UserError(folder, f"cannot be read ({error.strerror})", "check its permissions") from error
-    photos = [path for path in files if not path.is_dir()]
+    inside = scenes.listing(folder)
+    photos = inside.photos
+    folders = (path for path in inside.folders if path.resolve() != output.resolve())
+    others = [*(scenes.LeftOut(path.name, scenes.FOLDER) for path in folders), *inside.others]
     if not photos:
-        raise UserError(folder, "holds no photos", f"name a folder with {', '.join(SUFFIXES)} files in it")
+        raise scenes.no_photos(folder, others, f"name a folder with {', '.join(FORMATS)} files in it")
+    if others:
+        warn(scenes.left_out_line(others))
     stems = Counter(photo.stem for photo in photos)
     names = [photo.stem if stems[photo.stem] == 1 else photo.name for photo in photos]
     if len(set(names)) < len(names):
@@ -89,7 +90,7 @@ def run(tasks: Sequence[Task], output: Path, config: Resolved, save: Callable[[N
     bad = _make(missing, output, config, save) if missing else []
     seconds = time.perf_counter() - start_s
     for error in bad:
-        print(f"midas-bench: left out: {error}", file=sys.stderr)
+        warn(f"left out: {error}")
     made, found = len(missing) - len(bad), len(tasks) - len(missing)
     told = [f"{made} made ({made / seconds:.1f} a second, {config.backend})" if made else "0 made"]
     told += [f"{found} there already"] * bool(found) + [f"{len(bad)} left out"] * bool(bad)

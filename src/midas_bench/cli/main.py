@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except UserError as error:
-        print(f"midas-bench: {error}", file=sys.stderr)
+        warn(str(error))
         return EXIT_BAD_INPUT
     except BrokenPipeError:  # `midas-bench ... | head` is no error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -50,11 +50,16 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         if error.filename is not None or error.errno not in (errno.EBADF, errno.ENOSPC):
             raise
-        print(f"midas-bench: standard output cannot be written ({error.strerror})", file=sys.stderr)
+        warn(f"standard output cannot be written ({error.strerror})")
         os._exit(EXIT_BAD_INPUT)  # Python would try again, and say so at length
     except KeyboardInterrupt:
-        print("midas-bench: interrupted", file=sys.stderr)
+        warn("interrupted")
         return EXIT_INTERRUPTED
+
+
+def warn(line: str) -> None:
+    """Print a line on standard error, under the command's name."""
+    print(f"midas-bench: {line}", file=sys.stderr)
 
 
 def _parsed(argv: list[str]) -> argparse.Namespace:

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from midas_bench import scenes
 from midas_bench.cli.depth import prepared
-from midas_bench.cli.main import EXIT_INTERRUPTED
+from midas_bench.cli.main import EXIT_INTERRUPTED, warn
 from midas_bench.depth.config import PipelineConfig
 from midas_bench.errors import UserError, printable
 from midas_bench.options import SINGLE, add_to_parser, at_most_one, split, thread_counts
@@ -101,7 +101,7 @@ def _samples(folder: str | None) -> tuple[Photo, ...]:
     """Return the first photo of each scene, of the user's folder or of the project's if it is here."""
     if folder is None and not Path(scenes.MANIFEST).is_file():
         return ()
-    found = scenes.from_folder(Path(folder)) if folder else scenes.from_manifest(Path(scenes.MANIFEST))
+    found = scenes.from_folder(Path(folder), warn) if folder else scenes.from_manifest(Path(scenes.MANIFEST))
     # page and addresses are UTF-8, and a file's name need not be
     named = {name: replace(photo, file=name) for photo in scenes.firsts(found) if (name := printable(photo.file))}
     return tuple(named.values())

@@ -116,10 +116,14 @@ def test_photos_of_any_name_are_measured_interrupted_and_resumed(fake, odd_names
         place = folder / scenes[number % 4]
         place.mkdir(parents=True, exist_ok=True)
         (place / f"{name}.jpg").write_bytes(encode(np.full((8, 12, 3), number, np.uint8), "JPEG"))
+        (place / f"{name[:200]}.txt").write_text("no photo")
     line = [f"--photos={folder}", "-k", "b4"]
     fake.interrupted(2, *line)
     ran = fake.run("--resume", *line)
     assert ran.code == 0, ran.output
+    [left_out] = [line for line in ran.output.splitlines() if "left out: " in line]
+    assert left_out.startswith("! left out: 14 video or other: indoor/")
+    assert left_out.endswith(" and 4 more")
     photos = [photo["file"] for row in fake.saved()["benchmarks"] for photo in row["extra_info"]["photos"]]
     assert set(photos) == {f"{name}.jpg" for name in odd_names}
     assert fake.journals() == []

@@ -64,6 +64,7 @@ class Run:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.left_out_photos: list[str] = []
 
     @cached_property
     def scenes(self) -> dict[str, Sequence[Photo]]:
@@ -74,7 +75,7 @@ class Run:
         """
         own = self.settings.photos
         manifest = self.settings.rootdir / scenes.MANIFEST
-        found = scenes.from_folder(own) if own else scenes.from_manifest(manifest)
+        found = scenes.from_folder(own, self.left_out_photos.append) if own else scenes.from_manifest(manifest)
         kept = list(found)[:1] if self.settings.quick else list(found)
         return {scene: found[scene] for scene in kept}
 
@@ -193,6 +194,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         source = run.weights.source
         for reason in run.settings.left_out:
             say(config, f"left out: {reason}")
+        for line in run.left_out_photos:
+            say(config, f"! {line}", yellow=True)
         for finding in examine(run.machine, run.condition):
             say(config, f"! {finding}", yellow=True)
         say(config, TIMING_ONLY if source == "seeded" else f"weights: {source} ({run.weights.sha256[:8]})")

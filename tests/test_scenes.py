@@ -198,6 +198,15 @@ def test_an_unusable_folder_is_the_users_error(tmp_path, scene, name, content, m
         scenes.from_folder(tmp_path)
 
 
+@pytest.mark.parametrize("quality", [{}, {"progressive": True}])
+def test_a_photo_of_ones_own_whose_rows_are_missing_is_refused_before_anything_is_measured(tmp_path, encode, quality):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    whole = encode(noise, "JPEG", **quality)
+    add(tmp_path, "pet", "a.jpg", whole[: len(whole) // 2] + b"\xff\xd9")
+    with pytest.raises(UserError, match=r"pet/a\.jpg: is damaged and cannot be decoded \(libjpeg: "):
+        scenes.from_folder(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["a", "a.jfif", "a.JPE", "a.mpo", "a.heic", "a.png", "a.txt", "IMG 1", "-rf"])
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
 def test_photos_of_a_folder_are_told_by_their_first_bytes(tmp_path, encode, name, format):

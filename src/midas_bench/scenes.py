@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midas_bench.depth import calibration
-from midas_bench.depth.photo import FORMATS, HEAD_BYTES, format_of, inspect
+from midas_bench.depth.photo import FORMATS, HEAD_BYTES, check, decode_reduced, format_of
 from midas_bench.errors import UserError, printable
 
 MANIFEST = calibration.MANIFEST
@@ -309,7 +309,7 @@ def from_folder(folder: Path, tell: Callable[[str], object] = lambda _: None) ->
             inside = Listing((), (), ())
         if inside.photos:
             _check_scene(scene, scene_folder)
-            photos[scene] = [_read(path, scene, path.name) for path in inside.photos]
+            photos[scene] = [_read(path, scene, path.name, decodable=True) for path in inside.photos]
         elif scene not in SCENES:
             others.append(LeftOut(scene, FOLDER))
             continue
@@ -327,13 +327,17 @@ def _check_scene(scene: str, thing: Path) -> None:
         raise UserError(thing, f"is for an unknown scene {scene!r}", f"choose from {', '.join(SCENES)}")
 
 
-def _read(path: Path, scene: str, file: str) -> Photo:
+def _read(path: Path, scene: str, file: str, *, decodable: bool = False) -> Photo:
     _check_scene(scene, path)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", "restore it or remove it") from error
-    info = inspect(data, str(path))
+    photo = check(data, str(path))
+    if decodable:
+        # what only a decoder hears, such as rows that are missing, is told before anything is measured
+        decode_reduced(photo, 1)
+    info = photo.info
     sha256 = hashlib.sha256(data).hexdigest()
     return Photo(scene, file, data, info.width, info.height, sha256, path.resolve(), alt=f"a photo of the kind {scene}")
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midas_bench.cpu import allowed_cores
-from midas_bench.depth.photo import FORMATS, HEAD_BYTES, PhotoError, format_of, inspect
+from midas_bench.depth.photo import FORMATS, HEAD_BYTES, PhotoError, check, format_of
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.depth.stations import Picture
 from midas_bench.errors import UserError
@@ -135,7 +135,7 @@ class Engine:
         try:
             # Only the first bytes are looked at here. All else takes time that the file decides, so a worker does it.
             if format_of(photo[:HEAD_BYTES]) not in FORMATS:
-                inspect(photo, max_pixels=self.config.max_pixels)
+                check(photo)
             return self._wait(self._submit(job))
         except PhotoError as error:
             raise RefusedError(of_photo(error)) from error
@@ -259,8 +259,7 @@ def _finish(pipeline: DepthPipeline, jobs: list[Job], max_pixels: int) -> None:
     for job in jobs:
         begun_s = clock()
         try:
-            inspect(job.photo, max_pixels=max_pixels)
-            picture = at.decode(job.photo)
+            picture = at.decode(check(job.photo, max_pixels=max_pixels))
         except Exception as error:
             job.done.set_exception(error)
             continue

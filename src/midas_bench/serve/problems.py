@@ -61,6 +61,7 @@ PHOTOS = {
     "foreign": (415, "Not a photo in a known format"),
     "unsupported": (415, "The photo's format is not supported"),
     "huge": (422, "The photo has too many pixels"),
+    "excessive": (422, "The photo has too many parts"),
 }
 """By `PhotoError.kind`."""
 

@@ -99,7 +99,8 @@ def graphs(cache_dir: Path, request: pytest.FixtureRequest) -> Path:
     with locked(kept.with_suffix(".lock")):
         if not all(registry.is_prepared(name, weights.seeded(), kept) for name in DEFAULT_GRAPHS):
             shutil.rmtree(kept)  # other versions' graphs would stay for ever
-            shutil.copytree(request.getfixturevalue("cold_onnx")["cache"], kept)
+            # another process may have made the folder meanwhile
+            shutil.copytree(request.getfixturevalue("cold_onnx")["cache"], kept, dirs_exist_ok=True)
             for name in DEFAULT_GRAPHS:
                 registry.prepare(name, weights.seeded(), kept)
         shutil.copytree(kept, cache_dir, dirs_exist_ok=True)

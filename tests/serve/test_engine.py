@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import gc
 import itertools
 import threading
 import time
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from midas_bench.depth.photo import MAX_PIXELS, PhotoError
@@ -145,6 +147,63 @@ def test_photos_are_inspected_by_workers_so_no_more_at_a_time_than_there_are(stu
     until(lambda: one.in_work == 2 and one.queue_length == 6)
     network.gate.set()
     assert all(future.result(WAIT_S).body for future in accepted)
+
+
+class Upload(bytes):
+    """Bytes that count how many of them are held."""
+
+    held = 0
+
+    def __new__(cls, data):
+        cls.held += 1
+        return super().__new__(cls, data)
+
+    def __del__(self):
+        Upload.held -= 1
+
+
+@pytest.fixture
+def without_cycles():
+    """Let nothing but the end of references free memory."""
+    gc.collect()
+    gc.disable()
+    Upload.held = 0
+    yield
+    gc.enable()
+
+
+def refused(engine, data) -> str:
+    try:  # `pytest.raises` would keep the error, and by it the photo
+        engine(Upload(data), JPEG)
+    except RefusedError as error:
+        return error.problem.reason
+    raise AssertionError("it was not refused")
+
+
+@pytest.mark.usefixtures("without_cycles")
+@pytest.mark.parametrize("kind", ["empty", "foreign", "truncated", "damaged", "huge"])
+def test_a_refused_photo_is_let_go_at_once(engine, encode, photo, kind, until):
+    png = encode(np.random.default_rng(3).integers(0, 255, (64, 64, 3), np.uint8), "PNG")
+    bodies = {
+        "empty": b"",
+        "foreign": b"GIF89a" + photo,
+        "truncated": photo[:9000],
+        "damaged": png[:3000] + bytes([png[3000] ^ 1]) + png[3001:],
+        "huge": encode(np.zeros((1100, 1000, 3), np.uint8), "PNG"),
+    }
+    one = engine(max_pixels=1_000_000)
+    assert [refused(one, bodies[kind]) for _ in range(5)] == [kind] * 5
+    until(lambda: one.in_work == 0)
+    until(lambda: Upload.held <= one.workers)  # each may hold its last one until the next comes
+
+
+@pytest.mark.usefixtures("without_cycles")
+def test_of_photos_past_their_deadline_no_more_are_held_than_workers_have(stuck, network, photo, until):
+    one, _ = stuck("network", photo, deadline_s=0.05)
+    assert {refused(one, photo) for _ in range(8)} == {"deadline"}
+    until(lambda: Upload.held == 2 == one.workers)
+    network.gate.set()
+    until(lambda: one.in_work == 0)
 
 
 def test_time_that_passed_before_the_engine_had_the_photo_counts(engine, network, photo):

@@ -131,23 +131,26 @@ class Engine:
             UserError: the model gives no depth for it.
         """
         arrived_s = time.perf_counter() if arrived_s is None else arrived_s
-        job = Job(photo, answer, arrived_s, arrived_s + self.config.deadline_s)
         try:
             # Only the first bytes are looked at here. All else takes time that the file decides, so a worker does it.
             if format_of(photo[:HEAD_BYTES]) not in FORMATS:
                 check(photo)
-            return self._wait(self._submit(job))
+            return self._wait(self._submit(Job(photo, answer, arrived_s, arrived_s + self.config.deadline_s)))
         except PhotoError as error:
             raise RefusedError(of_photo(error)) from error
 
     def _wait(self, job: Job) -> Done:
-        wait([job.done], max(0.0, job.expires_s - time.perf_counter()))
-        if job.done.done():
-            return job.done.result()
-        if job.done.cancel():
-            self._forget(job)
-            raise self._late("no worker was free for the photo")
-        raise self._late("the photo is not finished", ", or scale the photo down")
+        try:
+            wait([job.done], max(0.0, job.expires_s - time.perf_counter()))
+            if job.done.done():
+                return job.done.result()
+            if job.done.cancel():
+                self._forget(job)
+                raise self._late("no worker was free for the photo")
+            raise self._late("the photo is not finished", ", or scale the photo down")
+        finally:
+            # else an error holds this frame, which holds the job, which holds the error
+            del job
 
     def _late(self, what: str, otherwise: str = "") -> RefusedError:
         detail = f"{what} within {self.config.deadline_s:g} s of its arrival"
@@ -261,7 +264,7 @@ def _finish(pipeline: DepthPipeline, jobs: list[Job], max_pixels: int) -> None:
         try:
             picture = at.decode(check(job.photo, max_pixels=max_pixels))
         except Exception as error:
-            job.done.set_exception(error)
+            _fail(job, error)
             continue
         pictures.append((job, picture, clock() - begun_s))
     # a slow decoder may have outlasted the visitors: nobody reads what would still be computed
@@ -284,7 +287,7 @@ def _finish(pipeline: DepthPipeline, jobs: list[Job], max_pixels: int) -> None:
             drawn_s = clock()
             body = job.answer.encode(drawn)
         except Exception as error:  # an encoder's limits are this photo's own
-            job.done.set_exception(error)
+            _fail(job, error)
             continue
         ended_s = clock()
         worked_s = {
@@ -296,6 +299,18 @@ def _finish(pipeline: DepthPipeline, jobs: list[Job], max_pixels: int) -> None:
         }
         stage_s = {"queue": ended_s - job.arrived_s - sum(worked_s.values()), **worked_s}
         job.done.set_result(Done(body, picture.width, picture.height, stage_s))
+
+
+def _fail(job: Job, error: Exception) -> None:
+    """Hand an error to its visitor.
+
+    What users cause comes often, and goes without the frames that it came through: they hold the photo, and in a cycle,
+    which keeps it in memory until Python next looks for cycles. Other errors keep them for the log.
+    """
+    if isinstance(error, UserError):
+        error.__cause__ = error.__context__ = None
+        error = error.with_traceback(None)
+    job.done.set_exception(error)
 
 
 def _inferred(pipeline: DepthPipeline, batch: NDArray[np.float32]) -> list[NDArray[np.float32] | UserError]:

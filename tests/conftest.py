@@ -80,6 +80,32 @@ def isolated(cache_dir: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def unknown_user() -> tuple[str, ...]:
+    """Give what a command begins with to run as a container's user: a uid without a name, and no home."""
+    begin = ("unshare", "--user", "--map-user=54321", "env", "-u", "HOME", "-u", "XDG_CACHE_HOME")
+    if shutil.which("unshare") is None or subprocess.run([*begin, "true"], capture_output=True).returncode:
+        pytest.skip("needs user namespaces")
+    return begin
+
+
+@pytest.fixture
+def read_only() -> Iterator[Callable[[Path], Path]]:
+    """Take the right to write from a folder and all in it, until the test is over."""
+    folders: list[Path] = []
+
+    def frozen(folder: Path) -> Path:
+        folders.append(folder)
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(path.stat().st_mode & ~0o222)
+        return folder
+
+    yield frozen
+    for folder in folders:
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(path.stat().st_mode | 0o200)
+
+
+@pytest.fixture(scope="session")
 def cold_onnx(tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Photo]) -> dict[str, Any]:
     """Run ONNX in a process of its own on an empty cache: what it imported, its heat map's shape, and that cache."""
     cold = tmp_path_factory.mktemp("cold")

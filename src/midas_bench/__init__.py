@@ -17,3 +17,8 @@ NO_TELEMETRY = {
 # revisions and programs of others too. Whoever has set one, be it to nothing, keeps it.
 for _name, _value in NO_TELEMETRY.items():
     os.environ.setdefault(_name, _value)
+
+# OpenVINO asks for the user's home as it is imported, and raises where there is none, as for an unknown uid in a
+# container. With a home that is no folder it goes on, and writes nothing.
+if os.path.expanduser("~") == "~":  # noqa: PTH111 - Path.home raises
+    os.environ["HOME"] = os.devnull

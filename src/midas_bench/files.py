@@ -63,8 +63,12 @@ def write_whole(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def check_writable(path: Path) -> None:
+def check_writable(path: Path, flag: str | None = None) -> None:
     """Find out whether a file can be written, without touching it.
+
+    Args:
+        path: of the file.
+        flag: by which the user can name another place; None where there is none.
 
     Raises:
         UserError: it cannot.
@@ -76,7 +80,11 @@ def check_writable(path: Path) -> None:
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        raise cannot_write(path, error) from error
+        unwritable = cannot_write(path, error)
+        if flag is None:
+            raise unwritable from error
+        next_step = f"free some space, or name another place with {flag}"
+        raise UserError(path, unwritable.reason, next_step) from error
 
 
 def remove_left_behind(path: Path) -> None:

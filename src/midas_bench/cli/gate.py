@@ -48,8 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _judge(arguments: argparse.Namespace, asked: str) -> int:
     console = Console(width=max(words.WIDTH, Console().width), soft_wrap=True)
-    for path in filter(None, (arguments.json, arguments.markdown)):
-        check_writable(path)  # better now than after the budget is spent
+    for flag, path in (("--json", arguments.json), ("--markdown", arguments.markdown)):
+        if path:
+            check_writable(path, flag)  # better now than after the budget is spent
     if asked == "--baseline":
         result = gate_saved(saved_question(arguments))
     else:
@@ -79,7 +80,7 @@ def _self_test(arguments: argparse.Namespace) -> int:
     from midas_bench.gate.self_test_words import markdown
     from midas_bench.report.charts.power import power
 
-    check_writable(arguments.output / "self-test.json")
+    check_writable(arguments.output / "self-test.json", "-o")
     journal = None
     if arguments.blocks_from:
         document = _recorded(arguments.blocks_from)

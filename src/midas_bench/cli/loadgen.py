@@ -94,9 +94,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError("--latency-bound", "is Server's, which is not among the scenarios", "add --scenario server")
     logs = arguments.logs or loadgen.new_logs(Path())
     if arguments.json is not None:
-        check_writable(arguments.json)  # better now than after the last scenario
+        check_writable(arguments.json, "--json")  # better now than after the last scenario
     if logs.exists() and not logs.is_dir():
         raise UserError(logs, "is a file and not a folder", "choose another one with --logs")
+    check_writable((logs if logs.exists() else logs.parent) / "log", "--logs")
     photos = scenes.everything(scenes.from_manifest(Path(scenes.MANIFEST)))
     config = resolve(PipelineConfig(backends[0], threads, arguments.weights, calibration=scenes.paths(photos)))
     bound_s = None if bound_ms is None else bound_ms / 1e3

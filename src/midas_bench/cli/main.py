@@ -8,6 +8,7 @@ import importlib
 import io
 import os
 import sys
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -48,6 +49,9 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
+        if not _has_temporary_folder():
+            warn("temporary files: no folder can be written; set TMPDIR to one that can")
+            return EXIT_BAD_INPUT
         if error.filename is not None or error.errno not in (errno.EBADF, errno.ENOSPC):
             raise
         warn(f"standard output cannot be written ({error.strerror})")
@@ -55,6 +59,14 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         warn("interrupted")
         return EXIT_INTERRUPTED
+
+
+def _has_temporary_folder() -> bool:
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def warn(line: str) -> None:

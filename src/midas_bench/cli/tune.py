@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     calibration = scenes.paths(scenes.everything(found))
     config = resolve(PipelineConfig(backends[0], max(counts), arguments.weights, calibration=calibration))
     plan = Plan(config, backends, tuple(sorted(counts, reverse=True)), next(iter(found.values())), budget_s)
-    check_writable(arguments.output / JSON_FILE)  # better now than when the time is spent
+    check_writable(arguments.output / JSON_FILE, "-o")  # better now than when the time is spent
     tuned = tune(plan, progress)
     advice = Advice(plan, tuned, left_out | tuned.left_out, arguments.weights, machine.inspect())
     document = advice.to_json()

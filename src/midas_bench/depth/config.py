@@ -87,9 +87,18 @@ def make_graph(config: Resolved, say: Callable[[str], object]) -> None:
 
 
 def cache_folder(environment: Mapping[str, str]) -> Path:
-    """Return the folder for weights and artifacts: `MIDAS_BENCH_CACHE`, else the user's cache."""
+    """Return the folder for weights and artifacts: `MIDAS_BENCH_CACHE`, else the user's cache.
+
+    Raises:
+        UserError: the user has no home, as in a container with an unknown uid, and no variable names a folder.
+    """
     named = environment.get(CACHE_VARIABLE)
-    return expanded(named) if named else user_cache_path("midas-bench")
+    folder = expanded(named) if named else user_cache_path("midas-bench")
+    # the home of a user who has none, see midas_bench/__init__.py
+    if Path(os.devnull) in folder.parents:
+        reason = "has no place, for this user has no home folder"
+        raise UserError("the cache", reason, f"set {CACHE_VARIABLE} to a folder that can be written")
+    return folder
 
 
 def check_threads(threads: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from midas_bench.errors import UserError
-from midas_bench.files import write_whole
+from midas_bench.files import check_writable, write_whole
 from midas_bench.report.markdown import CHARTS, markdown
 from midas_bench.report.material import Material, Step
 from midas_bench.report.page import page
@@ -24,6 +24,7 @@ def write(material: Material, folder: Path, step: Step = lambda _: None) -> Path
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(folder, "is a file and not a folder", "choose another one with -o")
+    check_writable(folder / "report.html", "-o")
     made = document(material, step)
     step("tables as CSV")
     outputs: dict[Path, bytes] = {

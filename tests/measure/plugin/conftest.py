@@ -40,15 +40,19 @@ class Project:
 
     root: Path
     environment: dict[str, str] = field(default_factory=dict)
+    begin: tuple[str, ...] = ()
+    saves: bool = True
+    storage_folder: Path | None = None
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Start `pytest bench/ --benchmark-autosave` with the fake backend, in a process group of its own."""
-        command = [sys.executable, "-m", "pytest", "bench/", "--benchmark-autosave", "--weights=seeded"]
+        command = [sys.executable, "-m", "pytest", "bench/", "--weights=seeded"]
+        command += ["--benchmark-autosave"] * self.saves
         if not any(argument.startswith("--backend") for argument in arguments):
             command.append("--backend=fake")
         path = os.pathsep.join([str(self.root), *filter(None, [os.environ.get("PYTHONPATH")])])
         return subprocess.Popen(
-            [*command, *arguments],
+            [*self.begin, *command, *arguments],
             cwd=self.root,
             env={**os.environ, "PYTHONPATH": path, "COLUMNS": "200", **self.environment, **variables},
             stdout=subprocess.PIPE,
@@ -80,7 +84,7 @@ class Project:
 
     @property
     def storage(self) -> Path:
-        return self.root / ".benchmarks"
+        return self.storage_folder or self.root / ".benchmarks"
 
     def journals(self) -> list[Path]:
         return sorted(self.storage.rglob("journal-*.jsonl"))

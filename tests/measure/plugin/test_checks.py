@@ -16,6 +16,7 @@ def config(tmp_path):
     session = BenchmarkSession.__new__(BenchmarkSession)
     session.skip = session.disabled = False
     session.save = session.json = session.autosave = None
+    session.storage = SimpleNamespace(path=tmp_path / "storage", default_machine_id="Linux")
     option = SimpleNamespace(
         benchmark_timer="time.perf_counter",
         benchmark_json=None,
@@ -47,6 +48,18 @@ def test_what_can_be_had_is_not_refused(config, tmp_path):
     config.option.benchmark_json = tmp_path / "out.json"
     config.option.benchmark_group_by = "group,param:batch_size"
     checks.check(config, [CELL], resume=False)
+
+
+def test_a_journal_goes_beside_the_json_where_that_alone_can_be_written(config, tmp_path):
+    assert checks.journal_folder(config) == tmp_path / "storage/Linux"
+    (tmp_path / "file").write_text("")
+    config.session.storage.path = tmp_path / "file"
+    assert "file/Linux/journal.jsonl: cannot be written" in error(config)
+    assert error(config).endswith("or name another place with --benchmark-storage")
+    config.option.benchmark_json = tmp_path / "out.json"
+    assert checks.journal_folder(config) == tmp_path
+    config.session.autosave = True
+    assert "--benchmark-storage" in error(config)
 
 
 def test_a_timer_of_nanoseconds_is_refused(config):

@@ -84,3 +84,47 @@ def test_with_nothing_free_to_resume_that_is_said(fake):
     ran = fake.run("--resume", "-k", "b1-street")
     assert ran.code == 0, ran.output
     assert "--resume: no interrupted run is free to go on with; this one starts from the beginning" in ran
+
+
+@pytest.fixture
+def frozen(fake, unknown_user, read_only):
+    """Give a project that its user cannot write to; pytest's cache is on, as it is by default."""
+    fake.begin = unknown_user
+    events = fake.root.with_name(f"{fake.root.name}-events")
+    options = fake.environment["PYTEST_ADDOPTS"].replace("-p no:cacheprovider ", "")
+    fake.environment |= {"FAKE_EVENTS": str(events), "PYTEST_ADDOPTS": options}
+    read_only(fake.root)
+    return fake
+
+
+@pytest.mark.parametrize("name", ["elsewhere", "caf\udce9"])
+@pytest.mark.parametrize("resumed", [False, True], ids=["at once", "resumed"])
+@pytest.mark.parametrize("flag", ["--benchmark-storage={}", "--benchmark-json={}/out.json"])
+def test_a_read_only_project_is_measured_where_its_results_have_another_place(frozen, tmp_path, flag, name, resumed):
+    folder = tmp_path / name
+    folder.mkdir()
+    line = [flag.format(folder), "-k", "b1"]
+    # the fixture's command saves in the storage, unless it is told not to
+    frozen.saves = "storage" in flag
+    if resumed:
+        frozen.storage_folder = folder
+        frozen.interrupted(1, *line)
+    ran = frozen.run(*line, *(["--resume"] if resumed else []))
+    assert ran.code == 0, ran.output
+    assert "Traceback" not in ran
+    [saved] = folder.rglob("*.json")
+    assert len(json.loads(saved.read_text())["benchmarks"]) == 3
+    assert list(saved.with_suffix("").glob("*.png"))
+    assert list(folder.rglob("journal-*")) == []
+
+
+@pytest.mark.parametrize(
+    "flags", [[], ["--benchmark-autosave"], ["--benchmark-autosave", "--benchmark-json={}/a.json"]]
+)
+def test_in_a_read_only_project_the_flag_that_names_another_place_is_named(frozen, tmp_path, flags):
+    frozen.saves = False
+    ran = frozen.run("-k", "b1", *(flag.format(tmp_path) for flag in flags))
+    assert ran.code == pytest.ExitCode.USAGE_ERROR
+    [line] = [line for line in ran.output.splitlines() if line.startswith("ERROR: ")]
+    assert "cannot be written (Permission denied); free some space, or name another place with --benchmark-stor" in line
+    assert "INTERNALERROR" not in ran

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from midas_bench.errors import UserError
+from midas_bench.files import check_writable
 from midas_bench.measure.plugin import internals
 from midas_bench.results.cells import TIMERS_IN_NANOSECONDS
 from midas_bench.results.files import depth_maps_of
@@ -41,8 +43,26 @@ def check(config: pytest.Config, cells: Sequence[pytest.Item], resume: bool) -> 
     _check_timer(config)
     _check_json(config)
     _check_group_by(config, cells)
+    journal_folder(config)
     if resume and not internals.saves(config):
         raise UserError("--resume", "would end with no file of its cells", "add --benchmark-autosave")
+
+
+def journal_folder(config: pytest.Config) -> Path:
+    """Return where the run's journal goes: to the storage, or beside --benchmark-json if that alone can be written.
+
+    Raises:
+        UserError: neither can be.
+    """
+    storage = internals.storage_folder(config)
+    try:
+        check_writable(storage / "journal.jsonl", "--benchmark-storage")
+    except UserError:
+        json_path = config.option.benchmark_json
+        if json_path is None or internals.stores(config):
+            raise
+        return Path(json_path).absolute().parent
+    return storage
 
 
 def _check_timer(config: pytest.Config) -> None:

@@ -32,6 +32,12 @@ def saves(config: pytest.Config) -> bool:
     return bool(session.save or session.autosave or session.json)
 
 
+def stores(config: pytest.Config) -> bool:
+    """Tell whether a file is to be saved in the storage, with --benchmark-autosave or --benchmark-save."""
+    session = session_of(config)
+    return bool(session.save or session.autosave)
+
+
 def save_something_only(config: pytest.Config) -> None:
     """Ask for no file where there is nothing to save: pytest-benchmark would warn of what we say in other words."""
     session = session_of(config)

@@ -14,6 +14,7 @@ from midas_bench.errors import UserError
 from midas_bench.files import cut_torn_line
 from midas_bench.measure.plugin import internals
 from midas_bench.measure.plugin import journal as journals
+from midas_bench.measure.plugin.checks import journal_folder
 from midas_bench.measure.plugin.identity import differences, identity
 from midas_bench.measure.plugin.journal import (
     Journal,
@@ -100,7 +101,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _open(config: pytest.Config, planned: Sequence[str]) -> Ledger:
-    folder = internals.storage_folder(config)
+    folder = journal_folder(config)
     now = identity(config, planned)
     if config.stash[SETTINGS].resume:
         journal = abandoned(folder)

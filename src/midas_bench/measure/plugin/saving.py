@@ -19,26 +19,30 @@ EXIT_NOTHING_MEASURED = 5
 
 
 class Saving:
-    """The files that pytest-benchmark saves: `paths` once all of them are whole, else None."""
+    """The files that pytest-benchmark saves in its storage: `paths` once all of them are whole, else None.
 
-    def __init__(self, folder: Path) -> None:
+    `folder` is the storage, or None where nothing goes there: it need not be writable then.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self.paths: set[Path] | None = None
 
     def __call__(self, save: Callable[[], None]) -> None:
         """Save; two runs that end at once would take the same number."""
+        if self._folder is None:
+            save()
+            self.paths = set()
+            return
         with FileLock(self._folder / ".saving.lock"):
-            before = self._there()
+            before = set(self._folder.glob("*.json"))
             try:
                 save()
             except BaseException:
-                for torn in self._there() - before:  # by this run: others wait
+                for torn in set(self._folder.glob("*.json")) - before:  # by this run: others wait
                     torn.unlink(missing_ok=True)
                 raise
-            self.paths = self._there() - before
-
-    def _there(self) -> set[Path]:
-        return set(self._folder.glob("*.json"))
+            self.paths = set(self._folder.glob("*.json")) - before
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest-benchmark's own, which saves, and its tables
@@ -59,7 +63,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     internals.order(config, ledger.planned)
     internals.save_something_only(config)
     folder = internals.storage_folder(config)
-    saving = Saving(folder)
+    saving = Saving(folder if internals.stores(config) else None)
     internals.save_within(config, saving)
     try:
         return (yield)

@@ -16,6 +16,7 @@ from midas_bench.depth.backends import registry
 from midas_bench.depth.config import RECIPES, PipelineConfig, Resolved, make_graph, resolve
 from midas_bench.depth.weights import TIMING_ONLY, Weights
 from midas_bench.errors import UserError
+from midas_bench.files import expanded
 from midas_bench.measure import machine
 from midas_bench.measure.doctor import examine
 from midas_bench.measure.machine import Condition, Machine
@@ -171,7 +172,7 @@ def _read(config: pytest.Config) -> Settings:
         backends=backends,
         threads=thread_counts(config.getoption("threads")),
         weights=config.getoption("weights"),
-        photos=Path(photos).expanduser() if photos else None,
+        photos=expanded(photos) if photos else None,
         quick=config.getoption("quick"),
         noise=config.getoption("noise"),
         resume=config.getoption("resume"),

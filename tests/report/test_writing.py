@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import unicodedata
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -20,7 +21,8 @@ from midas_bench.report.write import write
 from midas_bench.results.files import read
 from midas_bench.results.markup import escape
 
-HOSTILE = '<script>alert("1")</script> | `x` *b* [a](http://evil.example) $\\frac{ @all ${7*7}{{7*7}} \u202e\x00'
+CONTROLS = "\u202e\x00\x1b[31m\r\n\t\x85\ud800"
+HOSTILE = '<script>alert("1")</script> | `x` *b* [a](http://evil.example) $\\frac{ @all ${7*7}{{7*7}} ' + CONTROLS
 PROJECT = Path(__file__).parents[2]
 
 
@@ -200,8 +202,15 @@ def test_hostile_names_stay_text(changed, tmp_path):
         re.fullmatch(r"<!-- -->|</?details>|<details>\n<summary>[^<]*(<!-- -->[^<]*)*</summary>", h) for h in html
     )
     assert "@all" not in re.sub(r"`[^\n]*`", "", text)
-    with (folder / "cells.csv").open() as file:
-        assert all(row["name"].startswith("'=") for row in csv.DictReader(file))
+    svgs = [svg.read_text() for svg in (folder / "charts").glob("*.svg")]
+    for written in (page, text, *svgs):
+        assert {c for c in written if unicodedata.category(c)[0] == "C"} == {"\n"}
+    with (folder / "cells.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert all(row["name"].startswith("'=") for row in rows)
+    # whoever joins tables by an id finds it as the JSON has it, but for what UTF-8 cannot hold
+    ids = {benchmark["fullname"] for benchmark in json.loads(bad.read_text())["benchmarks"]}
+    assert {row["fullname"] for row in rows} == {name.replace("\ud800", "\\ud800") for name in ids}
 
 
 @pytest.mark.parametrize("backend", ["onnx", "```\n# no heading", HOSTILE])

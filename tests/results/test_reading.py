@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from midas_bench.errors import UserError
+from midas_bench.report.model import code
 from midas_bench.results.files import read, saved_in
 from midas_bench.results.frame import COLUMNS, frame
 from midas_bench.results.intervals import Interval
@@ -216,13 +217,16 @@ def test_a_missing_file_or_folder_is_named(tmp_path):
         saved_in(tmp_path)
 
 
-def test_control_characters_and_endless_names_are_cut(changed):
+def test_control_characters_and_endless_names_are_cut_where_they_are_shown(changed):
     def change(content):
-        content["benchmarks"][0]["fullname"] = "a\x00b\nc\u202e" + "x" * 1000
+        content["benchmarks"][0]["fullname"] = "a\x00b\nc\u202e" + "x" * 1000 + "end"
 
     name = read(changed(change)).records[0].fullname
-    assert name.startswith("a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c\N{REPLACEMENT CHARACTER}xx")
-    assert len(name) == 300
+    assert name == "a\x00b\nc\u202e" + "x" * 1000 + "end"
+    text = code(name).text
+    assert text.startswith("a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c\N{REPLACEMENT CHARACTER}xx")
+    assert text.endswith("xxend")
+    assert len(text) == 300
 
 
 def test_the_frame_has_a_row_a_cell_in_si_units(small):

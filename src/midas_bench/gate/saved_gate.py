@@ -139,7 +139,9 @@ def _changes(before: Side, after: Side, confidence: float) -> Sequence[Change]:
 
 
 def _name(fullname: str, figure: str) -> str:
-    return fullname if figure == "median time" else f"{fullname} {figure}"
+    """Name a figure so that no other one has its name, whatever cells are called."""
+    taken = fullname.endswith(tuple(f" {known.name}" for known in FIGURES))
+    return fullname if figure == "median time" and not taken else f"{fullname} {figure}"
 
 
 def _figure(fullname: str, figure: str, question: SavedQuestion) -> Figure:

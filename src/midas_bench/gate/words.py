@@ -11,6 +11,7 @@ from rich.table import Table
 from midas_bench.gate.result import EXIT_NOTHING_SAID, EXIT_REGRESSED, GateResult
 from midas_bench.gate.rule import IMPROVED, MISSING, PASSED, REGRESSED, UNDECIDED, Judgement, first_look
 from midas_bench.results import units
+from midas_bench.results.fields import clean, visible
 from midas_bench.results.intervals import Interval
 from midas_bench.results.markup import code, escape
 
@@ -45,17 +46,15 @@ def verdict(judgement: Judgement, needed: int) -> str:
 
 def rows(result: GateResult) -> list[tuple[str, ...]]:
     """Return one row of text a figure, as `HEADINGS` names its columns."""
-    found: list[tuple[str, ...]] = []
+    texts: list[tuple[str, ...]] = []
     needed = first_look(result.alpha, len(result.judgements))
     for judgement in result.judgements:
-        name = judgement.figure.name
         shown = units.mib if judgement.figure.unit == "bytes" else units.seconds
         detectable = units.NOTHING if judgement.detectable is None else f"{100 * judgement.detectable:.1f} %"
-        value = shown(result.base_values.get(name))
-        found.append(
-            (name, value, ratio(judgement.ratio), str(judgement.blocks), detectable, verdict(judgement, needed))
-        )
-    return found
+        value = shown(result.base_values.get(judgement.figure.name))
+        name, blocks = clean(judgement.figure.name), str(judgement.blocks)
+        texts.append((name, value, ratio(judgement.ratio), blocks, detectable, verdict(judgement, needed)))
+    return texts
 
 
 def conclusion(result: GateResult) -> str:
@@ -67,13 +66,13 @@ def conclusion(result: GateResult) -> str:
 
 def _meaning(result: GateResult) -> str:
     if result.exit_code == EXIT_REGRESSED:
-        return f"FAIL: {', '.join(result.regressed)}: worse than on {result.base}"
+        return f"FAIL: {_listed(result.regressed)}: worse than on {result.base}"
     if result.exit_code == EXIT_NOTHING_SAID:
         if not result.judgements:
             return "NOTHING SAID: no cell was compared"
         explained = {judgement.figure.name for judgement in result.judgements if judgement.reason}
         advice = "see why above" if explained >= set(result.unsaid) else "take a longer --budget or a quieter machine"
-        return f"NOTHING SAID of {', '.join(result.unsaid)}: {advice}"
+        return f"NOTHING SAID of {_listed(result.unsaid)}: {advice}"
     passed = [j for j in result.judgements if j.verdict in (PASSED, IMPROVED)]
     if len(passed) < len(result.judgements):
         return f"PASS as asked, but of {len(result.judgements) - len(passed)} figures nothing can be said"
@@ -102,11 +101,11 @@ def write(result: GateResult, console: Console) -> None:
         table.add_column(heading, no_wrap=heading != HEADINGS[-1], justify="right" if numeric else "left")
     for judgement, row in zip(result.judgements, rows(result), strict=True):
         table.add_row(*(_plain(text) for text in row), style=COLOURS.get(judgement.verdict, "yellow"))
-    console.print(f"{result.base} (base) against {result.head} (head)", markup=False, highlight=False)
+    console.print(visible(f"{result.base} (base) against {result.head} (head)"), markup=False, highlight=False)
     console.print(table)
     for line in _sentences(result):
-        console.print(line, markup=False, highlight=False)
-    console.print(conclusion(result), markup=False, highlight=False, style="bold")
+        console.print(visible(line), markup=False, highlight=False)
+    console.print(visible(conclusion(result)), markup=False, highlight=False, style="bold")
 
 
 def markdown(result: GateResult) -> str:
@@ -129,7 +128,7 @@ def _sentences(result: GateResult) -> Iterable[str]:
         if judgement.reason:
             reasons.setdefault((judgement.verdict, judgement.reason), []).append(judgement.figure.name)
     for (what, why), names in reasons.items():
-        yield f"{what}: {why} ({', '.join(names)})"
+        yield f"{what}: {why} ({_listed(names)})"
     for difference in result.differences:
         allowed = " (allowed)" if difference.changed and result.output_may_change else ""
         yield f"{difference.name}: {'CHANGED, ' if difference.changed else ''}{difference.text}{allowed}"
@@ -139,6 +138,10 @@ def _sentences(result: GateResult) -> Iterable[str]:
         yield f"The machine was disturbed during {disturbed} of {result.facts['blocks']} blocks; both sides shared it."
     if any(judgement.ratio for judgement in result.judgements):
         yield promise(result)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(clean, names))
 
 
 def _plain(text: str) -> str:

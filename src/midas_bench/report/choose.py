@@ -61,7 +61,9 @@ def _history(run: Run, others: Iterable[Run]) -> tuple[tuple[Run, ...], list[str
 
 def _comparison(places: Sequence[Path], labels: Sequence[str], album: Album, step: Callable[[str], None]) -> Material:
     sides: dict[str, list[Run]] = {}
-    for place, label in zip(places, map(printable, labels or default_labels(places)), strict=True):
+    # labels that were not given are for showing: one place is one side, by whatever path it was named
+    same = {place.resolve(): label for place, label in zip(places, default_labels(places), strict=True)}
+    for place, label in zip(places, map(printable, labels or [same[place.resolve()] for place in places]), strict=True):
         paths = saved_in(place) if place.is_dir() else [place]
         for path in paths:
             step(printable(path.name))
@@ -89,9 +91,13 @@ def _comparison(places: Sequence[Path], labels: Sequence[str], album: Album, ste
 
 
 def default_labels(places: Sequence[Path]) -> list[str]:
-    """Name each place by its stem, or by its whole path where stems are the same."""
+    """Name each place by its stem, or by its whole path where another place could be called that."""
     stems = [place.stem or str(place) for place in places]
-    return [str(place) if stems.count(stem) > 1 else stem for place, stem in zip(places, stems, strict=True)]
+    names = [*stems, *map(str, places)]
+    return [
+        str(place) if names.count(stem) > 1 + (stem == str(place)) else stem
+        for place, stem in zip(places, stems, strict=True)
+    ]
 
 
 def readable(paths: Sequence[Path], step: Callable[[str], None]) -> tuple[list[Run], list[str]]:

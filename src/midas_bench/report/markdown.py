@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from midas_bench.report.model import Card, Cell, Document, Section, Table
+from midas_bench.results.fields import visible
 from midas_bench.results.markup import code, escape
 
 CHARTS = "charts"
@@ -77,4 +78,4 @@ def _row(fields: Iterable[str]) -> str:
 
 def html(text: str) -> str:
     """Return text for the one HTML element that Markdown needs here."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "@<!-- -->")
+    return visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "@<!-- -->")

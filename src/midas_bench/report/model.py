@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from midas_bench.results.fields import clean
 from midas_bench.results.units import NOTHING
 
 T = TypeVar("T")
+
+LONGEST_NAME, LONGEST_CELL = 300, 1000
+"""Letters of an id, and of another text in a table."""
 
 LONG = 30
 """Rows from which on a table is folded where it stands among others."""
@@ -29,6 +33,9 @@ class Cell:
     key: float | None = None
     code: bool = False
     mood: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", clean(self.text, LONGEST_NAME if self.code else LONGEST_CELL))
 
 
 @dataclass(frozen=True)
@@ -165,9 +172,14 @@ def code(text: str) -> Cell:
     return Cell(text, code=True)
 
 
-def table(id: str, title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], note: str = "") -> Table | None:
+def table(
+    id: str, title: str, columns: Sequence[str | Column], rows: Sequence[Sequence[Cell]], note: str = ""
+) -> Table | None:
     """Make a table unless it has no rows; a column's title that ends in `#` makes it numeric."""
-    heads = tuple(Column(name.removesuffix("#"), name.endswith("#")) for name in columns)
+    heads = tuple(
+        column if isinstance(column, Column) else Column(column.removesuffix("#"), column.endswith("#"))
+        for column in columns
+    )
     return Table(id, title, heads, tuple(tuple(row) for row in rows), note) if rows else None
 
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from midas_bench.report.charts.style import for_page
 from midas_bench.report.model import Document
+from midas_bench.results.fields import visible
 
 
 def page(document: Document) -> str:
@@ -18,7 +19,7 @@ def page(document: Document) -> str:
     # autoescape stands for every template, whatever its name: texts come from files that anybody may have written
     environment = Environment(
         loader=PackageLoader("midas_bench.report"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+        trim_blocks=True, lstrip_blocks=True, finalize=_shown,
     )  # fmt: skip
     style, script = (_own(name) for name in ("page.css", "page.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
@@ -29,6 +30,10 @@ def page(document: Document) -> str:
         policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
         inline=lambda chart: Markup(for_page(chart.svg)),  # matplotlib escaped its texts
     )
+
+
+def _shown(value: object) -> object:
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _own(name: str) -> str:

@@ -17,6 +17,7 @@ from midas_bench import scenes
 from midas_bench.errors import UserError
 from midas_bench.report.charts.timing import series
 from midas_bench.report.model import Gallery, Picture
+from midas_bench.results.fields import clean
 from midas_bench.results.files import depth_maps_of
 from midas_bench.results.runs import Record, Run
 
@@ -92,7 +93,7 @@ def _gallery(run: Run, scene: str, cells: Mapping[str, Record], photos: Album) -
         for name, depth in maps.items()
         if reference is not None and name != reference
     )
-    return Gallery(scene, (tuple(shown), apart) if apart else (tuple(shown),))
+    return Gallery(clean(scene), (tuple(shown), apart) if apart else (tuple(shown),))
 
 
 def _photo(sha256: str | None, file: str, scene: str, photos: Album, height: int) -> list[Picture]:
@@ -112,9 +113,10 @@ def _photo(sha256: str | None, file: str, scene: str, photos: Album, height: int
 def _depth(folder: Path, name: str) -> NDArray[np.float64] | None:
     """Return a saved depth map as float64 (h, w) from 0 to 1, or None where it is not there or no picture."""
     path = folder / name
-    if Path(name).name != name or not path.is_file():  # a name in a file never leads out of its folder
-        return None
     try:
+        # a name in a file never leads out of its folder
+        if Path(name).name != name or not path.is_file():
+            return None
         with Image.open(path) as image:
             return np.asarray(image.convert("L"), np.float64) / GREY_LEVELS
     except (OSError, Image.DecompressionBombError):
@@ -145,7 +147,10 @@ def _picture(image: Image.Image, caption: str, alt: str) -> Picture:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=82, optimize=True)
     return Picture(
-        "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii"), *image.size, caption, alt
+        "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii"),
+        *image.size,
+        clean(caption),
+        clean(alt),
     )
 
 

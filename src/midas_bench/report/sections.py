@@ -14,6 +14,7 @@ from midas_bench.report.material import Material, Step
 from midas_bench.report.model import Card, Document, Section, present
 from midas_bench.results import answers as words
 from midas_bench.results import fidelity, roofline
+from midas_bench.results.fields import clean
 from midas_bench.results.ranking import Answer
 from midas_bench.results.runs import Run
 
@@ -198,8 +199,9 @@ def cell_section(material: Material) -> Section:
 def machine_section(material: Material) -> Section:
     """Say where and with what this was measured, what was noisy, and what is missing."""
     run = material.run
-    weights = {f"{r.weights_source} ({(r.weights_sha256 or '?')[:8]})": None for r in run.records if r.weights_source}
-    text = [f"Weights: {', '.join(weights) or 'not said'}. Status of the run: {run.status}."]
+    weights = dict.fromkeys((r.weights_source, r.weights_sha256) for r in run.records if r.weights_source)
+    named = [f"{clean(source or '')} ({clean(sha256 or '?')[:8]})" for source, sha256 in weights]
+    text = [f"Weights: {', '.join(named) or 'not said'}. Status of the run: {run.status}."]
     if run.conditions:
         text.append("At the time of the run: " + ", ".join(f"{k} {v}" for k, v in run.conditions.items()) + ".")
     found = present(

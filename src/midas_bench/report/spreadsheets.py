@@ -10,6 +10,9 @@ from midas_bench.report.material import Material
 from midas_bench.results.frame import frame
 from midas_bench.results.runs import TIMED, Record
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a spreadsheet takes for the beginning of a formula, or leaves out before one."""
+
 NAMES = ("cells", "rounds", "claims", "blocks", "memory_over_time", "startup", "load", "history", "comparison")
 """Every file that may be written, without its suffix."""
 
@@ -38,7 +41,7 @@ def safe(table: pd.DataFrame) -> pd.DataFrame:
     """
     texts = table.select_dtypes(include=["object", "string"]).columns
     guarded = {
-        name: table[name].map(lambda v: f"'{v}" if isinstance(v, str) and v.startswith(("=", "+", "-", "@")) else v)
+        name: table[name].map(lambda v: f"'{v}" if isinstance(v, str) and v.startswith(FORMULA) else v)
         for name in texts
     }
     return table.assign(**guarded)

@@ -28,7 +28,9 @@ def write(material: Material, folder: Path, step: Step = lambda _: None) -> Path
     made = document(material, step)
     step("tables as CSV")
     outputs: dict[Path, bytes] = {
-        folder / f"{name}.csv": text.encode() for name, text in spreadsheets(material).items()
+        # names keep their control characters there; half a surrogate pair cannot be written
+        folder / f"{name}.csv": text.encode(errors="backslashreplace")
+        for name, text in spreadsheets(material).items()
     }
     for chart in made.charts:
         outputs[folder / CHARTS / f"{chart.id}.svg"] = chart.svg.encode()

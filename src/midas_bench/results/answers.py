@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from midas_bench.results import fidelity, units
 from midas_bench.results.fidelity import Point
+from midas_bench.results.fields import clean
 from midas_bench.results.intervals import Interval
 from midas_bench.results.ranking import Alternative, Answer, Setup, best_throughput, fastest, least_memory
 from midas_bench.results.runs import TIMED, Record
@@ -34,7 +35,8 @@ def setup(answer: Answer, chosen: Setup) -> str:
     if chosen.stream_photos:
         size, threads = "stream", f"{threads} per photo" if threads else ""
     rest = ", ".join(part for part in (size, threads) if part)
-    return f"{chosen.name} ({rest})" if rest else chosen.name
+    name = clean(chosen.name)
+    return f"{name} ({rest})" if rest else name
 
 
 def figure(answer: Answer) -> str:
@@ -131,8 +133,8 @@ def unresolved(records: Sequence[Record]) -> str:
     if not names:
         return ""
     cells = "1 cell has" if len(names) == 1 else f"{len(names)} cells have"
-    more = "" if len(names) == 1 else " and others"
-    return f"{cells} a median of 0 s, below what the timer can tell: no ratio, rate or ranking ({names[0]}{more})."
+    which = clean(names[0]) + ("" if len(names) == 1 else " and others")
+    return f"{cells} a median of 0 s, below what the timer can tell: no ratio, rate or ranking ({which})."
 
 
 def three_lines(records: Sequence[Record]) -> list[str]:

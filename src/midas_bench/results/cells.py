@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from midas_bench.errors import UserError
-from midas_bench.results.fields import Fields
+from midas_bench.results.fields import Fields, clean
 from midas_bench.results.intervals import CONFIDENCE, Interval, block_ratio, median_interval
 from midas_bench.results.load import load_from
 from midas_bench.results.record import PHASES
@@ -38,7 +38,7 @@ def record_from(benchmark: Fields, path: Path) -> Record:
         name=name,
         group=benchmark.text("group"),
         kind=str(kind) if own else PLAIN,
-        times=_times(benchmark, info if own else Fields(path, "extra_info", {}), path, fullname),
+        times=_times(benchmark, info if own else Fields(path, "extra_info", {}), path, clean(fullname)),
     )
     return _described(record, info, path) if own else record  # others' extra_info may hold anything under our names
 
@@ -66,7 +66,7 @@ def _described(record: Record, info: Fields, path: Path) -> Record:
         flipped_pairs=info.number("flipped_pairs"),
         noise=_noise(info),
         # a loaded process holds its queue too: that is no answer to how much memory a call needs
-        memory=None if record.kind == "load" else _memory(info, path, record.fullname),
+        memory=None if record.kind == "load" else _memory(info, path, clean(record.fullname)),
         startup=_startup(info),
         ratio=_ratio(info),
         depth_maps=info.texts("depth_maps"),

@@ -15,10 +15,21 @@ LONGEST_TEXT = 300
 LARGEST_WHOLE = 2**53
 
 
-def clean(text: str) -> str:
-    """Replace control characters and line ends, which no table, chart or page can hold, and cut what is endless."""
-    visible = "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c)[0] == "C" else c for c in text)
-    return visible if len(visible) <= LONGEST_TEXT else visible[: LONGEST_TEXT - 1] + "…"
+def visible(text: str) -> str:
+    """Replace control characters and line ends, which no table, chart or page can hold.
+
+    For showing only: other texts may look the same afterwards.
+    """
+    if text.isprintable():
+        return text
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c)[0] == "C" else c for c in text)
+
+
+def clean(text: str, longest: int = LONGEST_TEXT) -> str:
+    """Return a visible text, the middle cut out of what is endless. For showing only, as `visible`."""
+    half = (longest - 1) // 2
+    text = visible(text)
+    return text if len(text) <= longest else f"{text[: longest - 1 - half]}…{text[-half:]}"
 
 
 def _finite(value: float) -> bool:
@@ -47,7 +58,7 @@ class Fields:
     def wrong(self, name: str, value: object, expected: str) -> UserError:
         """Return the error that names the value, where it stands and what it should be."""
         at = " of ".join(part for part in (name, self._where) if part)
-        return UserError(self._path, f"{at} is {clean(repr(value))[:60]} and not {expected}", NEXT_STEP)
+        return UserError(self._path, f"{clean(at)} is {clean(repr(value))[:60]} and not {expected}", NEXT_STEP)
 
     def number(self, name: str, unit: str = "", signed: bool = False) -> float | None:
         """Return a finite number, of at least zero unless it is a signed one."""
@@ -74,13 +85,13 @@ class Fields:
         return None if value is None else int(value)
 
     def text(self, name: str) -> str | None:
-        """Return a string without control characters."""
+        """Return a string as the file has it, which may be what a cell, a machine or a scene is told by."""
         value = self._value.get(name)
         if value is None:
             return None
         if not isinstance(value, str):
             raise self.wrong(name, value, "a string")
-        return clean(value)
+        return value
 
     def flag(self, name: str) -> bool | None:
         """Return a boolean."""
@@ -103,7 +114,7 @@ class Fields:
         values = self._list(name)
         if not all(isinstance(value, str) for value in values):
             raise self.wrong(name, values, "a list of strings")
-        return tuple(clean(value) for value in values)
+        return tuple(values)
 
     def section(self, name: str) -> Fields | None:
         """Return an object within this one."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from midas_bench.errors import UserError
 from midas_bench.files import as_utf8
 from midas_bench.results.cells import record_from
-from midas_bench.results.fields import Fields
+from midas_bench.results.fields import Fields, clean
 from midas_bench.results.machine import machine_from, shown
 from midas_bench.results.runs import Record, Run, Skip
 
@@ -92,7 +92,7 @@ def check_unique(path: Path, records: Iterable[Record]) -> None:
     """
     [(name, count)] = Counter(record.fullname for record in records).most_common(1) or [("", 0)]
     if count > 1:
-        raise UserError(path, f"holds the cell {name} {count} times", "keep one run a file")
+        raise UserError(path, f"holds the cell {clean(name)} {count} times", "keep one run a file")
 
 
 def lacking(ours: Fields, machine: Fields, records: tuple[Record, ...]) -> Iterable[str]:

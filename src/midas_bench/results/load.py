@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from midas_bench.results.fields import Fields, clean
+from midas_bench.results.fields import Fields
 
 PERCENTILES = ("p50", "p90", "p99")
 
@@ -140,7 +140,7 @@ def _outcomes(requests: Fields | None) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
     for name in requests or ():
         counts = requests.section(name) if requests else None
-        found[clean(name)] = {clean(outcome): counts.whole(outcome) or 0 for outcome in counts} if counts else {}
+        found[name] = {outcome: counts.whole(outcome) or 0 for outcome in counts} if counts else {}
     return found
 
 

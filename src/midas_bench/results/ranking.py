@@ -125,7 +125,7 @@ def _timed(
     candidates = []
     scenes = _common_scenes(cells)
     for seed, (setup, group) in enumerate(sorted(_setups([*cells, *streams]).items(), key=lambda item: str(item[0]))):
-        common = tuple(r for r in group if setup.stream_photos or str(r.scene) in scenes)
+        common = tuple(r for r in group if setup.stream_photos or r.scene in scenes)
         if common:
             candidates.append(_candidate(setup, common, seed))
     if not candidates:
@@ -140,22 +140,22 @@ def _timed(
         figure=_figure(winner, figure),
         alternatives=alternatives,
         tied=tuple(a.setup for a in alternatives if a.price.low <= 1),
-        scenes=() if winner.setup.stream_photos else tuple(sorted(s for s in scenes if s != "None")),
+        scenes=() if winner.setup.stream_photos else tuple(sorted(s for s in scenes if s is not None)),
         cells=tuple(r.fullname for r in winner.records),
         rounds=min(r.times.rounds for r in winner.records),
     )
 
 
-def _common_scenes(cells: Sequence[Record]) -> set[str]:
+def _common_scenes(cells: Sequence[Record]) -> set[str | None]:
     """Return the scenes that all set-ups have, without those that have a disturbed cell as long as others are left."""
     if not cells:
         return set()
-    scenes = set.intersection(*({str(r.scene) for r in group} for group in _setups(cells).values()))
+    scenes = set.intersection(*({r.scene for r in group} for group in _setups(cells).values()))
     if not scenes:  # nothing was measured on the same photos: keep the scene that most set-ups have
-        every = [str(r.scene) for r in cells]
+        every = [r.scene for r in cells]
         scenes = {max(dict.fromkeys(every), key=every.count)}
     # a backend is not slow because the machine was busy with something else during one of its cells
-    disturbed = {str(r.scene) for r in cells if r.noise and r.noise.noisy}
+    disturbed = {r.scene for r in cells if r.noise and r.noise.noisy}
     return scenes - disturbed or scenes
 
 
@@ -228,7 +228,7 @@ def least_memory(records: Sequence[Record]) -> Answer | None:
         figure=figure,
         alternatives=alternatives,
         tied=(),
-        scenes=tuple(sorted({r.scene for r in group if r.scene})),
+        scenes=tuple(sorted({r.scene for r in group if r.scene is not None})),
         cells=tuple(r.fullname for r in group),
         rounds=len(group),
     )

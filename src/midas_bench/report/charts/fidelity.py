@@ -27,6 +27,7 @@ def fidelity(points: Sequence[Point]) -> Chart | None:
     """Show each backend's time for one photo against its mean error: the lower and the further left, the better."""
     if len(points) < 2:
         return None
+    names = style.labels(point.backend for point in points)
     looks = style.look([point.backend for point in points])
     places = [math.log10(max(point.mean_relative_error, FLOOR)) for point in points]
     bottom, top = min(places) - 0.5, max(max(places) + 0.5, min(places) + 2)
@@ -39,7 +40,7 @@ def fidelity(points: Sequence[Point]) -> Chart | None:
             colour, marker = looks[point.backend]
             style.whiskers(axes, point.time.mapped(1e3), place, colour, marker)
             axes.annotate(
-                f"{style.short(point.backend)} {units.digits(point.time.estimate * 1e3)} ms",
+                f"{names[point.backend]} {units.digits(point.time.estimate * 1e3)} ms",
                 (point.time.high * 1e3, place), (rightmost * 1.06, label), va="center", color=style.INK,
                 arrowprops={"arrowstyle": "-", "color": style.RULE, "linewidth": 1, "shrinkB": 4, "relpos": (0, 0.5)},
             )  # fmt: skip
@@ -53,7 +54,8 @@ def fidelity(points: Sequence[Point]) -> Chart | None:
         axes.set_ylabel("mean error, share of the depth range")
 
     alt = "Time for one photo, mean error as a share of the depth range, and rank correlation. " + "; ".join(
-        f"{p.backend}: {units.seconds(p.time.estimate)}, {p.mean_relative_error:.2g}, {correlation(p)}" for p in points
+        f"{names[p.backend]}: {units.seconds(p.time.estimate)}, {p.mean_relative_error:.2g}, {correlation(p)}"
+        for p in points
     )
     note = "Against the reference on the same weights and photos. Lower is closer, further left is faster."
     return style.chart("speed-and-fidelity", "Speed against fidelity", alt, note, draw, 3.2)

@@ -24,14 +24,14 @@ def load(records: Sequence[Record]) -> Chart | None:
     found = named([r for r in records if r.load and len(r.load.open_loop) > 1])
     if not found:
         return None
-    looks = style.look(list(found))
+    looks, labels = style.look(list(found)), style.labels(found)
     knees = {label: knee(one.points, one.latency_bound_s) for label, one in found.items()}
     refused = any(point.rejected for one in found.values() for point in one.points)
 
     def draw(figure: FigureBase) -> None:
         rows = figure.subplots(2 if refused else 1, 1, sharex=True, squeeze=False,
                                height_ratios=[3, 1] if refused else None)[:, 0]  # fmt: skip
-        top = _latencies(rows[0], found, looks, knees)
+        top = _latencies(rows[0], found, looks, labels, knees)
         if refused:
             for label, one in found.items():
                 colour, marker = looks[label]
@@ -49,7 +49,8 @@ def load(records: Sequence[Record]) -> Chart | None:
             rows[0].plot([], [], color=style.MUTED, linestyle=how, linewidth=1.2, label=text)
         style.legend(figure, rows[0], columns=len(found) + 3)
 
-    alt = "Latency against offered rate. " + "; ".join(_words(label, one, knees[label]) for label, one in found.items())
+    words = (_words(labels[label], one, knees[label]) for label, one in found.items())
+    alt = "Latency against offered rate. " + "; ".join(words)
     short = any(one.rules == "short" for one in found.values())
     note = (
         "Ringed: the knee, the largest offered rate whose p99 held the bound with nothing refused; an arrow: above the "
@@ -59,17 +60,20 @@ def load(records: Sequence[Record]) -> Chart | None:
 
 
 def named(records: Sequence[Record]) -> dict[str, Load]:
-    """Return each cell's load by its backend, or by the cell's own name where a backend has several."""
+    """Return each cell's load by its backend, or by the cell's own id where a backend has several."""
     found: dict[str, Load] = {}
     for r in records:
-        label = style.short(str(r.backend))
         if r.load:
-            found[r.name if label in found else label] = r.load
+            found[r.fullname if str(r.backend) in found else str(r.backend)] = r.load
     return found
 
 
 def _latencies(
-    axes: Axes, found: dict[str, Load], looks: dict[str, tuple[str, str]], knees: dict[str, Point | None]
+    axes: Axes,
+    found: dict[str, Load],
+    looks: dict[str, tuple[str, str]],
+    labels: dict[str, str],
+    knees: dict[str, Point | None],
 ) -> float:
     """Draw p50, p99, bounds and knees; return the upper end of the axis."""
     bounds = [one.latency_bound_s for one in found.values() if one.latency_bound_s is not None]
@@ -82,7 +86,7 @@ def _latencies(
         x = [p.offered_per_second or 0 for p in points]
         line: dict[str, Any] = {"color": colour, "markeredgecolor": style.PAPER, "markeredgewidth": 0.6}
         axes.plot(x, [p.p50_s * MS for p in points], marker, linestyle=":", linewidth=1.1, markersize=4, **line)
-        axes.plot(x, [p.p99_s * MS for p in points], marker, linestyle="-", linewidth=1.5, label=label, **line)
+        axes.plot(x, [p.p99_s * MS for p in points], marker, linestyle="-", linewidth=1.5, label=labels[label], **line)
         for point in points:
             if point.p99_s > top_s:
                 axes.plot([point.offered_per_second or 0], [top_s * MS * 0.975], "^", color=colour, clip_on=False)

@@ -39,7 +39,7 @@ def memory(records: Sequence[Record]) -> Chart | None:
     groups = memory_groups(records)
     if not groups:
         return None
-    looks = style.look([name for name, _ in groups])
+    looks, labels = style.look([name for name, _ in groups]), style.labels(name for name, _ in groups)
     counts = [len(group) for group in groups.values()]
 
     def draw(figure: FigureBase) -> None:
@@ -61,7 +61,7 @@ def memory(records: Sequence[Record]) -> Chart | None:
             axes.annotate(units.mib(peak * MIB), (max(peaks), y), (8, 0), textcoords="offset points", va="center")
         for mark, label in (("|", "after imports"), ("4", "after load"), ("o", "peak")):
             axes.plot([], [], mark, color=style.MUTED, markersize=8, markeredgewidth=1.5, label=label)
-        axes.set_yticks(range(len(groups)), [f"{name}, batch {size}" for name, size in groups])
+        axes.set_yticks(range(len(groups)), [f"{labels[name]}, batch {size}" for name, size in groups])
         axes.set_ylim(len(groups) - 0.5, -0.5)
         axes.set_xlim(0, axes.get_xlim()[1] * 1.1)
         n = f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
@@ -69,7 +69,7 @@ def memory(records: Sequence[Record]) -> Chart | None:
         style.legend(figure, axes)
 
     alt = "Peak memory. " + "; ".join(
-        f"{name}, batch {size}: {units.mib(_mean([m.peak_bytes for m in group]))}"
+        f"{labels[name]}, batch {size}: {units.mib(_mean([m.peak_bytes for m in group]))}"
         for (name, size), group in groups.items()
     )
     note = "The peak is the kernel's own high-water mark of a process that does nothing else."
@@ -78,25 +78,26 @@ def memory(records: Sequence[Record]) -> Chart | None:
 
 def memory_over_time(records: Sequence[Record]) -> Chart | None:
     """Show one process's memory over its life, for each set-up that was sampled."""
-    sampled: dict[str, Memory] = {}
+    sampled: dict[tuple[str, int | None], Memory] = {}
     several = len({r.batch_size for r in records if r.memory}) > 1
     for r in records:
         if r.memory and len(r.memory.t_s) > 1:
-            sampled.setdefault(series(r) + (f", batch {r.batch_size}" if several else ""), r.memory)
+            sampled.setdefault((series(r), r.batch_size if several else None), r.memory)
     if not sampled:
         return None
-    looks = style.look(list(dict.fromkeys(name.rsplit(", batch", 1)[0] for name in sampled)))
+    looks = style.look([name for name, _ in sampled])
+    names = style.labels(name for name, _ in sampled)
+    labels = {(name, size): names[name] + (f", batch {size}" if several else "") for name, size in sampled}
     dashes = {1: "-", 2: (0, (4, 1.5)), 3: (0, (4, 1.5, 1, 1.5)), 4: (0, (1, 1))}
 
     def draw(figure: FigureBase) -> None:
         axes = figure.add_subplot()
-        for name, m in sampled.items():
-            base, _, size = name.partition(", batch ")
-            dash = dashes.get(int(size or 1), "-")
+        for (name, size), m in sampled.items():
+            dash = dashes.get(size or 1, "-")
             rss = [value / MIB for value in m.rss_bytes]
-            colour, marker = looks[base]
-            axes.plot(m.t_s, rss, marker, color=colour, linewidth=1.5, linestyle=dash, label=name, markersize=4,
-                      markevery=max(1, len(m.t_s) // 6))  # fmt: skip
+            colour, marker = looks[name]
+            axes.plot(m.t_s, rss, marker, color=colour, linewidth=1.5, linestyle=dash, label=labels[name, size],
+                      markersize=4, markevery=max(1, len(m.t_s) // 6))  # fmt: skip
         axes.set_ylim(0, axes.get_ylim()[1] * 1.03)
         axes.set_xlim(left=0)
         axes.grid(visible=True, axis="both")
@@ -105,8 +106,8 @@ def memory_over_time(records: Sequence[Record]) -> Chart | None:
         style.legend(figure, axes, columns=3)
 
     alt = "Resident memory over time. " + "; ".join(
-        f"{name}: rises to {units.mib(max(m.rss_bytes))} within {units.seconds(m.t_s[-1])}"
-        for name, m in sampled.items()
+        f"{labels[key]}: rises to {units.mib(max(m.rss_bytes))} within {units.seconds(m.t_s[-1])}"
+        for key, m in sampled.items()
     )
     note = "Sampled from outside the process, coarsely; short peaks between samples do not show."
     return style.chart("memory-over-time", "Memory over time", alt, note, draw, 2.9)
@@ -161,4 +162,4 @@ def _totals(record: Record) -> list[float]:
 
 def _startup_name(record: Record) -> str:
     cache = "" if record.startup is None or record.startup.cache == "warm" else ", empty cache"
-    return f"{series(record)}{cache}"
+    return f"{style.short(series(record))}{cache}"

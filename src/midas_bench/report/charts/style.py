@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count, pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, FigureBase
 
 from midas_bench.report.model import Chart
+from midas_bench.results.fields import clean
 from midas_bench.results.intervals import Interval
 
 INK, MUTED, RULE, PAPER = "#1f2328", "#59636e", "#d8dee4", "#fefefe"
@@ -32,6 +33,8 @@ FIXED = {
     "openvino-int8": (6, 6), "eager-bf16": (0, 5), "jit-frozen": (1, 4), "compile": (3, 0), "openvino-bf16": (4, 1),
 }  # fmt: skip
 """A backend keeps its colour and marker, by number, in all charts; others take the next pair that is free."""
+
+T = TypeVar("T")
 
 WIDTH_IN = 6.6
 LONGEST_LABEL = 24
@@ -74,8 +77,19 @@ RC: Any = {
 
 def short(text: str, length: int = LONGEST_LABEL) -> str:
     """Cut the middle out of a name that would leave a chart no room."""
-    half = (length - 1) // 2
-    return text if len(text) <= length else f"{text[:half]}…{text[-half:]}"
+    return clean(text, length)
+
+
+def labels(names: Iterable[T], length: int = LONGEST_LABEL) -> dict[T, str]:
+    """Return a short label for each name, no two alike: those that would be are numbered."""
+    shown: dict[T, str] = {}
+    for name in dict.fromkeys(names):
+        text, number = short(str(name), length), 1
+        while text in shown.values():
+            number += 1
+            text = f"{short(str(name), length - len(f' ({number})'))} ({number})"
+        shown[name] = text
+    return shown
 
 
 def look(names: Sequence[str]) -> dict[str, tuple[str, str]]:

@@ -27,7 +27,7 @@ def speedup(records: Sequence[Record]) -> Chart | None:
     names = sorted({*blocks, *within}, key=lambda name: (blocks.get(name) or within[name]).estimate)
     if not names:
         return None
-    looks = style.look([EAGER, *names])
+    looks, labels = style.look([EAGER, *names]), style.labels(names)
     counts = sorted({len(r.ratio.log_ratios) for r in over_eager(records) if r.ratio})
     taking_turns = f"interleaved blocks{threads_text(over_eager(records))}"
     one_after_another = f"within this run{threads_text([r for r in records if r.is_pipeline])}"
@@ -48,7 +48,7 @@ def speedup(records: Sequence[Record]) -> Chart | None:
         if blocks:
             axes.plot([], [], style.MARKERS[0], color=style.MUTED, markersize=7, label=taking_turns)
         axes.plot([], [], style.MARKERS[0], color=style.MUTED, markerfacecolor=style.PAPER, label=one_after_another)
-        axes.set_yticks(range(len(names)), list(map(style.short, names)))
+        axes.set_yticks(range(len(names)), list(labels.values()))
         axes.set_ylim(-0.6, len(names) - 0.4)
         axes.set_xlim(min(0.8, axes.get_xlim()[0]), axes.get_xlim()[1] * 1.05)
         n = f"n = {' or '.join(map(str, counts))} blocks" if counts and blocks else "no interleaved blocks"
@@ -56,7 +56,7 @@ def speedup(records: Sequence[Record]) -> Chart | None:
         style.legend(figure, axes)
 
     alt = "Times as fast as eager. " + "; ".join(
-        f"{name} {units.times_span(blocks.get(name) or within[name])}" for name in names
+        f"{labels[name]} {units.times_span(blocks.get(name) or within[name])}" for name in names
     )
     note = (
         "Filled: workers took turns, so that drift of the machine cancels out; rely on these. Hollow: medians of this "
@@ -111,17 +111,17 @@ def throughput(records: Sequence[Record]) -> Chart | None:
             parts = [r.times.median for r in cells if series(r) == name and r.batch_size == size]
             if parts:
                 lines.setdefault(name, {})[size] = mean_interval(parts).mapped(1 / size).inverted()
-    looks = style.look(list(lines))
+    looks, labels = style.look(list(lines)), style.labels(lines)
 
     def draw(figure: FigureBase) -> None:
         axes = figure.add_subplot()
         for name, by_size in lines.items():
-            style.rising(axes, list(by_size), list(by_size.values()), *looks[name], name)
+            style.rising(axes, list(by_size), list(by_size.values()), *looks[name], labels[name])
         last = [(name, by_size[sizes[-1]].estimate) for name, by_size in lines.items() if sizes[-1] in by_size]
         top = axes.get_ylim()[1]
         axes.set_ylim(0, top)
         for (name, y), place in zip(last, style.spread([y for _, y in last], top * 0.06), strict=True):
-            axes.annotate(f"{name} {units.digits(y)}", (sizes[-1], place), (8, 0), textcoords="offset points",
+            axes.annotate(f"{labels[name]} {units.digits(y)}", (sizes[-1], place), (8, 0), textcoords="offset points",
                           va="center", color=style.INK)  # fmt: skip
         axes.grid(visible=True, axis="y")
         axes.grid(visible=False, axis="x")
@@ -134,7 +134,7 @@ def throughput(records: Sequence[Record]) -> Chart | None:
         )
 
     alt = "Images a second by batch size. " + "; ".join(
-        f"{name}: " + ", ".join(f"batch {size} {units.digits(v.estimate)}" for size, v in by_size.items())
+        f"{labels[name]}: " + ", ".join(f"batch {size} {units.digits(v.estimate)}" for size, v in by_size.items())
         for name, by_size in lines.items()
     )
     note = "Higher is better."
@@ -186,6 +186,7 @@ def stages(records: Sequence[Record]) -> Chart | None:
     sums = {name: mean_interval(list(means[name].values())).mapped(len(STAGES)) for name in names}
     wholes = pipeline_means(records)
     cells = [r for r in records if r.kind == "stage"]
+    labels = style.labels(names)
 
     def draw(figure: FigureBase) -> None:
         axes = figure.add_subplot()
@@ -210,7 +211,7 @@ def stages(records: Sequence[Record]) -> Chart | None:
                           label="the whole, timed by itself", zorder=5)  # fmt: skip
                 right, text = max(right, whole), f"{text}, whole {units.seconds(wholes[name].estimate)}"
             axes.annotate(text, (right, y), (8, 0), textcoords="offset points", va="center")
-        axes.set_yticks(range(len(names)), list(map(style.short, names)))
+        axes.set_yticks(range(len(names)), list(labels.values()))
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlim(0, axes.get_xlim()[1] * (1.3 if wholes else 1.1))
         axes.set_xlabel(
@@ -219,8 +220,8 @@ def stages(records: Sequence[Record]) -> Chart | None:
         style.legend(figure, axes, columns=5)
 
     alt = "Milliseconds by stage. " + "; ".join(
-        f"{name}: " + ", ".join(f"{stage} {units.seconds(part.estimate)}" for stage, part in means[name].items())
-        for name in names
+        f"{label}: " + ", ".join(f"{stage} {units.seconds(part.estimate)}" for stage, part in means[name].items())
+        for name, label in labels.items()
     )
     note = (
         "Each stage was timed alone on one photo, mean over scenes; the network's time is that of its batch of one. "

@@ -21,7 +21,7 @@ MS = 1e-3
 
 def series(record: Record) -> str:
     """Name the series that a cell belongs to: its backend, or the article's recipe."""
-    return "article's recipe" if record.recipe == ARTICLE else style.short(str(record.backend))
+    return "article's recipe" if record.recipe == ARTICLE else str(record.backend)
 
 
 def rounds_text(records: Sequence[Record]) -> str:
@@ -42,10 +42,10 @@ def one_photo(records: Sequence[Record]) -> list[Record]:
     return sorted(cells, key=lambda r: -sum(means[series(r)]) / len(means[series(r)]))
 
 
-def scenes_of(cells: Sequence[Record], records: Sequence[Record]) -> list[str]:
-    """Return the scenes of some cells in the order of the run."""
+def scenes_of(cells: Sequence[Record], records: Sequence[Record]) -> dict[str | None, str]:
+    """Return the scenes of some cells in the order of the run, each with its label."""
     there = {r.scene for r in cells}
-    return [str(scene) for scene in dict.fromkeys(r.scene for r in records) if scene in there]
+    return style.labels(scene for scene in dict.fromkeys(r.scene for r in records) if scene in there)
 
 
 def latency(records: Sequence[Record]) -> Chart | None:
@@ -54,18 +54,19 @@ def latency(records: Sequence[Record]) -> Chart | None:
     if not cells:
         return None
     scenes = scenes_of(cells, records)
+    places = list(scenes)
     names = list(dict.fromkeys(map(series, cells)))
-    looks = style.look(names)
+    looks, labels = style.look(names), style.labels(names)
 
     def draw(figure: FigureBase) -> None:
         axes = figure.add_subplot()
         step = 0.8 / max(len(names), 1)
         for r in cells:
-            y = scenes.index(str(r.scene)) + (names.index(series(r)) - (len(names) - 1) / 2) * step
-            style.whiskers(axes, r.times.median.mapped(1 / MS), y, *looks[series(r)], label=series(r))
+            y = places.index(r.scene) + (names.index(series(r)) - (len(names) - 1) / 2) * step
+            style.whiskers(axes, r.times.median.mapped(1 / MS), y, *looks[series(r)], label=labels[series(r)])
         for edge in range(1, len(scenes)):
             axes.axhline(edge - 0.5, color=style.RULE, linewidth=0.7)
-        axes.set_yticks(range(len(scenes)), list(map(style.short, scenes)))
+        axes.set_yticks(range(len(scenes)), list(scenes.values()))
         axes.set_ylim(len(scenes) - 0.5, -0.5)
         axes.set_xlim(left=0)
         axes.set_xlabel(
@@ -74,8 +75,9 @@ def latency(records: Sequence[Record]) -> Chart | None:
         style.legend(figure, axes)
 
     alt = "Median milliseconds for one photo. " + "; ".join(
-        f"{name}: " + ", ".join(f"{r.scene} {units.seconds(r.times.median_s)}" for r in cells if series(r) == name)
-        for name in names
+        f"{label}: "
+        + ", ".join(f"{scenes[r.scene]} {units.seconds(r.times.median_s)}" for r in cells if series(r) == name)
+        for name, label in labels.items()
     )
     note = "Further left is faster. An interval covers the rounds of this run; another run may differ by more."
     height = 1.0 + 0.16 * len(scenes) * (len(names) + 1.5)
@@ -88,8 +90,9 @@ def rounds(records: Sequence[Record]) -> Chart | None:
     if not cells:
         return None
     scenes = scenes_of(cells, records)
+    places = list(scenes)
     names = list(dict.fromkeys(map(series, cells)))
-    looks = style.look(names)
+    looks, labels = style.look(names), style.labels(names)
     columns = min(2, len(scenes))
 
     def draw(figure: FigureBase) -> None:
@@ -98,7 +101,7 @@ def rounds(records: Sequence[Record]) -> Chart | None:
         for axes in grid.flat[len(scenes) :]:
             axes.set_visible(False)
         for r in cells:
-            axes, y = grid.flat[scenes.index(str(r.scene))], names.index(series(r))
+            axes, y = grid.flat[places.index(r.scene)], names.index(series(r))
             colour, _ = looks[series(r)]
             ordered = np.sort(r.times.rounds_s)
             shown = ordered[np.unique(np.linspace(0, len(ordered) - 1, MOST_DOTS).astype(int))] / MS
@@ -106,9 +109,9 @@ def rounds(records: Sequence[Record]) -> Chart | None:
             axes.plot(shown, y + jitter, ".", color=colour, alpha=0.55, markersize=4.5, markeredgewidth=0)
             median = r.times.median_s / MS
             axes.plot([median, median], [y - 0.36, y + 0.36], color=style.INK, linewidth=1.4)
-        for scene, axes in zip(scenes, grid.flat, strict=False):
-            axes.set_title(style.short(scene), loc="left", fontweight="bold")
-            axes.set_yticks(range(len(names)), names)
+        for scene, axes in zip(scenes.values(), grid.flat, strict=False):
+            axes.set_title(scene, loc="left", fontweight="bold")
+            axes.set_yticks(range(len(names)), list(labels.values()))
             axes.set_ylim(len(names) - 0.5, -0.5)
             axes.set_xlim(left=0)
         figure.supxlabel(f"time of one call, ms (dots: rounds; line: median; {rounds_text(cells)} a row)", fontsize=8.5,
@@ -116,8 +119,9 @@ def rounds(records: Sequence[Record]) -> Chart | None:
 
     slowest = max(cells, key=lambda r: r.times.max_s / r.times.median_s)
     alt = (
-        f"Every timed round of {len(cells)} cells. The longest tail: {series(slowest)}, {slowest.scene}, median "
-        f"{units.seconds(slowest.times.median_s)}, slowest round {units.seconds(slowest.times.max_s)}."
+        f"Every timed round of {len(cells)} cells. The longest tail: {labels[series(slowest)]}, "
+        f"{scenes[slowest.scene]}, median {units.seconds(slowest.times.median_s)}, slowest round "
+        f"{units.seconds(slowest.times.max_s)}."
     )
     note = f"One dot a round, at most {MOST_DOTS} evenly chosen ones a row. Long tails to the right are disturbances."
     height = 0.9 + -(-len(scenes) // columns) * (0.5 + 0.3 * len(names))
@@ -132,7 +136,7 @@ def threads(records: Sequence[Record]) -> Chart | None:
     if len(counts) < 2:
         return None
     names = list(dict.fromkeys(map(series, cells)))
-    looks = style.look(names)
+    looks, labels = style.look(names), style.labels(names)
     means: dict[str, dict[int, Interval]] = {}
     for name, count in product(names, counts):
         parts = [r.times.median for r in cells if series(r) == name and r.threads == count]
@@ -143,7 +147,7 @@ def threads(records: Sequence[Record]) -> Chart | None:
         axes = figure.add_subplot()
         for name, by_count in means.items():
             colour, marker = looks[name]
-            style.rising(axes, list(by_count), list(by_count.values()), colour, marker, name)
+            style.rising(axes, list(by_count), list(by_count.values()), colour, marker, labels[name])
             first = min(by_count)
             ideal = [by_count[first].estimate * first / count for count in by_count]
             axes.plot(list(by_count), ideal, color=colour, linewidth=0.9, linestyle=(0, (2, 2)), zorder=2)
@@ -158,7 +162,8 @@ def threads(records: Sequence[Record]) -> Chart | None:
         style.legend(figure, axes)
 
     alt = "Median time of one photo by threads. " + "; ".join(
-        f"{name}: " + ", ".join(f"{count} threads {units.digits(v.estimate)} ms" for count, v in by_count.items())
+        f"{labels[name]}: "
+        + ", ".join(f"{count} threads {units.digits(v.estimate)} ms" for count, v in by_count.items())
         for name, by_count in means.items()
     )
     note = "Dashed: the time with one thread divided by the number of threads."

@@ -65,10 +65,10 @@ def change_points(values: Sequence[float]) -> tuple[int, ...]:
 
 def trends(runs: Sequence[Run]) -> list[Series]:
     """Return each set-up's time for one photo over the runs, on the scenes that all its runs have."""
-    cells: dict[str, dict[int, dict[str, Record]]] = {}
+    cells: dict[str, dict[int, dict[str | None, Record]]] = {}
     for i, run in enumerate(runs):
         for r in one_photo(run.records):
-            cells.setdefault(series(r), {}).setdefault(i, {})[str(r.scene)] = r
+            cells.setdefault(series(r), {}).setdefault(i, {})[r.scene] = r
     found = []
     for name, by_run in cells.items():
         most = max(len(scenes) for scenes in by_run.values())
@@ -76,7 +76,7 @@ def trends(runs: Sequence[Run]) -> list[Series]:
         common = set.intersection(*(set(scenes) for scenes in full.values()))
         if len(full) < 2 or not common:
             continue
-        medians = tuple(mean_interval([full[i][scene].times.median for scene in sorted(common)]) for i in full)
+        medians = tuple(mean_interval([full[i][scene].times.median for scene in sorted(common, key=str)]) for i in full)
         found.append(Series(name, tuple(full), medians, change_points([m.estimate for m in medians])))
     return found
 
@@ -86,20 +86,20 @@ def trend(runs: Sequence[Run]) -> Chart | None:
     lines = trends(runs)
     if not lines:
         return None
-    looks = style.look([line.name for line in lines])
+    looks, labels = style.look([line.name for line in lines]), style.labels(line.name for line in lines)
 
     def draw(figure: FigureBase) -> None:
         grid = figure.subplots(len(lines), 1, sharex=True, squeeze=False)[:, 0]
         for axes, line in zip(grid, lines, strict=True):
             colour, marker = looks[line.name]
             scaled = [m.mapped(1e3) for m in line.medians]
-            style.rising(axes, line.at, scaled, colour, marker, line.name)
+            style.rising(axes, line.at, scaled, colour, marker, labels[line.name])
             axes.lines[0].set(linewidth=0.6, markersize=4)
             for first, last, level in line.levels():
                 axes.plot([line.at[first], line.at[last]], [level * 1e3] * 2, color=style.INK, linewidth=1.6, zorder=5)
             for change in line.changes:
                 axes.axvline(line.at[change] - 0.5, color=style.INK, linewidth=1, linestyle=(0, (3, 2)))
-            axes.set_title(line.name, loc="left", fontweight="bold")
+            axes.set_title(labels[line.name], loc="left", fontweight="bold")
             axes.grid(visible=True, axis="y")
             axes.grid(visible=False, axis="x")
             axes.set_ylim(0, max(m.high for m in scaled) * 1.12)
@@ -114,7 +114,7 @@ def trend(runs: Sequence[Run]) -> Chart | None:
     parts = []
     for line in lines:
         jumps = [f"{units.seconds(a)} to {units.seconds(b)}" for (_, _, a), (_, _, b) in pairwise(line.levels())]
-        parts.append(f"{line.name}: " + (", then ".join(jumps) if jumps else "no change of level found"))
+        parts.append(f"{labels[line.name]}: " + (", then ".join(jumps) if jumps else "no change of level found"))
     alt = f"Time for one photo over {len(runs)} runs. " + "; ".join(parts)
     note = "Thick line: typical level. Dashed: the level changed here."
     if len(runs) < FEWEST_RUNS:
@@ -125,4 +125,4 @@ def trend(runs: Sequence[Run]) -> Chart | None:
 def _tick(run: Run) -> str:
     number = run.name.split("_", 1)[0]
     date = run.when[5:10] if len(run.when) >= 10 else ""
-    return f"{number}\n{date}" if number.isdigit() else date or run.name[:10]
+    return f"{number}\n{date}" if number.isdigit() else date or style.short(run.name, 10)

@@ -35,7 +35,8 @@ def tuning(trials: Sequence[Trial]) -> Chart | None:
         return None
     front = pareto(known)
     looks = style.look([t.setup.backend for t in known])
-    names = {t.setup.backend: style.short(t.setup.backend) + ("" if t.exact else ", reduced") for t in known}
+    labels = style.labels(t.setup.backend for t in known)
+    names = {t.setup.backend: labels[t.setup.backend] + ("" if t.exact else ", reduced") for t in known}
 
     def draw(figure: FigureBase) -> None:
         left, right = figure.subplots(1, 2, sharey=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from midas_bench.report.model import Cell, Table, code, number, table
+from midas_bench.report.model import Cell, Column, Table, code, number, table
 from midas_bench.results import units
 from midas_bench.results.compare import Comparison
+from midas_bench.results.fields import clean
 
 
 def comparison(compared: Comparison, number_: int) -> Table | None:
@@ -23,7 +24,8 @@ def comparison(compared: Comparison, number_: int) -> Table | None:
         ])  # fmt: skip
     before, after = compared.before.label, compared.after.label
     kind = "95 % interval" if compared.by_file else "95 % interval within these runs"
-    columns = ("cell", "figure", f"{before}#", f"{after}#", "ratio#", f"{kind}#", "verdict", "machine")
+    sides = [Column(clean(label), numeric=True) for label in (before, after)]
+    columns: list[str | Column] = ["cell", "figure", *sides, "ratio#", f"{kind}#", "verdict", "machine"]
     return table(f"comparison-{number_}", f"{after} / {before}", columns, rows)
 
 
@@ -38,5 +40,5 @@ def one_sided(compared: Comparison, number_: int) -> Table | None:
 def machines_differ(compared: Comparison, number_: int) -> Table | None:
     """Show what the two sides say of their machines where they differ."""
     rows = [[Cell(name), Cell(old), Cell(new)] for name, (old, new) in compared.machine_differences.items()]
-    columns = ("fact", compared.before.label, compared.after.label)
+    columns: list[str | Column] = ["fact", *(Column(clean(side.label)) for side in (compared.before, compared.after))]
     return table(f"machines-{number_}", "How the machines differ", columns, rows)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import http.client
 import itertools
+import json
 import os
 import re
 import resource
 import signal
+import struct
 import subprocess
 import sys
 import threading
+import zlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -30,12 +33,13 @@ from midas_bench.depth.weights import seeded  # noqa: E402
 from midas_bench.serve.answers import NPY, PNG  # noqa: E402
 
 WAIT_S = 60
+COMMAND = [sys.executable, "-m", "midas_bench.cli.main", "serve", "--port", "0", "--weights", "seeded"]
 
 
 @contextmanager
-def command(project, graphs, *arguments):
+def command(project, graphs, *arguments, line=COMMAND):
     """Run the command on a free port until it is ready; give its process and URL."""
-    line = [sys.executable, "-m", "midas_bench.cli.main", "serve", "--port", "0", "--weights", "seeded", *arguments]
+    line = [*line, *arguments]
     environment = {**os.environ, "MIDAS_BENCH_CACHE": str(graphs)}
     with subprocess.Popen(
         line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=project, env=environment
@@ -133,6 +137,129 @@ def test_under_load_sigterm_loses_no_request_and_the_exit_code_is_0(project, gra
         assert process.stderr.read() == ""
     assert outcomes["200"] >= 10
     assert {kind for kind, times in outcomes.items() if times} == {"200", "503"}
+
+
+STUCK = """
+import sys, time
+from midas_bench.cli.main import main
+from midas_bench.depth import stations
+from midas_bench.serve import engine
+
+def stuck(call):
+    def called(photo, *more, **named):
+        if photo.endswith(b"stuck"):
+            time.sleep(3600)
+        return call(photo, *more, **named)
+    return called
+
+if sys.argv[1] == "inspect":
+    engine.inspect = stuck(engine.inspect)
+else:
+    stations._decode = stuck(stations._decode)
+sys.exit(main(["serve", "--port", "0", "--weights", "seeded", *sys.argv[2:]]))
+"""
+
+
+def visit(ask, url, photo, visits, stop):
+    """Send a photo again and again until the port is closed; collect status and whether the answer is whole."""
+    while not stop.is_set():
+        try:
+            reply = ask(url, "POST", "/api/depth", photo)
+        except ConnectionRefusedError:
+            assert stop.is_set()
+            return
+        except ConnectionError as error:
+            # who connects in the instant in which the port is closed is reset
+            visits.append(type(error).__name__ if not stop.is_set() else None)
+            return
+        whole = len(reply.body) == int(reply.headers["content-length"]) > 0
+        visits.append(reply.status if whole else "cut off")
+
+
+@pytest.mark.parametrize("where", ["inspect", "decode"])
+def test_beside_photos_that_stay_in_a_decoder_everyone_is_answered_and_sigterm_ends_it(
+    project, graphs, ask, photo, where
+):
+    """Sixteen photos that never end are twice what workers and queue hold."""
+    script = [sys.executable, "-c", STUCK, where]
+    with (
+        command(project, graphs, "--workers", "2", "--queue", "6", "--deadline", "1", line=script) as (process, url),
+        ThreadPoolExecutor(24) as pool,
+    ):
+        stop, visits = threading.Event(), []
+        stuck = [pool.submit(ask, url, "POST", "/api/depth", photo + b"stuck") for _ in range(16)]
+        visitors = [pool.submit(visit, ask, url, photo, visits, stop) for _ in range(8)]
+        replies = [future.result(WAIT_S) for future in stuck]
+        stop.set()
+        process.terminate()
+        assert process.wait(WAIT_S) == 0
+        for visitor in visitors:
+            visitor.result(WAIT_S)
+        assert process.stderr.read() == ""
+    reasons = Counter(json.loads(reply.body)["type"].rpartition(":")[2] for reply in replies)
+    assert {reply.status for reply in replies} == {503}
+    assert set(reasons) <= {"deadline", "queue-full", "draining"}
+    assert reasons["deadline"] >= 2
+    assert visits
+    assert set(visits) - {None} <= {200, 503}
+
+
+def scans(count: int) -> bytes:
+    """Make a progressive JPEG of 63 megapixels that is small and takes long to decode: its scans add nothing."""
+
+    def segment(marker: int, body: bytes) -> bytes:
+        return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
+
+    width, height, run_blocks = 8192, 7680, 1 << 14
+    blocks = width * height // 64
+    one_code = bytes([1] + [0] * 15)
+    size = struct.pack(">BHHB", 8, height, width, 1)
+    head = segment(0xDB, b"\0" + bytes([1] * 64)) + segment(0xC2, size + b"\1\x11\0")
+    head += segment(0xC4, b"\0" + one_code + b"\0") + segment(0xC4, b"\x10" + one_code + b"\xe0")
+    grey = segment(0xDA, b"\1\1\0\0\0\0") + bytes(blocks // 8)
+    # a run of 16,384 blocks without a coefficient is a code of one bit, and 14 bits of its length; ones fill the byte
+    runs_bits = 15 * blocks // run_blocks
+    nothing = segment(0xDA, b"\1\1\0\1\x3f\0") + bytes(runs_bits // 8) + bytes([0xFF >> runs_bits % 8])
+    return b"\xff\xd8" + head + grey + nothing * (count - 1) + b"\xff\xd9"
+
+
+def slow_uploads(encode) -> dict[str, bytes]:
+    """Make bodies that cost far more than their bytes, of some megabytes or of many pixels."""
+    jpeg, png, webp = (encode(np.zeros((16, 16, 3), np.uint8), name) for name in ("JPEG", "PNG", "WEBP"))
+    chunk = b"\0\0\0\0teSt" + zlib.crc32(b"teSt").to_bytes(4)
+    return {
+        "fill bytes": jpeg[:2] + b"\xff" * (3 << 20) + jpeg[2:],
+        "empty comments": jpeg[:2] + b"\xff\xfe\0\2" * (3 << 18) + jpeg[2:],
+        "empty chunks": png[:33] + chunk * (3 << 16) + png[33:],
+        "nothing behind the end": webp + bytes(3 << 20),
+        "many scans": scans(90),
+    }
+
+
+def test_beside_slow_uploads_everyone_is_answered_and_sigterm_ends_it(project, graphs, ask, form, photo, encode):
+    arguments = ("--workers", "2", "--queue", "8", "--deadline", "0.3", "--max-upload", "4")
+    with command(project, graphs, *arguments) as (process, url), ThreadPoolExecutor(32) as pool:
+        uploads = slow_uploads(encode)
+        alone = ask(url, "POST", "/api/depth", uploads["many scans"])
+        assert (alone.status, json.loads(alone.body)["type"]) == (503, "urn:midas-bench:problem:deadline")
+        stop, visits = threading.Event(), []
+        visitors = [pool.submit(visit, ask, url, photo, visits, stop) for _ in range(8)]
+        requests = [{"body": body} for body in uploads.values()] + [form(photo=body) for body in uploads.values()]
+        requests.append({"body": (b"x" for _ in range(100_000))})  # in chunks of a byte
+        slow = [pool.submit(ask, url, "POST", "/api/depth", **request) for request in requests]
+        replies = [future.result(WAIT_S) for future in slow[:-1]]
+        with suppress(ConnectionError):  # the server hung up while it was still sending
+            replies.append(slow[-1].result(WAIT_S))
+        stop.set()
+        process.terminate()
+        assert process.wait(WAIT_S) == 0
+        for visitor in visitors:
+            visitor.result(WAIT_S)
+        assert process.stderr.read() == ""
+    assert {reply.status for reply in replies} <= {200, 400, 415, 503}
+    assert all(json.loads(reply.body)["next_step"] for reply in replies if reply.status != 200)
+    assert visits
+    assert set(visits) - {None} <= {200, 503}
 
 
 def test_good_and_bad_requests_from_many_clients_get_one_answer_each_and_the_counters_agree(

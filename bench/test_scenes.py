@@ -42,7 +42,9 @@ def equal(run, scene, folder):
     rgb = decode(run.scenes[scene][0].data)
     path = folder / f"{scene}.jpg"
     resized = cv2.resize(rgb, SIZE, interpolation=cv2.INTER_AREA)
-    cv2.imwrite(str(path), resized[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    # a path that is not UTF-8 ends OpenCV with a segmentation fault
+    _, jpeg = cv2.imencode(".jpg", resized[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    path.write_bytes(jpeg.tobytes())
     return str(path)
 
 

@@ -81,7 +81,7 @@ class Photo:
         """
         if self.depth is None:
             raise UserError(self.file, "has no true depth", "choose a rendered photo")
-        # OpenCV takes no path that is not UTF-8, and no empty buffer
+        # a path that is not UTF-8 ends OpenCV with a segmentation fault, and an empty buffer with an exception
         data = self.depth.read_bytes() if self.depth.is_file() else b""
         values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
         if values is None or values.dtype != np.uint16 or values.ndim != 2:

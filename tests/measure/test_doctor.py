@@ -62,6 +62,11 @@ def test_what_is_still_within_its_limit_is_not_found(what):
     assert examine(replace(GOOD, **machine), replace(QUIET, **now)) == []
 
 
+def test_a_busy_process_of_any_name_is_one_line(odd_name):
+    [busy] = examine(GOOD, replace(QUIET, busy_cores=1.6, hungry=((odd_name, 1.2),)))
+    assert str(busy).encode().decode().isprintable()
+
+
 def test_the_busiest_processes_are_named():
     now = replace(QUIET, busy_cores=1.6, hungry=(("chrome", 1.2), ("backup", 0.3)))
     [finding] = examine(GOOD, now)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from midas_bench import allocator
+from midas_bench.errors import printable
 from midas_bench.measure.machine import Condition, Machine
 from midas_bench.measure.sentinel import STEAL_LIMIT
 
@@ -49,7 +50,7 @@ def advise(environment: Mapping[str, str]) -> list[Finding]:
 
 def _busy(now: Condition) -> Iterator[Finding]:
     if now.busy_cores > BUSY_CORES_LIMIT:
-        named = ", ".join(f"{name} {cores:.1f}" for name, cores in now.hungry)
+        named = ", ".join(f"{printable(name)} {cores:.1f}" for name, cores in now.hungry)
         yield Finding(
             f"other work uses {now.busy_cores:.1f} cores" + (f" ({named})" if named else ""),
             "calls wait for a core, and two-thread figures suffer most",

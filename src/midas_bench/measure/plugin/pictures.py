@@ -27,7 +27,7 @@ def save(
         if not (folder / name).exists():
             low, high = float(eager.min()), float(eager.max())
             scaled = (estimate - low) / max(high - low, np.finfo(np.float32).tiny) * 255
-            # OpenCV writes to no path that is not UTF-8
+            # a path that is not UTF-8 ends OpenCV with a segmentation fault
             _, png = cv2.imencode(".png", np.clip(np.rint(scaled), 0, 255).astype(np.uint8))
             (folder / name).write_bytes(png.tobytes())
     return list(dict.fromkeys(names))

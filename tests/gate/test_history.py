@@ -69,9 +69,9 @@ def corrupt(repository, _):
     return repository.folder, f"{shared}; ask `git fsck`"
 
 
-@pytest.mark.parametrize("made", [unrelated, without_a_commit, shallow, corrupt])
-def test_histories_without_a_merge_base_are_one_line_and_can_be_measured(repository, tmp_path, made):
-    folder, words = made(repository, tmp_path)
+@pytest.mark.parametrize("build", [unrelated, without_a_commit, shallow, corrupt])
+def test_histories_without_a_merge_base_are_one_line_and_can_be_measured(repository, tmp_path, build):
+    folder, words = build(repository, tmp_path)
     base = compared_with(folder, "main", None, at_merge_base=False)
     assert base.commit == revisions.commit_of(folder, "main")
     assert base.merge_base is None

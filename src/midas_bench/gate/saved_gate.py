@@ -140,7 +140,7 @@ def _changes(before: Side, after: Side, confidence: float) -> Sequence[Change]:
 
 def _name(fullname: str, figure: str) -> str:
     """Name a figure so that no other one has its name, whatever cells are called."""
-    taken = fullname.endswith(tuple(f" {known.name}" for known in FIGURES))
+    taken = fullname.endswith(tuple(f" {other.name}" for other in FIGURES))
     return fullname if figure == "median time" and not taken else f"{fullname} {figure}"
 
 

@@ -63,12 +63,16 @@ def test_the_childs_user_error_is_raised_as_its_parts(callee):
 
 
 @pytest.mark.parametrize(
-    ("do", "how"),
-    [("crash", "exit code 1: ZeroDivisionError: of all things"), ("die", r"killed by SIGKILL \(out of memory\?\)")],
+    ("do", "how", "next_step"),
+    [
+        ("crash", "exit code 1: ZeroDivisionError: of all things", ""),
+        ("die", r"killed by SIGKILL \(out of memory\?\)", "free some memory, or raise its limit"),
+    ],
 )
-def test_a_child_that_dies_says_how(callee, do, how):
-    with pytest.raises(ProcessDiedError, match=how):
+def test_a_child_that_dies_says_how_and_what_to_do_where_that_tells(callee, do, how, next_step):
+    with pytest.raises(ProcessDiedError, match=how) as caught:
         ask(callee, {"do": do}, PATIENCE_S)
+    assert caught.value.next_step == next_step
 
 
 def test_a_module_that_does_not_exist_is_no_answer():
@@ -78,8 +82,9 @@ def test_a_module_that_does_not_exist_is_no_answer():
 
 def test_a_child_that_does_not_answer_is_killed(callee):
     started = []
-    with pytest.raises(ProcessDiedError, match="no answer within"):
+    with pytest.raises(ProcessDiedError, match="no answer within") as caught:
         ask(callee, {"do": "sleep"}, 0.1, started=started.append)
+    assert caught.value.next_step == "try again when less runs here"
     assert started[0].returncode == -signal.SIGKILL
 
 

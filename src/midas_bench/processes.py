@@ -26,7 +26,15 @@ Reply = dict[str, Any]
 
 
 class ProcessDiedError(Exception):
-    """A child ended without an answer; the message holds how, and its last words."""
+    """A child ended without an answer; the message holds how, and its last words.
+
+    Attributes:
+        next_step: what to do about it where its end tells, whatever the child was asked; or nothing.
+    """
+
+    def __init__(self, message: str, next_step: str = "") -> None:
+        self.next_step = next_step
+        super().__init__(message)
 
 
 def ask(
@@ -66,7 +74,7 @@ def ask(
             stdout, stderr = child.communicate(json.dumps(request), timeout=timeout_s)
         except subprocess.TimeoutExpired:
             child.kill()
-            raise ProcessDiedError(f"no answer within {timeout_s:.0f} s") from None
+            raise ProcessDiedError(f"no answer within {timeout_s:.0f} s", "try again when less runs here") from None
         except BaseException:  # Ctrl-C included: no child outlives its question
             child.kill()
             raise
@@ -75,7 +83,9 @@ def ask(
         return reply
     if child.returncode == EXIT_USER_ERROR and stdout:
         raise UserError(*json.loads(stdout))
-    raise ProcessDiedError(f"{how_it_ended(child.returncode)}: {last_words(stderr)}")
+    killed = child.returncode == -signal.SIGKILL
+    message = f"{how_it_ended(child.returncode)}: {last_words(stderr)}"
+    raise ProcessDiedError(message, "free some memory, or raise its limit" if killed else "")
 
 
 def answer(handle: Callable[[Reply], Reply]) -> int:

@@ -1,5 +1,6 @@
 import ast
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -12,9 +13,10 @@ import pytest
 
 from midas_bench.depth import artifacts
 from midas_bench.depth.artifacts import artifact, is_cached, key
+from midas_bench.depth.backends import registry
 from midas_bench.depth.quantize import inputs
 from midas_bench.depth.stations import stations
-from midas_bench.depth.weights import Weights, seeded
+from midas_bench.depth.weights import Weights, resolve, seeded
 from midas_bench.errors import UserError
 from midas_bench.files import sha256_of
 from midas_bench.processes import ProcessDiedError
@@ -169,6 +171,41 @@ def test_an_export_that_fails_says_what_was_said_last_and_leaves_nothing(tmp_pat
     assert files_in(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("died", "next_step"),
+    [
+        (ProcessDiedError("exit code 1: RuntimeError: no such operator"), "choose a backend that runs it as it is"),
+        (ProcessDiedError("no answer within 600 s", "try again when less runs here"), "try again when less runs here"),
+        (ProcessDiedError("killed by SIGKILL (out of memory?)", "free some memory"), "free some memory"),
+    ],
+)
+def test_a_users_own_model_that_cannot_be_quantised_is_named_with_the_next_step_of_its_cause(
+    tmp_path, calibration, files_in, monkeypatch, died, next_step
+):
+    def dies(*_):
+        raise died
+
+    monkeypatch.setattr(artifacts, "ask", dies)
+    path = tmp_path / "own.onnx"
+    path.write_bytes(b"a model")
+    own = Weights("model", sha256_of(path), str(path))
+    with pytest.raises(
+        UserError, match=rf"own\.onnx: cannot be made into onnx-int8 \({died.args[0][:9]}.*; {next_step}"
+    ):
+        artifact("onnx-int8", own, tmp_path / "cache", calibration)
+    assert files_in(tmp_path / "cache") == []
+
+
+@pytest.mark.parametrize("next_step", ["try again when less runs here", ""])
+def test_a_graph_that_cannot_be_made_has_the_next_step_of_its_cause(tmp_path, monkeypatch, next_step):
+    def dies(*_):
+        raise ProcessDiedError("it died", next_step)
+
+    monkeypatch.setattr(artifacts, "ask", dies)
+    with pytest.raises(UserError, match=rf"could not be made \(it died\); {next_step or 'compare the versions that'}"):
+        artifact("onnx", seeded(), tmp_path)
+
+
 BUILD_SLOWLY = """
 import sys, time
 from pathlib import Path
@@ -248,6 +285,19 @@ def test_a_real_graph_that_is_damaged_is_made_again(tmp_path, graphs, project, m
     photo = str(project / "fixtures/images/chelsea.jpg")
     subprocess.run([*DEPTH, "--backend", "jit", photo, "-o", str(tmp_path / "out.png")], check=True)
     assert graph.stat().st_size == pytest.approx(len(whole), rel=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["eager", "jit", "onnx", "openvino"])
+def test_weights_and_a_cache_of_any_name_run_on_every_kind_of_backend(checkpoint, tmp_path, name):
+    if registry.missing(registry.find(name)):
+        pytest.skip(str(registry.missing(registry.find(name))))
+    path = tmp_path / os.fsdecode(b"caf\xe9\n.pt")
+    shutil.copy(checkpoint, path)
+    cache_dir = tmp_path / os.fsdecode(b"cach\xe9")
+    backend = registry.load(name, resolve(str(path), cache_dir), 1, cache_dir)
+    assert np.ptp(backend(np.zeros((1, 3, 256, 256), np.float32))) > 0
+    backend.close()
 
 
 @pytest.fixture

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -159,6 +161,23 @@ def artifact(kind: str, weights: Weights, cache_dir: Path, calibration: Sequence
         return _sound(path) or _build(kind, weights, path, base, calibration)
 
 
+@contextmanager
+def readable(path: Path, suffix: str) -> Iterator[str]:
+    """Yield a name of this file that every runtime reads: they take UTF-8 alone, and choose a format by the ending."""
+    try:
+        name = str(path)
+        name.encode()
+    except UnicodeEncodeError:
+        name = ""
+    if name.endswith(suffix):
+        yield name
+        return
+    with tempfile.TemporaryDirectory(prefix="midas-bench-") as folder:
+        link = Path(folder, f"graph{suffix}")
+        link.symlink_to(path.absolute())
+        yield str(link)
+
+
 def _is_users_own(kind: str, weights: Weights) -> bool:
     return kind == "onnx" and weights.source == "model"
 
@@ -194,7 +213,8 @@ def _build(kind: str, weights: Weights, path: Path, base: Artifact | None, calib
         if base is None:
             _run_graph(kind, weights, temporary)
         else:
-            _ask(kind, {"source": str(base.path), "photos": list(calibration)}, temporary)
+            own = weights.path if weights.source == "model" else None
+            _ask(kind, {"source": str(base.path), "photos": list(calibration)}, temporary, own)
         build_s = time.perf_counter() - start_s + (base.build_s if base else 0.0)
         made = Artifact(path, sha256_of(temporary), build_s, built_now=True)
     write_whole(path.with_suffix(".json"), json.dumps({"sha256": made.sha256, "build_s": build_s}).encode())
@@ -205,7 +225,8 @@ def _run_graph(kind: str, weights: Weights, path: Path) -> None:
     _ask(kind, {"weights": weights.to_json()}, path)
 
 
-def _ask(kind: str, request: dict[str, object], path: Path) -> None:
+def _ask(kind: str, request: dict[str, object], path: Path, own: str | None = None) -> None:
+    """Have an artifact made; `own` is the user's own model that it is made from, if it is."""
     try:
         ask(KINDS[kind].maker, request | {"kind": kind, "path": str(path)}, BUILD_TIMEOUT_S)
     except ProcessDiedError as error:
@@ -214,8 +235,8 @@ def _ask(kind: str, request: dict[str, object], path: Path) -> None:
             raise UserError(
                 path.parent, "has no space left for the graph", "free some space or move the cache"
             ) from error
-        raise UserError(
-            f"the {kind} graph",
-            f"could not be made ({error})",
-            f"check the versions of {', '.join(library_versions(LIBRARIES))}",
-        ) from error
+        if own:
+            advice = error.next_step or "choose a backend that runs it as it is, such as onnx"
+            raise UserError(own, f"cannot be made into {kind} ({error})", advice) from error
+        advice = error.next_step or "compare the versions that `midas-bench doctor` lists with those of pyproject.toml"
+        raise UserError(f"the {kind} graph", f"could not be made ({error})", advice) from error

@@ -10,6 +10,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import onnxruntime
 import torch
 
 from midas_bench.depth.deploy import deployed
@@ -34,7 +35,9 @@ def trace(network: MidasSmall, path: Path) -> None:
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.jit")
         warnings.filterwarnings("ignore", message=r".*torch\.jit\.\w+. is (deprecated|not supported)")
         traced = torch.jit.trace(network, example)  # type: ignore[no-untyped-call]
-        torch.jit.save(traced, str(path))
+        # torch is given open files: as a path it takes UTF-8 alone
+        with path.open("wb") as file:
+            torch.jit.save(traced, file)
 
 
 def export_onnx(network: MidasSmall, path: Path) -> None:
@@ -51,11 +54,14 @@ def export_onnx(network: MidasSmall, path: Path) -> None:
         dynamic_shapes={"batch": {0: torch.export.Dim("n")}},
         verbose=False,
     )
+    # a graph that cannot be loaded must not enter the cache
+    onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
 
 
 def save_checkpoint(network: MidasSmall, path: Path) -> None:
     """Save the state dict, so that other revisions of this package load the same weights."""
-    torch.save(network.state_dict(), path)
+    with path.open("wb") as file:
+        torch.save(network.state_dict(), file)
 
 
 BUILDERS = {"jit": trace, "onnx": export_onnx, "checkpoint": save_checkpoint}

@@ -12,17 +12,29 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midas_bench import cpu
+from midas_bench.depth.artifacts import readable
 from midas_bench.depth.stations import stations
+from midas_bench.errors import UserError
 from midas_bench.processes import Reply, answer
+
+if TYPE_CHECKING:  # the openvino backend imports this module, and needs neither of onnx and ONNX Runtime
+    import onnx
 
 IR_XML, IR_BIN = "model.xml", "model.bin"
 """The two files of OpenVINO's own format, kept in one."""
+
+LEAST_OPSET = 13
+"""ONNX has per-channel scales since this opset: https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html."""
+
+OPSET_OF_RESIZE = 11
+FORMER_RESIZE = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+"""What Resize did before opset 11, by the attributes that it has since; the converter leaves out to say so."""
 
 
 def inputs(photos: Sequence[str]) -> Iterator[NDArray[np.float32]]:
@@ -33,13 +45,17 @@ def inputs(photos: Sequence[str]) -> Iterator[NDArray[np.float32]]:
 
 
 def for_onnx_runtime(source: Path, target: Path, photos: Sequence[str]) -> None:
-    """Quantise statically: QDQ form, a scale for each output channel, 8-bit activations."""
-    import onnxruntime
+    """Quantise statically: QDQ form, per-channel scales, 8-bit activations.
+
+    Raises:
+        UserError: the graph is of an opset that cannot be quantised, and cannot be converted.
+    """
+    import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    session = onnxruntime.InferenceSession(str(source), providers=["CPUExecutionProvider"])
-    [given] = session.get_inputs()
-    del session
+    first = next(inputs(photos))
+    model = _quantisable(source, first)
+    name = _session(model).get_inputs()[0].name
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -47,11 +63,12 @@ def for_onnx_runtime(source: Path, target: Path, photos: Sequence[str]) -> None:
 
         def get_next(self) -> dict[str, NDArray[np.float32]] | None:
             batch = next(self._left, None)
-            return None if batch is None else {given.name: batch}
+            return None if batch is None else {name: batch}
 
     x86 = platform.machine() in ("x86_64", "AMD64")
     quantize_static(
-        str(source),
+        # not the file's name, beside which a file of its own would be written
+        model,
         str(target),
         Reader(),
         quant_format=QuantFormat.QDQ,
@@ -61,6 +78,54 @@ def for_onnx_runtime(source: Path, target: Path, photos: Sequence[str]) -> None:
         weight_type=QuantType.QInt8,
         reduce_range=x86 and not cpu.flags() & cpu.VNNI,
     )
+    _check(_depth(onnx.load_model_from_string(target.read_bytes()), first))
+
+
+def _quantisable(source: Path, batch: NDArray[np.float32]) -> onnx.ModelProto:
+    """Return the graph, converted to `LEAST_OPSET` where it is of an older one.
+
+    Raises:
+        UserError: the converter refuses it, or makes something else of it.
+    """
+    import onnx.version_converter
+
+    model = onnx.load_model_from_string(source.read_bytes())
+    opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), LEAST_OPSET)
+    if opset >= LEAST_OPSET:
+        return model
+    before = _depth(model, batch)
+    try:
+        converted = onnx.version_converter.convert_version(model, LEAST_OPSET)
+        if opset < OPSET_OF_RESIZE:
+            for node in converted.graph.node:
+                if node.op_type == "Resize":
+                    node.attribute.extend(onnx.helper.make_attribute(*pair) for pair in FORMER_RESIZE.items())
+        same = np.allclose(before, _depth(converted, batch), rtol=0, atol=1e-4 * np.ptp(before), equal_nan=True)
+    # the converter and the runtime raise types of their own
+    except Exception:
+        same = False
+    if not same:
+        reason = f"has opset {opset}, cannot be quantised below {LEAST_OPSET}, and cannot be converted"
+        raise UserError(source, reason, f"export it with opset {LEAST_OPSET} or later")
+    return converted
+
+
+def _session(model: onnx.ModelProto) -> Any:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def _depth(model: onnx.ModelProto, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+    session = _session(model)
+    depth: NDArray[np.float32] = session.run(None, {session.get_inputs()[0].name: batch})[0]
+    return depth
+
+
+def _check(depth: NDArray[np.float32]) -> None:
+    """Refuse what must not enter the cache: a graph whose depth is no number."""
+    if not np.isfinite(depth).all():
+        raise ValueError("the quantised graph gives NaN or infinity")
 
 
 def for_openvino(source: Path, target: Path, photos: Sequence[str]) -> None:
@@ -68,15 +133,18 @@ def for_openvino(source: Path, target: Path, photos: Sequence[str]) -> None:
     import nncf
     import openvino
 
-    model = openvino.Core().read_model(source)
+    core = openvino.Core()
+    with readable(source, ".onnx") as name:
+        model = core.read_model(name)
     dataset: Any = nncf.Dataset(list(inputs(photos)))
     quantised = nncf.quantize(model, dataset, subset_size=len(photos))
     with tempfile.TemporaryDirectory(prefix="midas-bench-") as folder:
         xml = Path(folder) / IR_XML
         openvino.save_model(quantised, xml, compress_to_fp16=False)
+        _check(core.compile_model(xml, "CPU")(next(inputs(photos)))[0])
         with zipfile.ZipFile(target, "w") as archive:
-            for name in (IR_XML, IR_BIN):
-                archive.write(Path(folder) / name, name)
+            for part in (IR_XML, IR_BIN):
+                archive.write(Path(folder) / part, part)
 
 
 MAKERS = {"onnx-int8": for_onnx_runtime, "openvino-int8": for_openvino}

@@ -278,3 +278,53 @@ def test_a_model_that_does_not_do_what_it_declares_is_refused_when_it_is_opened(
     with pytest.raises(UserError, match=rf"own é\.onnx: {said}") as caught:
         registry.load(name, own, 1, tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def too_new(opset=13, ir_version=8):
+    made = model()
+    made.ir_version = ir_version
+    made.opset_import[0].version = opset
+    return made
+
+
+def reshaped_to(sizes):
+    made = does(MEAN, ("Reshape", "m sizes", "y", {}), returned=("n", "h", "w"))
+    made.graph.initializer.append(numpy_helper.from_array(np.array(sizes, np.int64), "sizes"))
+    return made
+
+
+def of_foreign_operator():
+    made = does(("Foo", "x", "y", {"domain": "my.ops"}))
+    made.opset_import.append(helper.make_opsetid("my.ops", 1))
+    return made
+
+
+CAUSES = {
+    "IR version": (too_new(ir_version=99), "onnx", "IR version: 99", "export it for an opset and an IR version that"),
+    "opset": (too_new(opset=999), "onnx", "opset", "export it for an opset and an IR version that this runtime reads"),
+    "operator": (of_foreign_operator(), "onnx", "Foo", "export it without that operator, or choose another backend"),
+    "operator, OpenVINO": (
+        of_foreign_operator(),
+        "openvino",
+        "Foo",
+        "export it without that operator, or choose another backend",
+    ),
+    "missing value": (
+        does(("Relu", "nowhere", "y", {})),
+        "onnx",
+        "nowhere",
+        "export it again, or choose another backend",
+    ),
+    "size": (reshaped_to([-1, 384, 384]), "onnx", "cannot be reshaped", "export it from float32"),
+}
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_each_cause_of_a_refusal_has_its_own_next_step(saved, tmp_path, cause):
+    made, name, words, advice = CAUSES[cause]
+    if registry.missing(registry.find(name)):
+        pytest.skip(str(registry.missing(registry.find(name))))
+    own = own_model(str(saved(made)))
+    with pytest.raises(UserError, match=rf"own é\.onnx: cannot be run \(.*{words}.*; {advice}") as caught:
+        registry.load(name, own, 1, tmp_path)
+    assert "\n" not in str(caught.value)

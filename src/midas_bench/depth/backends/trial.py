@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,17 @@ if TYPE_CHECKING:
 ADVICE = f"export it from float32 (N or 1, 3, {INPUT_SIZE}, {INPUT_SIZE}) to float32 (N, {INPUT_SIZE}, {INPUT_SIZE})"
 
 WORDS = 40
-"""Of what a runtime says, which can be pages."""
+"""The number of words that are quoted of a runtime's message, which can be pages."""
+
+REFUSALS = (
+    (
+        r"not a registered|NOT_IMPLEMENTED|not support|no conversion rule|fully converted",
+        "export it without that operator, or choose another backend",
+    ),
+    (r"\bopset\b|IR version", "export it for an opset and an IR version that this runtime reads"),
+    (r"bad_?alloc|MemoryError|failed to allocate", "free some memory"),
+)
+"""What a runtime says when it refuses a model, and what to do about each."""
 
 
 def tried(load: Callable[[], Backend], path: str) -> Backend:
@@ -27,12 +38,18 @@ def tried(load: Callable[[], Backend], path: str) -> Backend:
     """
     try:
         backend = load()
-        depth = backend(np.zeros((1, 3, INPUT_SIZE, INPUT_SIZE), np.float32))
     except UserError:
         raise
-    except Exception as error:  # each runtime raises types of its own
-        said = " ".join(str(error).split()[:WORDS])
-        raise UserError(path, f"cannot be run ({said})", ADVICE) from error
+    # each runtime raises types of its own
+    except Exception as error:
+        words = f"{type(error).__name__} {error}"
+        advice = next((advice for pattern, advice in REFUSALS if re.search(pattern, words, re.IGNORECASE)), None)
+        raise _cannot_be_run(path, error, advice or "export it again, or choose another backend") from error
+    try:
+        depth = backend(np.zeros((1, 3, INPUT_SIZE, INPUT_SIZE), np.float32))
+    except Exception as error:
+        backend.close()
+        raise _cannot_be_run(path, error, ADVICE) from error
     if depth.shape != (1, INPUT_SIZE, INPUT_SIZE):
         backend.close()
         raise UserError(path, f"gives depth of {depth.shape} for one photo", ADVICE)
@@ -40,6 +57,11 @@ def tried(load: Callable[[], Backend], path: str) -> Backend:
         backend.close()
         raise broken(path)
     return backend
+
+
+def _cannot_be_run(path: str, error: Exception, advice: str) -> UserError:
+    words = " ".join(str(error).split()[:WORDS]) or type(error).__name__
+    return UserError(path, f"cannot be run ({words})", advice)
 
 
 def broken(path: str) -> UserError:

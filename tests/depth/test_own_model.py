@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -328,3 +330,47 @@ def test_each_cause_of_a_refusal_has_its_own_next_step(saved, tmp_path, cause):
     with pytest.raises(UserError, match=rf"own é\.onnx: cannot be run \(.*{words}.*; {advice}") as caught:
         registry.load(name, own, 1, tmp_path)
     assert "\n" not in str(caught.value)
+
+
+ANY_NAME = [
+    b"caf\xe9.onnx", b"\xff\xfe", "é è ü.onnx".encode(), b"no ending", b"two\nlines.onnx", b"%s {0} *?.onnx",
+    b"-o.onnx",
+    # by these endings runtimes, or onnx itself, choose another format
+    b"model.ort", b"model.json", b"model.onnxtxt", b"model.pdmodel", b"model.xml", b"model.zip", b"MODEL.ONNX",
+]  # fmt: skip
+SLOW_NAMES = [
+    pytest.param(name, backend, marks=pytest.mark.slow)
+    for backend in ("openvino", "openvino-bf16", "onnx-int8", "openvino-int8")
+    for name in ANY_NAME[:: 1 if backend == "openvino" else 4]
+    if registry.suits_cpu(registry.find(backend))
+]
+
+
+@pytest.mark.parametrize(("file_name", "backend"), [*((name, "onnx") for name in ANY_NAME), *SLOW_NAMES])
+@pytest.mark.parametrize("folder", [b"models", b"mod\xe8les"])
+def test_a_model_of_any_name_runs_on_every_backend(tmp_path, calibration, file_name, backend, folder):
+    if registry.missing(registry.find(backend)):
+        pytest.skip(str(registry.missing(registry.find(backend))))
+    path = tmp_path / os.fsdecode(folder) / os.fsdecode(file_name)
+    path.parent.mkdir()
+    path.write_bytes(in_initializer(tensor()).SerializeToString())
+    own = own_model(str(path))
+    opened = registry.load(backend, own, 1, tmp_path / "cache", calibration)
+    batch = np.random.default_rng(0).random(size=(1, 3, 256, 256)).astype(np.float32)
+    depth = opened(batch)
+    opened.close()
+    np.testing.assert_allclose(depth, 2 * batch.mean(axis=1), atol=0.05)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_command_takes_a_model_of_any_name(tmp_path, project):
+    path = tmp_path / os.fsdecode(b"caf\xe9.onnx")
+    path.write_bytes(in_initializer(tensor()).SerializeToString())
+    photo, output = str(project / "fixtures/images/chelsea.jpg"), tmp_path / "map.png"
+    command = [sys.executable, "-m", "midas_bench.cli.main", "depth", photo, "-o", str(output), "--model", str(path)]
+    assert subprocess.run(command, check=False).returncode == 0
+    assert output.stat().st_size > 0
+    path.write_bytes(PLACES["a loop"](elsewhere()).SerializeToString())
+    ran = subprocess.run(command, capture_output=True, check=False)
+    assert (ran.returncode, ran.stderr.count(b"\n")) == (2, 1)
+    assert b"keeps its weights in another file" in ran.stderr

@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from midas_bench.depth.artifacts import artifact
+from midas_bench.depth.artifacts import artifact, readable
 from midas_bench.depth.backends.registry import Build, checked, in_batches
 
 
@@ -50,5 +50,5 @@ def load(build: Build) -> OnnxRuntimeBackend:
     options.intra_op_num_threads = build.threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(made.path), options, providers=["CPUExecutionProvider"])
-    return OnnxRuntimeBackend(session)
+    with readable(made.path, ".onnx") as name:
+        return OnnxRuntimeBackend(onnxruntime.InferenceSession(name, options, providers=["CPUExecutionProvider"]))

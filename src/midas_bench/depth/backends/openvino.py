@@ -10,7 +10,7 @@ import openvino
 from numpy.typing import NDArray
 
 from midas_bench.cpu import allowed_cores
-from midas_bench.depth.artifacts import artifact
+from midas_bench.depth.artifacts import artifact, readable
 from midas_bench.depth.backends.registry import Build, checked, in_batches
 from midas_bench.depth.quantize import IR_BIN, IR_XML
 
@@ -67,11 +67,12 @@ def load(build: Build) -> OpenVinoBackend:
     kind = "openvino-int8" if build.variant == "int8" else "onnx"
     made = artifact(kind, build.weights, build.cache_dir, build.calibration)
     core = openvino.Core()
-    if made.path.suffix == ".zip":
+    if kind == "openvino-int8":
         with zipfile.ZipFile(made.path) as archive:
             model = core.read_model(archive.read(IR_XML), archive.read(IR_BIN))
     else:
-        model = core.read_model(made.path)
+        with readable(made.path, ".onnx") as name:
+            model = core.read_model(name)
     streams = max(1, allowed_cores() // build.threads)
     settings = {
         "INFERENCE_PRECISION_HINT": PRECISION[build.variant],

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from midas_bench.depth.artifacts import artifact
+from midas_bench.depth.artifacts import artifact, readable
 from midas_bench.depth.backends.registry import Build
 from midas_bench.depth.backends.torch_eager import TorchBackend
 
@@ -15,12 +15,12 @@ from midas_bench.depth.backends.torch_eager import TorchBackend
 def load(build: Build) -> TorchBackend:
     """Load the trace, made first if the cache lacks it; `frozen` makes its weights constants and folds batch norm."""
     made = artifact("jit", build.weights, build.cache_dir)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), readable(made.path, ".pt") as name:
         # TorchScript is deprecated and still what the article's claim is about: these warnings and no others
         warnings.filterwarnings(
             "ignore", message=r".*torch\.jit\.(load|freeze).*deprecated", category=DeprecationWarning
         )
-        network: Any = torch.jit.load(str(made.path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+        network: Any = torch.jit.load(name, map_location="cpu").eval()  # type: ignore[no-untyped-call]
         if build.variant == "frozen":
             network = torch.jit.freeze(network)
     return TorchBackend(network, build.threads)

@@ -175,6 +175,7 @@ def test_an_export_that_fails_says_what_was_said_last_and_leaves_nothing(tmp_pat
     ("died", "next_step"),
     [
         (ProcessDiedError("exit code 1: RuntimeError: no such operator"), "choose a backend that runs it as it is"),
+        (ProcessDiedError("exit code 1: Foo(-1) is not a registered function/op"), "export it without that operator"),
         (ProcessDiedError("no answer within 600 s", "try again when less runs here"), "try again when less runs here"),
         (ProcessDiedError("killed by SIGKILL (out of memory?)", "free some memory"), "free some memory"),
     ],

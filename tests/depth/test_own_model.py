@@ -321,6 +321,17 @@ CAUSES = {
 }
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["onnx-int8", "openvino-int8"])
+def test_an_operator_that_an_int8_graphs_maker_does_not_know_is_named(saved, tmp_path, calibration, files_in, name):
+    if registry.missing(registry.find(name)):
+        pytest.skip(str(registry.missing(registry.find(name))))
+    own = own_model(str(saved(of_foreign_operator())))
+    with pytest.raises(UserError, match=r"own é\.onnx: cannot be made into .*Foo.*; export it without that operator"):
+        registry.load(name, own, 1, tmp_path / "cache", calibration)
+    assert files_in(tmp_path / "cache") == []
+
+
 @pytest.mark.parametrize("cause", CAUSES)
 def test_each_cause_of_a_refusal_has_its_own_next_step(saved, tmp_path, cause):
     made, name, words, advice = CAUSES[cause]

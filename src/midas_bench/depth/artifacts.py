@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from midas_bench import cpu
+from midas_bench.depth.backends.trial import advice_on
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
 from midas_bench.files import locked, remove_left_behind, sha256_of, sources_sha256, write_whole, written_atomically
@@ -236,7 +237,8 @@ def _ask(kind: str, request: dict[str, object], path: Path, own: str | None = No
                 path.parent, "has no space left for the graph", "free some space or move the cache"
             ) from error
         if own:
-            advice = error.next_step or "choose a backend that runs it as it is, such as onnx"
+            as_it_is = "choose a backend that runs it as it is, such as onnx"
+            advice = error.next_step or advice_on(str(error)) or as_it_is
             raise UserError(own, f"cannot be made into {kind} ({error})", advice) from error
         advice = error.next_step or "compare the versions that `midas-bench doctor` lists with those of pyproject.toml"
         raise UserError(f"the {kind} graph", f"could not be made ({error})", advice) from error

@@ -23,7 +23,8 @@ from midas_bench.depth.stations import stations
 from midas_bench.errors import UserError
 from midas_bench.processes import Reply, answer
 
-if TYPE_CHECKING:  # the openvino backend imports this module, and needs neither of onnx and ONNX Runtime
+# the openvino backend imports this module, and needs neither onnx nor ONNX Runtime
+if TYPE_CHECKING:
     import onnx
 
 IR_XML, IR_BIN = "model.xml", "model.bin"
@@ -98,7 +99,7 @@ def _quantisable(source: Path, batch: NDArray[np.float32]) -> onnx.ModelProto:
         converted = onnx.version_converter.convert_version(model, LEAST_OPSET)
         if opset < OPSET_OF_RESIZE:
             for node in converted.graph.node:
-                if node.op_type == "Resize":
+                if node.op_type == "Resize" and not {one.name for one in node.attribute} & FORMER_RESIZE.keys():
                     node.attribute.extend(onnx.helper.make_attribute(*pair) for pair in FORMER_RESIZE.items())
         same = np.allclose(before, _depth(converted, batch), rtol=0, atol=1e-4 * np.ptp(before), equal_nan=True)
     # the converter and the runtime raise types of their own

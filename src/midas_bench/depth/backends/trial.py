@@ -42,9 +42,8 @@ def tried(load: Callable[[], Backend], path: str) -> Backend:
         raise
     # each runtime raises types of its own
     except Exception as error:
-        words = f"{type(error).__name__} {error}"
-        advice = next((advice for pattern, advice in REFUSALS if re.search(pattern, words, re.IGNORECASE)), None)
-        raise _cannot_be_run(path, error, advice or "export it again, or choose another backend") from error
+        advice = advice_on(f"{type(error).__name__} {error}") or "export it again, or choose another backend"
+        raise _cannot_be_run(path, error, advice) from error
     try:
         depth = backend(np.zeros((1, 3, INPUT_SIZE, INPUT_SIZE), np.float32))
     except Exception as error:
@@ -57,6 +56,11 @@ def tried(load: Callable[[], Backend], path: str) -> Backend:
         backend.close()
         raise broken(path)
     return backend
+
+
+def advice_on(message: str) -> str | None:
+    """Return what to do about a runtime's refusal, if its message is one of those that are known."""
+    return next((advice for pattern, advice in REFUSALS if re.search(pattern, message, re.IGNORECASE)), None)
 
 
 def _cannot_be_run(path: str, error: Exception, advice: str) -> UserError:

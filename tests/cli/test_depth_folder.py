@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from midas_bench.cli import depth as command
 from midas_bench.cli import depth_folder
 from midas_bench.cli.main import main
+from midas_bench.depth.backends import registry
 from midas_bench.depth.pipeline import DepthPipeline
 
 
@@ -36,7 +36,7 @@ def opened(monkeypatch):
         return DepthPipeline(config, Brightness())
 
     monkeypatch.setattr(DepthPipeline, "open", open_pipeline)
-    monkeypatch.setattr(command.registry, "is_prepared", lambda *_: True)
+    monkeypatch.setattr(registry, "is_prepared", lambda *_: True)
     return configs
 
 

@@ -23,7 +23,7 @@ from midas_bench.processes import ProcessDiedError, ask
 
 LIBRARIES = (
     "torch", "torchvision", "timm", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf", "opencv-python-headless",
-    "pillow", "numpy",
+    "simplejpeg", "pillow", "pillow_heif", "numpy",
 )  # fmt: skip
 """All whose version may decide what is computed, or what a graph holds."""
 

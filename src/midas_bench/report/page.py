@@ -21,6 +21,8 @@ def page(document: Document) -> str:
         loader=PackageLoader("midas_bench.report"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, finalize=_shown,
     )  # fmt: skip
+    # the line ends are ours; within a line there are none
+    environment.filters["lines"] = lambda lines: Markup("\n").join(map(visible, lines))
     style, script = (_own(name) for name in ("page.css", "page.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     return environment.get_template("page.html.j2").render(

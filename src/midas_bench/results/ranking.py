@@ -111,7 +111,7 @@ def best_throughput(records: Sequence[Record]) -> Answer | None:
 def _streams(records: Sequence[Record], batches: Sequence[Record]) -> list[Record]:
     """Return the streams of the photos that the batches were timed on; all streams where no photos are recorded."""
     timed = _photos(batches)
-    streams = [r for r in records if r.kind == "stream" and r.backend and r.stream_photos]
+    streams = [r for r in records if r.kind == "stream" and r.backend and r.stream_photos and r.times.resolved]
     return [r for r in streams if not timed or _photos([r]) <= timed]
 
 

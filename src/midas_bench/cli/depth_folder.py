@@ -92,7 +92,7 @@ def run(tasks: Sequence[Task], output: Path, config: Resolved, save: Callable[[N
     for error in bad:
         warn(f"left out: {error}")
     made, found = len(missing) - len(bad), len(tasks) - len(missing)
-    told = [f"{made} made ({made / seconds:.1f} a second, {config.backend})" if made else "0 made"]
+    told = [f"{made} made ({made / seconds:.1f} per second, {config.backend})" if made else "0 made"]
     told += [f"{found} there already"] * bool(found) + [f"{len(bad)} left out"] * bool(bad)
     print(f"{printable(output)}: {', '.join(told)}")
     return 0 if made or found else EXIT_NOTHING_MADE

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -24,7 +25,7 @@ from PIL import Image
 
 from midas_bench.depth.formats import iso_media, jpeg, png, webp
 from midas_bench.depth.formats.contents import Contents, ContentsError, Kind, damaged
-from midas_bench.errors import UserError
+from midas_bench.errors import UserError, printable
 
 WALKS: dict[str, Callable[[bytes, int], Contents]] = {
     "JPEG": jpeg.contents,
@@ -298,8 +299,14 @@ def _with_libjpeg(photo: CheckedPhoto, factor: int) -> NDArray[np.uint8]:
     if not any(words in warning for words in HARMLESS_WARNINGS):
         raise damaged(f"libjpeg: {warning}")
     pixels = _decoded_jpeg(photo, factor, strict=False)
-    _log.warning("%s: libjpeg says: %s", photo.name, warning)
+    _tell_once(photo.name, warning)
     return pixels
+
+
+@lru_cache(maxsize=1000)
+def _tell_once(name: str, warning: str) -> None:
+    """Log a warning of libjpeg; a benchmark decodes one photo a thousand times."""
+    _log.warning("%s: libjpeg says: %s", printable(name), warning)
 
 
 def _decoded_jpeg(photo: CheckedPhoto, factor: int, *, strict: bool) -> NDArray[np.uint8]:

@@ -119,7 +119,7 @@ def test_a_model_is_refused_to_a_backend_that_builds_its_own_network(depth, phot
 
 def test_a_file_that_is_no_model_is_one_line(depth, photo, tmp_path):
     line = (photo, "-o", tmp_path / "out.png", "--model", photo)
-    fails_in_one_line(depth, tmp_path, "is damaged or not an ONNX model; export it from float32", *line)
+    fails_in_one_line(depth, tmp_path, "is damaged or not an ONNX model; copy or export it again", *line)
 
 
 def test_without_photos_to_calibrate_on_int8_is_one_line(depth, photo, tmp_path, monkeypatch):

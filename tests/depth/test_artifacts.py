@@ -116,7 +116,7 @@ def test_every_library_that_depth_imports_is_part_of_the_key():
     foreign = names - sys.stdlib_module_names - {"midas_bench", "pytest"}
     # these find files and show progress, and nothing that is computed passes through them
     foreign -= {"rich", "platformdirs", "filelock"}
-    libraries = {distribution for name in foreign for distribution in packages_distributions()[name]}
+    libraries = {distribution for name in foreign for distribution in packages_distributions().get(name, ())}
     assert libraries <= set(artifacts.LIBRARIES)
 
 

@@ -22,8 +22,6 @@ from midas_bench.depth.photo import CheckedPhoto, checked, decoding
 from midas_bench.depth.preprocess import INPUT_SIZE, MEAN, STD
 from midas_bench.depth.vision import transforms
 
-PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", *iso_media.PILLOW_FORMATS)
-
 _TRANSFORM = transforms.Compose(
     [
         transforms.Resize((INPUT_SIZE, INPUT_SIZE)),
@@ -52,9 +50,10 @@ def decode(photo: bytes | CheckedPhoto, name: str = "photo") -> Image.Image:
     """
     photo = checked(photo, name)
     orientation = photo.info.orientation
+    pillow_name = iso_media.PILLOW_NAMES.get(photo.info.format, photo.info.format)
     with decoding(photo.name), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of size, where the check has a limit of its own, and of lost transparency
-        image: Image.Image = Image.open(io.BytesIO(photo.plain), formats=PILLOW_FORMATS)
+        image: Image.Image = Image.open(io.BytesIO(photo.plain), formats=[pillow_name])
         if orientation in _UPRIGHT:
             image = image.transpose(_UPRIGHT[orientation])
         if image.mode.startswith("I"):  # Pillow would clip 16 bits to 255, not scale them

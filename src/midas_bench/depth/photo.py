@@ -327,7 +327,7 @@ def _with_opencv(photo: CheckedPhoto, factor: int) -> NDArray[np.uint8]:
 
 
 def _with_pillow(photo: CheckedPhoto, factor: int) -> NDArray[np.uint8]:  # noqa: ARG001
-    with Image.open(io.BytesIO(photo.plain), formats=iso_media.PILLOW_FORMATS) as image:
+    with Image.open(io.BytesIO(photo.plain), formats=[iso_media.PILLOW_NAMES[photo.info.format]]) as image:
         return np.array(image.convert("RGB"))
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import io
 from importlib.util import find_spec
 
+# makes AVIF known to Image.open
+from PIL import AvifImagePlugin as _AvifImagePlugin  # noqa: F401
 from PIL import Image, features
 
 from midas_bench.depth.formats.contents import Contents, ContentsError, check_size, damaged, excessive, truncated
@@ -17,7 +19,8 @@ BRANDS = (
     ((b"avif", b"avis"), "AVIF"),
 )
 """The major brands of pictures, ISO/IEC 23008-12 and AVIF's specification; others are those of videos."""
-PILLOW_FORMATS = ("HEIF", "AVIF")
+PILLOW_NAMES = {"HEIC": "HEIF", "AVIF": "AVIF"}
+"""What Pillow calls a format."""
 
 MAX_BOXES = 1000
 """A picture has three or four, and a live photo some dozens."""
@@ -33,15 +36,16 @@ def contents(data: bytes, max_pixels: int) -> Contents:
         ContentsError: what reads it is not installed, or it is truncated, damaged or too large.
     """
     _check_whole(data)
-    _register()
+    name = _format(data)
+    _require_reader(name)
     try:
-        with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=[PILLOW_NAMES[name]]) as image:
             check_size(*image.size, max_pixels)
             return Contents(*image.size, data, image.info.get("exif") or b"")
     except (ContentsError, MemoryError):
         raise
     except Exception as error:
-        raise _missing_reader(data) or damaged() from error
+        raise damaged() from error
 
 
 def _check_whole(data: bytes) -> None:
@@ -66,21 +70,19 @@ def _format(data: bytes) -> str:
     return next(name for brands, name in BRANDS if data[8:12] in brands)
 
 
-def _register() -> None:
-    """Make HEIC known to Pillow where its plugin is installed; a second call does nothing."""
-    if "HEIF" not in Image.OPEN and find_spec("pillow_heif"):
+def _require_reader(name: str) -> None:
+    """Make HEIC known to Pillow, which knows AVIF by itself.
+
+    Raises:
+        ContentsError: what reads such pictures is not installed.
+    """
+    if name == "AVIF":
+        if not features.check("avif"):
+            raise ContentsError("unsupported", "is an AVIF picture, which this Pillow cannot read", "convert it")
+    elif PILLOW_NAMES[name] not in Image.OPEN:
+        if not find_spec("pillow_heif"):
+            reason = "is a HEIC picture, which needs pillow-heif, which is not installed"
+            raise ContentsError("unsupported", reason, "pip install 'midas-bench[heic]', or convert it")
         import pillow_heif
 
         pillow_heif.register_heif_opener(thumbnails=False)
-
-
-def _missing_reader(data: bytes) -> ContentsError | None:
-    """Say what has to be installed to read such a picture, if that is what keeps it from being read."""
-    if _format(data) == "AVIF":
-        if features.check("avif"):
-            return None
-        return ContentsError("unsupported", "is an AVIF picture, which this Pillow cannot read", "convert it")
-    if "HEIF" in Image.OPEN:
-        return None
-    reason = "is a HEIC picture, which needs pillow-heif, which is not installed"
-    return ContentsError("unsupported", reason, "pip install 'midas-bench[heic]', or convert it")

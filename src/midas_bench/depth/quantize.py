@@ -27,6 +27,7 @@ from midas_bench.processes import Reply, answer
 if TYPE_CHECKING:
     import onnx
 
+X86 = platform.machine() in ("x86_64", "AMD64")
 IR_XML, IR_BIN = "model.xml", "model.bin"
 """The two files of OpenVINO's own format, kept in one."""
 
@@ -43,6 +44,14 @@ def inputs(photos: Sequence[str]) -> Iterator[NDArray[np.float32]]:
     at = stations("fast")
     for path in photos:
         yield at.preprocess([at.picture(path)])
+
+
+def _saturates() -> bool:
+    """Tell whether sums of 8-bit products saturate here, unless the weights keep to 7 bits.
+
+    x86 multiplies unsigned by signed numbers, and adds two such products in 16 bits where it has no VNNI.
+    """
+    return X86 and not cpu.flags() & cpu.VNNI
 
 
 def for_onnx_runtime(source: Path, target: Path, photos: Sequence[str]) -> None:
@@ -66,7 +75,6 @@ def for_onnx_runtime(source: Path, target: Path, photos: Sequence[str]) -> None:
             batch = next(self._left, None)
             return None if batch is None else {name: batch}
 
-    x86 = platform.machine() in ("x86_64", "AMD64")
     quantize_static(
         # not the file's name, beside which a file of its own would be written
         model,
@@ -74,10 +82,9 @@ def for_onnx_runtime(source: Path, target: Path, photos: Sequence[str]) -> None:
         Reader(),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
-        # x86 multiplies unsigned by signed; without VNNI such sums saturate unless the weights keep to 7 bits
-        activation_type=QuantType.QUInt8 if x86 else QuantType.QInt8,
+        activation_type=QuantType.QUInt8 if X86 else QuantType.QInt8,
         weight_type=QuantType.QInt8,
-        reduce_range=x86 and not cpu.flags() & cpu.VNNI,
+        reduce_range=_saturates(),
     )
     _check(_depth(onnx.load_model_from_string(target.read_bytes()), first))
 
@@ -133,12 +140,16 @@ def for_openvino(source: Path, target: Path, photos: Sequence[str]) -> None:
     """Quantise with NNCF and keep OpenVINO's two files in one archive."""
     import nncf
     import openvino
+    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
 
     core = openvino.Core()
     with readable(source, ".onnx") as name:
         model = core.read_model(name)
     dataset: Any = nncf.Dataset(list(inputs(photos)))
-    quantised = nncf.quantize(model, dataset, subset_size=len(photos))
+    # NNCF's default keeps the first layer alone from saturating
+    overflow_fix = OverflowFix.ENABLE if _saturates() else OverflowFix.FIRST_LAYER
+    parameters = AdvancedQuantizationParameters(overflow_fix=overflow_fix)
+    quantised = nncf.quantize(model, dataset, subset_size=len(photos), advanced_parameters=parameters)
     with tempfile.TemporaryDirectory(prefix="midas-bench-") as folder:
         xml = Path(folder) / IR_XML
         openvino.save_model(quantised, xml, compress_to_fp16=False)

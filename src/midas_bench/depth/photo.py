@@ -1,6 +1,6 @@
 """Encoded bytes -> upright RGB.
 
-What a file is made of decide the walks in `formats`; only what they pass on reaches a decoder. This module alone calls
+The walks in `formats` decide what a file is made of; only what they pass on reaches a decoder. This module alone calls
 the decoders, and whatever they raise means that the photo is damaged.
 """
 
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from midas_bench.depth.formats import iso_media, jpeg, png, webp
-from midas_bench.depth.formats.contents import Contents, ContentsError, Kind, damaged
+from midas_bench.depth.formats.contents import MAX_EXIF_BYTES, Contents, ContentsError, Kind, damaged
 from midas_bench.errors import UserError, printable
 
 WALKS: dict[str, Callable[[bytes, int], Contents]] = {
@@ -36,7 +36,7 @@ WALKS: dict[str, Callable[[bytes, int], Contents]] = {
 }
 FORMATS = tuple(WALKS)
 HEAD_BYTES = 16
-"""So many first bytes tell a format."""
+"""How many first bytes tell a format."""
 STARTS = (
     (jpeg.START, "JPEG"),
     (png.START, "PNG"),
@@ -55,8 +55,6 @@ MAX_PIXELS = 100_000_000
 
 ORIENTATION = 0x0112
 """The EXIF tag. OpenCV reads it its own way, and so is told to leave it alone: `check` alone decides."""
-MAX_EXIF_BYTES = 1 << 16
-"""What a JPEG's segment holds. The orientation stands in the first directory, near the beginning."""
 SIDEWAYS = (5, 6, 7, 8)
 """The orientations that swap width and height."""
 UPRIGHT: dict[int, Callable[[MatLike], MatLike]] = {
@@ -71,7 +69,7 @@ UPRIGHT: dict[int, Callable[[MatLike], MatLike]] = {
 """By orientation, what turns pixels upright as they are stored; 1 needs nothing."""
 
 HEAD_BYTES = 16
-"""So many first bytes tell a format."""
+"""How many first bytes tell a format."""
 REDUCTIONS = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2}
 """By factor, OpenCV's flag alone: its `IMREAD_REDUCED_COLOR_*` hold that of BGR too, which excludes RGB. libjpeg leaves
 out the high frequencies of each 8x8 block, and so decodes to a fraction of both sides."""

@@ -13,6 +13,9 @@ than are safe, or more scans, segments or chunks than any camera writes."""
 MAX_SIDE = 65_500
 """libjpeg's limit; libpng and WebP writers refuse what is much longer."""
 
+MAX_EXIF_BYTES = 1 << 16
+"""What a JPEG's segment holds. The orientation is in the first directory, near the beginning."""
+
 
 @dataclass(frozen=True)
 class Contents:

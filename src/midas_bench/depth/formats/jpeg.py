@@ -8,7 +8,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from midas_bench.depth.formats.contents import Contents, check_size, damaged, excessive, truncated, unsupported
+from midas_bench.depth.formats.contents import (
+    MAX_EXIF_BYTES,
+    Contents,
+    check_size,
+    damaged,
+    excessive,
+    truncated,
+    unsupported,
+)
 
 START = b"\xff\xd8\xff"
 """How a JPEG begins; a phone's MPO too, which is a JPEG with more pictures behind it."""
@@ -103,7 +111,7 @@ def contents(data: bytes, max_pixels: int) -> Contents:
         elif code not in TABLES:
             # metadata, which counts before the first scan and is not handed on
             segment = data[body:position] if not scans else b""
-            if code == APP1 and segment.startswith(EXIF_START):
+            if code == APP1 and segment.startswith(EXIF_START) and len(exif) < MAX_EXIF_BYTES:
                 # data over 64 KiB go on in the next segment
                 exif += segment.removeprefix(EXIF_START)
             jfif |= code == APP0 and segment.startswith(b"JFIF\0")

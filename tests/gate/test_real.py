@@ -9,7 +9,7 @@ from midas_bench.cli.main import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
-ONE_LINE = "    pixels = cv2.imdecode(np.frombuffer(plain, np.uint8), flags)\n"
+ONE_LINE = "        pixels = DECODERS[photo.info.format](photo, factor)\n"
 COLOURS = "cv2.COLORMAP_INFERNO"
 DOOR = "@contextmanager\n"
 

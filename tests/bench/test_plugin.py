@@ -126,8 +126,9 @@ def test_a_photo_that_is_not_what_the_manifest_says_is_a_usage_error(bench, tree
 
 
 @pytest.mark.usefixtures("graphs")
-def test_a_folder_of_an_unknown_scene_is_a_usage_error(bench, tree):
-    one_error(bench("--photos", own_photos(tree, "beach")), "unknown scene 'beach'")
+def test_a_folder_of_an_unknown_scene_is_a_usage_error(bench, tree, encode):
+    photo = encode(np.zeros((8, 8, 3), np.uint8), "PNG")
+    one_error(bench("--photos", own_photos(tree, "beach", ("a.png", photo))), "unknown scene 'beach'")
 
 
 def test_a_cache_that_cannot_be_written_is_a_usage_error(bench, tree, monkeypatch):

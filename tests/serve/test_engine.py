@@ -69,6 +69,19 @@ def test_beyond_the_queue_photos_are_refused_at_once_and_the_accepted_ones_answe
     until(lambda: one.in_work == 0)
 
 
+@pytest.fixture(autouse=True)
+def sources(monkeypatch):
+    """Keep the bytes that a checked photo came from, so that stages behind the check can tell photos apart."""
+    whole = engine_module.check
+
+    def check(data, **how):
+        checked = whole(data, **how)
+        object.__setattr__(checked, "source", data)
+        return checked
+
+    monkeypatch.setattr(engine_module, "check", check)
+
+
 @pytest.fixture
 def stuck(configured, network, resolved, monkeypatch):
     """Start an engine of two workers, in which the photo `slow` stays in a stage until the network's gate opens."""
@@ -77,7 +90,7 @@ def stuck(configured, network, resolved, monkeypatch):
     def start(stage: str, slow: bytes, **fields) -> tuple[Engine, Answer]:
         def held(call):
             def hold(*given, **named):
-                if given[0] is slow or stage in ("network", "draw", "encode"):
+                if getattr(given[0], "source", given[0]) is slow or stage in ("network", "draw", "encode"):
                     network.entered.release()
                     assert network.gate.wait(WAIT_S)
                 return call(*given, **named)
@@ -85,8 +98,8 @@ def stuck(configured, network, resolved, monkeypatch):
             return hold
 
         pipeline, answer = DepthPipeline(resolved, network), JPEG
-        if stage == "inspect":
-            monkeypatch.setattr(engine_module, "inspect", held(engine_module.inspect))
+        if stage == "check":
+            monkeypatch.setattr(engine_module, "check", held(engine_module.check))
         elif stage == "decode":
             pipeline.stations = replace(pipeline.stations, decode=held(pipeline.stations.decode))
         elif stage in ("draw", "encode"):
@@ -102,7 +115,7 @@ def stuck(configured, network, resolved, monkeypatch):
     assert all(one.close() for one in engines)
 
 
-@pytest.mark.parametrize("stage", ["inspect", "decode", "network", "draw", "encode"])
+@pytest.mark.parametrize("stage", ["check", "decode", "network", "draw", "encode"])
 def test_a_photo_that_stays_in_a_stage_is_refused_at_its_deadline_and_closing_leaves_it(stuck, network, photo, stage):
     slow = bytes(bytearray(photo))
     one, answer = stuck(stage, slow, deadline_s=0.2)
@@ -120,7 +133,7 @@ def test_a_photo_that_stays_in_a_stage_is_refused_at_its_deadline_and_closing_le
     assert network.closed
 
 
-@pytest.mark.parametrize("stage", ["inspect", "decode"])
+@pytest.mark.parametrize("stage", ["check", "decode"])
 def test_beside_a_stuck_photo_others_are_answered_and_it_is_not_worked_on_further(
     stuck, network, photo, stage, callers, until
 ):
@@ -140,9 +153,9 @@ def test_beside_a_stuck_photo_others_are_answered_and_it_is_not_worked_on_furthe
     assert network.batches == [1], "that of the photo with a visitor"
 
 
-def test_photos_are_inspected_by_workers_so_no_more_at_a_time_than_there_are(stuck, network, photo, callers, until):
+def test_photos_are_checked_by_workers_so_no_more_at_a_time_than_there_are(stuck, network, photo, callers, until):
     slow = bytes(bytearray(photo))
-    one, _ = stuck("inspect", slow, queue_size=8)
+    one, _ = stuck("check", slow, queue_size=8)
     accepted = [callers.submit(one, slow, JPEG) for _ in range(8)]
     until(lambda: one.in_work == 2 and one.queue_length == 6)
     network.gate.set()
@@ -217,10 +230,10 @@ def test_time_that_passed_before_the_engine_had_the_photo_counts(engine, network
 
 
 def test_an_error_that_no_decoder_should_raise_fails_the_photo_alone(engine, network, callers, photo, until):
-    def decode(data):
-        if data is odd:
+    def decode(checked):
+        if checked.source is odd:
             raise IndexError("a foreign parser stumbled")
-        return whole(data)
+        return whole(checked)
 
     one = engine(workers=1, batch=2)
     odd = bytes(bytearray(photo))
@@ -303,10 +316,10 @@ def test_photos_that_wait_are_taken_together_up_to_the_batch(engine, network, ca
 def test_a_damaged_photo_fails_alone_in_its_batch(configured, opened, network, callers, photo, until):
     pipeline = opened()
 
-    def decode(data):
-        if data == damaged:
+    def decode(checked):
+        if getattr(checked, "source", checked) == damaged:
             raise PhotoError("damaged", "photo", "is damaged", "replace it")
-        return whole(data)
+        return whole(checked)
 
     whole, damaged = pipeline.stations.decode, photo + b"damaged"
     pipeline.stations = replace(pipeline.stations, decode=decode)

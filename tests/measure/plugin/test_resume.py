@@ -222,12 +222,26 @@ def test_ctrl_c_saves_a_partial_file_without_the_interrupted_cell(fake):
 
 def test_ctrl_c_sent_to_the_group_is_no_different(fake):
     ran = fake.interrupted(4, signal_number=signal.SIGINT)
-    assert ran.code == pytest.ExitCode.INTERRUPTED
+    assert ran.code == pytest.ExitCode.INTERRUPTED, ran.output
     saved = fake.saved()
     assert saved["midas_bench"]["status"] == "partial"
     assert names(saved) == [row["fullname"] for row in fake.rows("cell")] == CELLS[:4]
     assert fake.run("--resume").code == 0
     assert_whole(fake)
+
+
+def test_ctrl_c_within_a_hook_of_another_plugin_is_no_different(fake):
+    (fake.root / "bench/conftest.py").write_text(
+        "import pytest, signal\n"
+        "@pytest.hookimpl(hookwrapper=True)\n"
+        "def pytest_runtest_makereport(item, call):\n"
+        "    yield\n"
+        f"    if item.nodeid == {CELLS[4]!r} and call.when == 'setup':\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+    )
+    ran = fake.run()
+    assert ran.code == pytest.ExitCode.INTERRUPTED, ran.output
+    assert names(fake.saved()) == CELLS[:4]
 
 
 def test_resuming_what_is_all_there_succeeds_and_saves_it(fake):

@@ -355,6 +355,8 @@ def test_stopping_beside_a_stuck_photo_answers_everyone_and_comes_to_its_end(
     network.hold()
     visitors = [callers.submit(ask, server.url, "POST", "/api/depth", photo) for _ in range(8)]
     network.wait_entered()
+    # all have come: one is in the network, and nobody listens once it stops
+    until(lambda: server.engine.queue_length == 7)
     server.stop()
     for reply in [future.result(WAIT_S) for future in visitors]:
         assert (reply.status, json.loads(reply.body)["type"]) == (503, "urn:midas-bench:problem:deadline")

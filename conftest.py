@@ -1,4 +1,4 @@
-"""Load the stations of the benchmark plugin; they stand in `midas_bench.measure.plugin`."""
+"""Load the modules of the benchmark plugin; they stand in `midas_bench.measure.plugin`."""
 
 pytest_plugins = tuple(
     f"midas_bench.measure.plugin.{station}"

@@ -6,8 +6,8 @@ from midas_bench import scenes
 def test_inference(cell, opened, run, peaks, batch_size):
     """Time the backend on a batch that is ready: float32 (N, 3, 256, 256) -> (N, 256, 256)."""
     photos = scenes.batch(scenes.firsts(run.scenes), batch_size)
-    at = opened.pipeline.stations
-    ready = at.preprocess([at.decode(data) for data in photos.data])
+    recipe = opened.pipeline.recipe
+    ready = recipe.preprocess([recipe.decode(data) for data in photos.data])
     cell.describe(kind="stage", stage="inference", batch_size=batch_size)
     cell.describe_work(batch_size, peaks)
     cell.check(opened.pipeline.backend(ready), photos)

@@ -30,7 +30,7 @@ def test_benchmark_app(cell, run, threads, precision):
 
 def test_backbone(cell, threads, one_photo):
     """Time timm's tf_efficientnet_lite3, features only, in PyTorch eager mode: the network's first part."""
-    from midas_bench.depth.vision import timm  # takes a second, which only this cell should
+    from midas_bench.depth.torchvision_compat import timm  # takes a second, which only this cell should
 
     use_threads(threads)
     backbone = timm.create_model("tf_efficientnet_lite3", features_only=True).eval()

@@ -4,7 +4,7 @@ import cv2
 import pytest
 
 from midas_bench.depth.backends.torch_eager import use_threads
-from midas_bench.depth.stations import stations
+from midas_bench.depth.recipe import find_recipe
 
 pytestmark = pytest.mark.benchmark(max_time=0.5)  # hundreds of rounds all the same
 both_recipes = pytest.mark.parametrize("recipe", ["article", "fast"])
@@ -12,11 +12,11 @@ both_recipes = pytest.mark.parametrize("recipe", ["article", "fast"])
 
 @pytest.fixture
 def stage(cell, run, recipe):
-    """Give a recipe's stations, with the run's thread count set in OpenCV and torch."""
+    """Give a recipe's stages, with the run's thread count set in OpenCV and torch."""
     cv2.setNumThreads(run.config.threads)
     use_threads(run.config.threads)
     cell.describe(kind="stage", recipe=recipe, threads=run.config.threads)
-    return stations(recipe)
+    return find_recipe(recipe)
 
 
 @both_recipes

@@ -15,7 +15,7 @@ from midas_bench.depth import artifacts
 from midas_bench.depth.artifacts import artifact, is_cached, key
 from midas_bench.depth.backends import registry
 from midas_bench.depth.quantize import inputs
-from midas_bench.depth.stations import stations
+from midas_bench.depth.recipe import find_recipe
 from midas_bench.depth.weights import Weights, resolve, seeded
 from midas_bench.errors import UserError
 from midas_bench.files import sha256_of
@@ -346,9 +346,9 @@ def test_an_int8_graph_is_keyed_by_the_cpu_that_it_is_made_for(monkeypatch, cali
 
 def test_it_is_calibrated_on_what_the_fast_recipe_gives_the_network(project):
     path = project / "fixtures/images/street_large.jpg"
-    at = stations("fast")
+    recipe = find_recipe("fast")
     [given] = inputs([str(path)])
-    np.testing.assert_array_equal(given, at.preprocess([at.decode(path.read_bytes())]))
+    np.testing.assert_array_equal(given, recipe.preprocess([recipe.decode(path.read_bytes())]))
 
 
 def test_without_photos_to_calibrate_on_the_argument_is_named(tmp_path, makes):

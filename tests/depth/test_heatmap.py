@@ -3,12 +3,12 @@ import matplotlib
 import numpy as np
 import pytest
 
-from midas_bench.depth import article
+from midas_bench.depth import baseline_recipe
 from midas_bench.depth.heatmap import grey, grey16, heatmap
 
 DARKEST, BRIGHTEST = (0, 0, 4), (252, 255, 164)  # Inferno's ends as RGB
 
-both_recipes = pytest.mark.parametrize("paint", [heatmap, article.heatmap], ids=["fast", "article"])
+both_recipes = pytest.mark.parametrize("paint", [heatmap, baseline_recipe.heatmap], ids=["fast", "article"])
 
 
 def ramp(axis):
@@ -97,7 +97,7 @@ def test_the_colours_are_inferno():
 
 def test_both_recipes_paint_the_same():
     depth = cv2.GaussianBlur(np.random.default_rng(2).random((256, 256), np.float32), (0, 0), 9)
-    np.testing.assert_array_equal(heatmap(depth, 321, 123), article.heatmap(depth, 321, 123))
+    np.testing.assert_array_equal(heatmap(depth, 321, 123), baseline_recipe.heatmap(depth, 321, 123))
 
 
 @pytest.fixture(scope="module")
@@ -112,14 +112,14 @@ def sharp(project):
 @pytest.mark.parametrize("size", [(1280, 853), (513, 513), (2000, 1500)])
 def test_colouring_before_enlarging_looks_the_same(sharp, size):
     for depth in sharp:
-        difference = np.abs(heatmap(depth, *size).astype(int) - article.heatmap(depth, *size))
+        difference = np.abs(heatmap(depth, *size).astype(int) - baseline_recipe.heatmap(depth, *size))
         assert difference.mean() < 1.3  # of 255; seen: 1.16, at 513x513
         assert np.percentile(difference, 99.9) <= 10  # seen: 9
 
 
 def test_a_map_of_the_size_that_is_coloured_and_below_is_the_articles(sharp):
     for size in ((512, 900), (4000, 300)):
-        np.testing.assert_array_equal(heatmap(sharp[0], *size), article.heatmap(sharp[0], *size))
+        np.testing.assert_array_equal(heatmap(sharp[0], *size), baseline_recipe.heatmap(sharp[0], *size))
 
 
 def test_the_depth_is_left_alone_and_the_map_is_ones_own():

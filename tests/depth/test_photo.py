@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from midas_bench.depth import article, photo
+from midas_bench.depth import baseline_recipe, photo
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 ORIENTATIONS = {  # how an upright picture stands in a file of that orientation
@@ -25,7 +25,7 @@ ORIENTATIONS = {  # how an upright picture stands in a file of that orientation
 
 
 def with_pillow(data):
-    return np.asarray(article.decode(data))
+    return np.asarray(baseline_recipe.decode(data))
 
 
 def reduced(data, name="photo"):
@@ -287,7 +287,7 @@ def refused(decode, data, message, *kinds):
     assert caught.value.kind in kinds
 
 
-every_door = pytest.mark.parametrize("door", [photo.inspect, photo.decode, reduced, article.decode])
+every_door = pytest.mark.parametrize("door", [photo.inspect, photo.decode, reduced, baseline_recipe.decode])
 
 
 @every_door

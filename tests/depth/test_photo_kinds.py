@@ -26,14 +26,14 @@ from tests.depth.pictures import (
     segments,
 )  # fmt: skip
 
-from midas_bench.depth import article, photo
+from midas_bench.depth import baseline_recipe, photo
 from midas_bench.depth.formats import jpeg
-from midas_bench.depth.stations import stations
+from midas_bench.depth.recipe import find_recipe
 
 DECODERS = {
     "fast": photo.decode,
     "reduced": lambda data, name="photo": photo.decode_reduced(data, 384, name).pixels,
-    "article": lambda data, name="photo": np.asarray(article.decode(data, name)),
+    "article": lambda data, name="photo": np.asarray(baseline_recipe.decode(data, name)),
 }
 every_decoder = pytest.mark.parametrize("decode", DECODERS.values(), ids=DECODERS)
 fast_decoders = pytest.mark.parametrize("decode", [DECODERS["fast"], DECODERS["reduced"]], ids=["fast", "reduced"])
@@ -277,7 +277,7 @@ def test_a_photo_is_walked_over_once_from_its_bytes_to_its_pixels(monkeypatch):
     monkeypatch.setitem(photo.WALKS, "JPEG", lambda *photo: walks.append(1) or jpeg.contents(*photo))
     checked = photo.check(encoded(PICTURE), "my photo")
     for recipe in ("fast", "article"):
-        assert stations(recipe).picture(checked).width == PICTURE.shape[1]
+        assert find_recipe(recipe).picture(checked).width == PICTURE.shape[1]
     assert len(walks) == 1
 
 

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from tests.depth.pictures import encoded, noise
 
-from midas_bench.depth import article, photo
+from midas_bench.depth import baseline_recipe, photo
 
 PICTURE = noise()
-DECODERS = {"fast": photo.decode, "article": lambda data, name="photo": np.asarray(article.decode(data, name))}
+DECODERS = {"fast": photo.decode, "article": lambda data, name="photo": np.asarray(baseline_recipe.decode(data, name))}
 every_decoder = pytest.mark.parametrize("decode", DECODERS.values(), ids=DECODERS)
 # the extra `heic` is no part of what the fast tests install
 modern_formats = pytest.mark.parametrize("format", ["AVIF", pytest.param("HEIC", marks=pytest.mark.slow)])

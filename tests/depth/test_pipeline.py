@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from midas_bench.depth import article, photo, preprocess
+from midas_bench.depth import baseline_recipe, photo, preprocess
 from midas_bench.depth.config import PipelineConfig, resolve
 from midas_bench.depth.pipeline import STAGES, DepthPipeline
 from midas_bench.depth.weights import Weights
@@ -210,12 +210,12 @@ def test_both_recipes_see_the_same_depth(graphs, photos):
 @pytest.mark.parametrize("name", ["street_a.jpg", "raccoon.jpg", "street_large.jpg"])
 def test_decoding_to_a_fraction_moves_the_depth_no_further_than_the_choice_of_a_filter(graphs, project, name):
     data = (project / "fixtures/images" / name).read_bytes()
-    theirs = article.preprocess([article.decode(data)])
+    theirs = baseline_recipe.preprocess([baseline_recipe.decode(data)])
     with DepthPipeline.open("onnx", weights="seeded", cache_dir=str(graphs)) as pipeline:
-        at = pipeline.stations
-        decoded = at.decode(data)
+        recipe = pipeline.recipe
+        decoded = recipe.decode(data)
         assert decoded.pixels.shape[0] < decoded.height
-        ours = at.preprocess([decoded])
+        ours = recipe.preprocess([decoded])
         whole = preprocess.preprocess([photo.decode(data)])
         depth, depth_of_whole, depth_of_theirs = (pipeline.backend(batch)[0] for batch in (ours, whole, theirs))
     assert np.abs(ours - theirs).mean() < 0.06  # of a standard deviation: the bound that whole decoding keeps to
@@ -238,6 +238,6 @@ def test_the_heat_map_looks_like_that_of_depth_enlarged_before_it_is_coloured(gr
         prediction = pipeline.run([taken.data for taken in photos.values()])
     for seen, depth in zip(prediction.heatmaps, prediction.depth, strict=True):
         height, width, _ = seen.shape
-        difference = np.abs(seen.astype(int) - article.heatmap(depth, width, height))
+        difference = np.abs(seen.astype(int) - baseline_recipe.heatmap(depth, width, height))
         assert difference.mean() < 0.5  # of 255; seen over all photos: 0.34
         assert np.percentile(difference, 99.9) <= 6  # seen: 5

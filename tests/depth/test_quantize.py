@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from midas_bench.depth import graph, quantize
 from midas_bench.depth.backends import registry
-from midas_bench.depth.own_model import own_model
+from midas_bench.depth.custom_model import own_model
 from midas_bench.errors import UserError
 
 IR_VERSIONS = {7: 3, 8: 3, 9: 4, 10: 5, 11: 6, 12: 7, 13: 7, 14: 7}

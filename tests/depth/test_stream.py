@@ -7,7 +7,7 @@ import pytest
 
 from midas_bench.depth.config import PipelineConfig, resolve
 from midas_bench.depth.pipeline import DepthPipeline
-from midas_bench.depth.stream import in_order
+from midas_bench.depth.stream import ordered_map
 from midas_bench.errors import UserError
 
 PATIENCE_S = 20.0
@@ -24,7 +24,7 @@ def no_thread_stays():
 
 
 def results(*given):
-    return [future.result() for future in in_order(*given)]
+    return [future.result() for future in ordered_map(*given)]
 
 
 @pytest.mark.parametrize(("workers", "ahead"), [(1, 1), (1, 5), (3, 1), (3, 4), (4, 100)])
@@ -54,7 +54,7 @@ def test_the_input_is_taken_no_further_than_ahead(ahead):
             taken.append(n)
             yield n
 
-    stream = in_order(lambda n: n, endless(), 2, ahead)
+    stream = ordered_map(lambda n: n, endless(), 2, ahead)
     assert taken == []
     for n in range(10):
         assert next(stream).result() == n
@@ -75,7 +75,7 @@ def test_the_input_is_read_in_the_callers_thread():
 
 
 def test_what_work_raises_stays_in_its_place():
-    stream = in_order(lambda n: 1 // n, [1, 0, 1], 2, 3)
+    stream = ordered_map(lambda n: 1 // n, [1, 0, 1], 2, 3)
     assert [type(future.exception()) for future in stream] == [type(None), ZeroDivisionError, type(None)]
 
 
@@ -85,7 +85,7 @@ def test_what_the_input_raises_comes_after_the_results_before_it():
         yield 2
         raise OSError("the camera is gone")
 
-    stream = in_order(lambda n: n, things(), 2, 8)
+    stream = ordered_map(lambda n: n, things(), 2, 8)
     assert [next(stream).result(), next(stream).result()] == [1, 2]
     with pytest.raises(OSError, match="the camera is gone"):
         next(stream)
@@ -110,7 +110,7 @@ def test_abandoning_it_drops_what_was_not_begun_and_waits_for_what_was(monkeypat
         shutdown(pool, wait=wait)
 
     monkeypatch.setattr(ThreadPoolExecutor, "shutdown", in_steps)
-    stream = in_order(work, itertools.count(), 1, 6)
+    stream = ordered_map(work, itertools.count(), 1, 6)
     assert next(stream).result() == 0
     stream.close()
     assert begun == finished

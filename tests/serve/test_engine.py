@@ -101,7 +101,7 @@ def stuck(configured, network, resolved, monkeypatch):
         if stage == "check":
             monkeypatch.setattr(engine_module, "check", held(engine_module.check))
         elif stage == "decode":
-            pipeline.stations = replace(pipeline.stations, decode=held(pipeline.stations.decode))
+            pipeline.recipe = replace(pipeline.recipe, decode=held(pipeline.recipe.decode))
         elif stage in ("draw", "encode"):
             answer = replace(JPEG, **{stage: held(getattr(JPEG, stage))})
         one = Engine(configured(workers=2, **fields), lambda: pipeline)
@@ -237,8 +237,8 @@ def test_an_error_that_no_decoder_should_raise_fails_the_photo_alone(engine, net
 
     one = engine(workers=1, batch=2)
     odd = bytes(bytearray(photo))
-    stations = one._pipeline.stations
-    whole, one._pipeline.stations = stations.decode, replace(stations, decode=decode)
+    recipe = one._pipeline.recipe
+    whole, one._pipeline.recipe = recipe.decode, replace(recipe, decode=decode)
     network.hold()
     held = callers.submit(one, photo, JPEG)
     network.wait_entered()
@@ -321,8 +321,8 @@ def test_a_damaged_photo_fails_alone_in_its_batch(configured, opened, network, c
             raise PhotoError("damaged", "photo", "is damaged", "replace it")
         return whole(checked)
 
-    whole, damaged = pipeline.stations.decode, photo + b"damaged"
-    pipeline.stations = replace(pipeline.stations, decode=decode)
+    whole, damaged = pipeline.recipe.decode, photo + b"damaged"
+    pipeline.recipe = replace(pipeline.recipe, decode=decode)
     one = Engine(configured(workers=1, batch=4), lambda: pipeline)
     one.start()
     network.hold()
@@ -429,7 +429,7 @@ def test_no_more_calls_of_the_network_at_a_time_than_the_cores_have_room_for(
     configured, resolved, network, photo, callers
 ):
     pipeline = DepthPipeline(resolved, network)
-    pipeline.turn = threading.BoundedSemaphore(1)
+    pipeline.inference_slots = threading.BoundedSemaphore(1)
     one = Engine(configured(workers=4), lambda: pipeline)
     one.start()
     accepted = [callers.submit(one, photo, JPEG) for _ in range(16)]

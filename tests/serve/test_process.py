@@ -142,7 +142,7 @@ def test_under_load_sigterm_loses_no_request_and_the_exit_code_is_0(project, gra
 STUCK = """
 import sys, time
 from midas_bench.cli.main import main
-from midas_bench.depth import stations
+from midas_bench.depth import recipe
 from midas_bench.serve import engine
 
 def stuck(call):
@@ -158,7 +158,7 @@ def check(data, whole=engine.check, **named):
     return checked
 
 engine.check = stuck(check) if sys.argv[1] == "check" else check
-stations._decode = stuck(stations._decode)
+recipe._decode = stuck(recipe._decode)
 sys.exit(main(["serve", "--port", "0", "--weights", "seeded", *sys.argv[2:]]))
 """
 

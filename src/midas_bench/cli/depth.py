@@ -16,7 +16,7 @@ from midas_bench.cli import depth_folder
 from midas_bench.depth.config import PipelineConfig, Resolved, make_graph, resolve
 from midas_bench.depth.photo import read
 from midas_bench.depth.pipeline import STAGES, DepthPipeline
-from midas_bench.depth.stations import stations
+from midas_bench.depth.recipe import find_recipe
 from midas_bench.depth.weights import TIMING_ONLY
 from midas_bench.errors import UserError, printable
 from midas_bench.files import written_atomically
@@ -60,7 +60,7 @@ def _run_photo(photo: Path, output: Path, config: PipelineConfig) -> int:
     with suppress(OSError):  # most often there is no such file yet
         if output.samefile(photo):
             raise UserError(output, "is the photo itself", "choose another name for the heat map")
-    stations(config.recipe).decode(data, str(photo))  # before the network is loaded or anything is fetched
+    find_recipe(config.recipe).decode(data, str(photo))  # before the network is loaded or anything is fetched
     resolved = prepared(config)
     with DepthPipeline.open(config=resolved) as pipeline:
         first = pipeline.run([data])

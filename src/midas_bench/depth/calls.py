@@ -32,17 +32,17 @@ def calls(photos: Sequence[bytes], **config: Any) -> Iterator[dict[str, Callable
         UserError: the configuration or a photo is not usable.
     """
     with DepthPipeline.open(**config) as pipeline:
-        at = pipeline.stations
-        decoded = [at.decode(data) for data in photos]
-        batch = at.preprocess(decoded)
+        recipe = pipeline.recipe
+        decoded = [recipe.decode(data) for data in photos]
+        batch = recipe.preprocess(decoded)
         depth = pipeline.backend(batch)
         sizes = [(image.width, image.height) for image in decoded]
         yield {
             "pipeline": lambda: pipeline(photos),
-            "decode": lambda: [at.decode(data) for data in photos],
-            "preprocess": lambda: at.preprocess(decoded),
+            "decode": lambda: [recipe.decode(data) for data in photos],
+            "preprocess": lambda: recipe.preprocess(decoded),
             "inference": lambda: pipeline.backend(batch),
-            "heatmap": lambda: [at.heatmap(one, *size) for one, size in zip(depth, sizes, strict=True)],
+            "heatmap": lambda: [recipe.heatmap(one, *size) for one, size in zip(depth, sizes, strict=True)],
             "stream": lambda: list(pipeline.map(photos)),
             "long_stream": lambda: long_stream(pipeline, photos),
         }

@@ -8,7 +8,7 @@ from midas_bench.depth.weights import Weights
 PLAIN_FLOP = 9_190_336_512
 """The network as it was trained, by torch's FLOP counter; tests hold both networks to these numbers."""
 DEPLOYED_FLOP = 8_485_693_440
-"""The network of `deploy.py`, likewise."""
+"""The network of `optimize.py`, likewise."""
 
 
 def flop_per_image(row: Row, weights: Weights) -> int | None:

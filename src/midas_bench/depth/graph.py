@@ -13,8 +13,8 @@ from pathlib import Path
 import onnxruntime
 import torch
 
-from midas_bench.depth.deploy import deployed
 from midas_bench.depth.network import MidasSmall, load_network
+from midas_bench.depth.optimize import deployed
 from midas_bench.depth.preprocess import INPUT_SIZE
 from midas_bench.depth.weights import Weights
 from midas_bench.processes import Reply, answer

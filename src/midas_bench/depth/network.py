@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from midas_bench.depth.checkpoint import read_parameters
-from midas_bench.depth.vision import timm
+from midas_bench.depth.torchvision_compat import timm
 from midas_bench.depth.weights import SEED, Weights
 
 

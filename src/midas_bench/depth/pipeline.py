@@ -1,4 +1,4 @@
-"""Photos in, heat maps out: the stations composed, and timed one by one."""
+"""Photos in, heat maps out: the stages composed, and timed one by one."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from midas_bench.cpu import allowed_cores
 from midas_bench.depth.backends import registry
 from midas_bench.depth.backends.registry import Backend
-from midas_bench.depth.backends.trial import broken
+from midas_bench.depth.backends.validation import non_finite_depth
 from midas_bench.depth.config import PipelineConfig, Resolved, resolve
-from midas_bench.depth.stations import Given, refuse_one, stations
-from midas_bench.depth.stream import in_order
+from midas_bench.depth.recipe import Given, find_recipe, require_sequence
+from midas_bench.depth.stream import ordered_map
 from midas_bench.errors import UserError
 
 STAGES = ("decode", "preprocess", "inference", "heatmap")
@@ -51,9 +51,9 @@ class DepthPipeline:
     Attributes:
         config: what it was opened with.
         backend: the network.
-        stations: what stands before and behind the network.
-        inferences: how many calls of the backend the cores have room for at a time.
-        turn: held by threads around a call of the backend, so that there are no more.
+        recipe: the stages before and after the network.
+        max_concurrent: how many calls of the backend the cores have room for at a time.
+        inference_slots: a semaphore that threads hold while they call the backend, so that no more than that do.
 
     Example:
         >>> with DepthPipeline.open("onnx") as pipeline:
@@ -63,9 +63,9 @@ class DepthPipeline:
     def __init__(self, config: Resolved, backend: Backend) -> None:
         self.config = config
         self.backend = backend
-        self.stations = stations(config.recipe)
-        self.inferences = max(1, allowed_cores() // config.threads)
-        self.turn = threading.BoundedSemaphore(self.inferences)
+        self.recipe = find_recipe(config.recipe)
+        self.max_concurrent = max(1, allowed_cores() // config.threads)
+        self.inference_slots = threading.BoundedSemaphore(self.max_concurrent)
 
     @classmethod
     def open(cls, backend: str = "onnx", *, config: PipelineConfig | None = None, **fields: Any) -> Self:
@@ -82,7 +82,7 @@ class DepthPipeline:
         return cls(resolved, loaded)
 
     def __call__(self, photos: Sequence[Given]) -> list[NDArray[np.uint8]]:
-        """Return one uint8 RGB heat map a photo, in its size.
+        """Return one uint8 RGB heat map per photo, in its size.
 
         Raises:
             UserError: a photo cannot be read or decoded, or see `infer`.
@@ -100,19 +100,19 @@ class DepthPipeline:
         Raises:
             UserError, ValueError, TypeError: as `__call__`.
         """
-        refuse_one(photos)
+        require_sequence(photos)
         if not len(photos):
             raise ValueError("a batch needs at least one photo")
         clock = time.perf_counter
-        at = self.stations
+        recipe = self.recipe
         marks_s = [clock()]
-        decoded = [at.picture(photo) for photo in photos]
+        decoded = [recipe.picture(photo) for photo in photos]
         marks_s.append(clock())
-        batch = at.preprocess(decoded)
+        batch = recipe.preprocess(decoded)
         marks_s.append(clock())
         depth = self.infer(batch)
         marks_s.append(clock())
-        heatmaps = [at.heatmap(one, image.width, image.height) for one, image in zip(depth, decoded, strict=True)]
+        heatmaps = [recipe.heatmap(one, image.width, image.height) for one, image in zip(depth, decoded, strict=True)]
         marks_s.append(clock())
         spans_s = (later - sooner for sooner, later in pairwise(marks_s))
         return Prediction(heatmaps, depth, dict(zip(STAGES, spans_s, strict=True)))
@@ -137,9 +137,10 @@ class DepthPipeline:
         """Yield the heat map of each photo of a stream, in order, while threads are at the next ones already.
 
         One photo is decoded or coloured while the network has another, and as many are inferred at a time as the
-        pipeline's threads leave cores for. Open the pipeline with `threads=1` for most photos a second: photos side by
-        side share nothing, whereas the threads of one inference wait for each other. The input is read in the caller's
-        thread, no faster than the heat maps are taken. Close the iterator before the pipeline if you leave it early.
+        pipeline's threads leave cores for. Open the pipeline with `threads=1` for most photos per second: photos side
+        by side share nothing, whereas the threads of one inference wait for each other. The input is read in the
+        caller's thread, no faster than the heat maps are taken. Close the iterator before the pipeline if you leave it
+        early.
 
         Args:
             photos: as `run` takes them; any iterable, endless ones included. Pixels must stay as they are until their
@@ -153,9 +154,9 @@ class DepthPipeline:
             ValueError: the depth is not finite.
             TypeError: something is no photo.
         """
-        refuse_one(photos)
-        workers = max(2, self.inferences)
-        results = in_order(self._heatmap, photos, workers, workers + 1 if ahead is None else ahead)
+        require_sequence(photos)
+        workers = max(2, self.max_concurrent)
+        results = ordered_map(self._heatmap, photos, workers, workers + 1 if ahead is None else ahead)
         with closing(results):
             for finished in results:
                 try:
@@ -166,12 +167,12 @@ class DepthPipeline:
                     yield error
 
     def _heatmap(self, photo: Given) -> NDArray[np.uint8]:
-        at = self.stations
-        decoded = at.picture(photo)
-        batch = at.preprocess([decoded])
-        with self.turn:
+        recipe = self.recipe
+        decoded = recipe.picture(photo)
+        batch = recipe.preprocess([decoded])
+        with self.inference_slots:
             [depth] = self.infer(batch)
-        return at.heatmap(depth, decoded.width, decoded.height)
+        return recipe.heatmap(depth, decoded.width, decoded.height)
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the depth of a preprocessed batch, float32 (N, 256, 256): what the backend gives, if that is finite.
@@ -184,7 +185,7 @@ class DepthPipeline:
         if np.isfinite(depth).all():
             return depth
         if self.config.weights.source in USERS_OWN:
-            raise broken(self.config.weights.path or "")
+            raise non_finite_depth(self.config.weights.path or "")
         raise ValueError("the network gives NaN or infinity in place of depth")
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from midas_bench import cpu
 from midas_bench.depth.artifacts import readable
-from midas_bench.depth.stations import stations
+from midas_bench.depth.recipe import find_recipe
 from midas_bench.errors import UserError
 from midas_bench.processes import Reply, answer
 
@@ -41,9 +41,9 @@ FORMER_RESIZE = {"coordinate_transformation_mode": "asymmetric", "nearest_mode":
 
 def inputs(photos: Sequence[str]) -> Iterator[NDArray[np.float32]]:
     """Yield the network's input for each photo, float32 (1, 3, 256, 256), as the fast recipe makes it."""
-    at = stations("fast")
+    recipe = find_recipe("fast")
     for path in photos:
-        yield at.preprocess([at.picture(path)])
+        yield recipe.preprocess([recipe.picture(path)])
 
 
 def _saturates() -> bool:

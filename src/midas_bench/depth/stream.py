@@ -11,7 +11,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def in_order(work: Callable[[T], R], things: Iterable[T], workers: int, ahead: int) -> Generator[Future[R], None, None]:
+def ordered_map(
+    work: Callable[[T], R], things: Iterable[T], workers: int, ahead: int
+) -> Generator[Future[R], None, None]:
     """Yield one finished future a thing, in the order of the things.
 
     At most `ahead` things are taken from the input before their turn, whatever its length; it is read in the caller's

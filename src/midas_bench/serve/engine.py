@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from midas_bench.cpu import allowed_cores
 from midas_bench.depth.photo import FORMATS, HEAD_BYTES, PhotoError, check, format_of
 from midas_bench.depth.pipeline import DepthPipeline
-from midas_bench.depth.stations import Picture
+from midas_bench.depth.recipe import DecodedPhoto
 from midas_bench.errors import UserError
 from midas_bench.serve.answers import Answer
 from midas_bench.serve.config import ServeConfig
@@ -255,14 +255,14 @@ class Engine:
 
 
 def _finish(pipeline: DepthPipeline, jobs: list[Job], max_pixels: int) -> None:
-    """Bring jobs through the stations; a damaged photo fails alone, and one that nobody waits for is left."""
+    """Bring jobs through the stages; a damaged photo fails alone, and one that nobody waits for is left."""
     clock = time.perf_counter
-    at = pipeline.stations
-    pictures: list[tuple[Job, Picture, float]] = []
+    recipe = pipeline.recipe
+    pictures: list[tuple[Job, DecodedPhoto, float]] = []
     for job in jobs:
         begun_s = clock()
         try:
-            picture = at.decode(check(job.photo, max_pixels=max_pixels))
+            picture = recipe.decode(check(job.photo, max_pixels=max_pixels))
         except Exception as error:
             _fail(job, error)
             continue
@@ -272,9 +272,9 @@ def _finish(pipeline: DepthPipeline, jobs: list[Job], max_pixels: int) -> None:
     if not pictures:
         return
     marks_s = [clock()]
-    batch = at.preprocess([picture for _, picture, _ in pictures])
+    batch = recipe.preprocess([picture for _, picture, _ in pictures])
     marks_s.append(clock())
-    with pipeline.turn:
+    with pipeline.inference_slots:
         marks_s.append(clock())
         depth = _inferred(pipeline, batch)
     marks_s.append(clock())

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from midas_bench import cpu
 from midas_bench.depth.artifacts import KINDS, Artifact, artifact, is_cached
-from midas_bench.depth.backends.trial import tried
+from midas_bench.depth.backends.validation import load_validated
 from midas_bench.depth.preprocess import INPUT_SIZE
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
@@ -219,7 +219,7 @@ def load(name: str, weights: Weights, threads: int, cache_dir: Path, calibration
     check_runs(name, weights)
     build = Build(row.variant, weights, threads, cache_dir, tuple(calibration))
     opened: Callable[[], Backend] = partial(runtime(name).load, build)
-    return tried(opened, weights.path or "") if weights.source == "model" else opened()
+    return load_validated(opened, weights.path or "") if weights.source == "model" else opened()
 
 
 def runtime(name: str) -> Any:

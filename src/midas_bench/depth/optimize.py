@@ -25,7 +25,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from midas_bench.depth.network import FeatureFusionBlock, MidasSmall, ResidualConvUnit
 from midas_bench.depth.preprocess import INPUT_SIZE
-from midas_bench.depth.vision import timm
+from midas_bench.depth.torchvision_compat import timm
 
 layers: Any = timm.layers
 

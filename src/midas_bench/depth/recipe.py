@@ -1,4 +1,4 @@
-"""A recipe's stations: what stands before and behind the network."""
+"""A recipe: the stages before and after the network, which are decoding, preprocessing and colouring."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from midas_bench.depth import heatmap, photo, preprocess
 
 
-class Picture(Protocol):
+class DecodedPhoto(Protocol):
     """A decoded photo, in whatever form its recipe gives it.
 
     `width` and `height` are those of the photo itself, upright, however small it was decoded.
@@ -31,7 +31,7 @@ Given = ENCODED | photo.CheckedPhoto | str | Path | NDArray[np.uint8]
 the frame of a video."""
 
 
-def refuse_one(photos: object) -> None:
+def require_sequence(photos: object) -> None:
     """Refuse one photo where several are expected: Python would take it apart.
 
     Raises:
@@ -43,20 +43,20 @@ def refuse_one(photos: object) -> None:
 
 
 @dataclass(frozen=True)
-class Stations:
-    """One recipe's way through decoding, preprocessing and colouring.
+class Recipe:
+    """The stages of one recipe.
 
     `decode` takes a photo, its bytes or checked already, and the name that errors call it by. What it returns goes into
     `preprocess` as it is, as does what `wrap` makes of pixels that are decoded already. `heatmap` takes depth, width
     and height.
     """
 
-    decode: Callable[..., Picture]
-    wrap: Callable[[NDArray[np.uint8]], Picture]
+    decode: Callable[..., DecodedPhoto]
+    wrap: Callable[[NDArray[np.uint8]], DecodedPhoto]
     preprocess: Callable[[Sequence[Any]], NDArray[np.float32]]
     heatmap: Callable[[NDArray[np.float32], int, int], NDArray[np.uint8]]
 
-    def picture(self, given: Given) -> Picture:
+    def picture(self, given: Given) -> DecodedPhoto:
         """Return a photo decoded, read first where it is a path; pixels are taken as they are.
 
         Raises:
@@ -75,13 +75,13 @@ class Stations:
         raise TypeError(f"a photo is JPEG, PNG or WebP bytes, a path, or uint8 (H, W, 3) RGB pixels; this is {what}")
 
 
-def stations(recipe: str) -> Stations:
-    """Return a recipe's stations; the article's import torch and torchvision."""
-    if recipe == "article":
-        from midas_bench.depth import article
+def find_recipe(name: str) -> Recipe:
+    """Return a recipe by its name, "fast" or "article"; the article's imports torch and torchvision."""
+    if name == "article":
+        from midas_bench.depth import baseline_recipe
 
-        return Stations(article.decode, article.wrap, article.preprocess, article.heatmap)
-    return Stations(_decode, _wrap, _preprocess, heatmap.heatmap)
+        return Recipe(baseline_recipe.decode, baseline_recipe.wrap, baseline_recipe.preprocess, baseline_recipe.heatmap)
+    return Recipe(_decode, _wrap, _preprocess, heatmap.heatmap)
 
 
 def _decode(data: bytes | photo.CheckedPhoto, name: str = "photo") -> photo.Decoded:

@@ -7,9 +7,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from midas_bench.depth import photo
-from midas_bench.depth.deploy import DeployedFusionBlock, _padded, deployed, layers
 from midas_bench.depth.flop import DEPLOYED_FLOP, PLAIN_FLOP
 from midas_bench.depth.network import FeatureFusionBlock
+from midas_bench.depth.optimize import DeployedFusionBlock, _padded, deployed, layers
 from midas_bench.depth.preprocess import preprocess
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx
 
-from midas_bench.depth.backends.trial import ADVICE
+from midas_bench.depth.backends.validation import ADVICE
 from midas_bench.depth.preprocess import INPUT_SIZE
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from midas_bench.depth.backends import registry
-from midas_bench.depth.own_model import own_model
+from midas_bench.depth.custom_model import own_model
 from midas_bench.errors import UserError
 from midas_bench.files import sha256_of
 

@@ -30,7 +30,7 @@ REFUSALS = (
 """What a runtime says when it refuses a model, and what to do about each."""
 
 
-def tried(load: Callable[[], Backend], path: str) -> Backend:
+def load_validated(load: Callable[[], Backend], path: str) -> Backend:
     """Load a backend and call it on one photo of zeros.
 
     Raises:
@@ -54,7 +54,7 @@ def tried(load: Callable[[], Backend], path: str) -> Backend:
         raise UserError(path, f"gives depth of {depth.shape} for one photo", ADVICE)
     if not np.isfinite(depth).all():
         backend.close()
-        raise broken(path)
+        raise non_finite_depth(path)
     return backend
 
 
@@ -68,6 +68,6 @@ def _cannot_be_run(path: str, error: Exception, advice: str) -> UserError:
     return UserError(path, f"cannot be run ({words})", advice)
 
 
-def broken(path: str) -> UserError:
+def non_finite_depth(path: str) -> UserError:
     """Say that the model at `path` gives what is no depth."""
     return UserError(path, "gives NaN or infinity in place of depth", "check how it was trained and exported")

@@ -20,7 +20,7 @@ from midas_bench.depth.formats import iso_media
 from midas_bench.depth.heatmap import grey
 from midas_bench.depth.photo import CheckedPhoto, checked, decoding
 from midas_bench.depth.preprocess import INPUT_SIZE, MEAN, STD
-from midas_bench.depth.vision import transforms
+from midas_bench.depth.torchvision_compat import transforms
 
 _TRANSFORM = transforms.Compose(
     [

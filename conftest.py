@@ -1,6 +1,5 @@
-"""Load the modules of the benchmark plugin; they stand in `midas_bench.measure.plugin`."""
+"""Load the modules of the benchmark plugin."""
 
-pytest_plugins = tuple(
-    f"midas_bench.measure.plugin.{station}"
-    for station in ("settings", "matrix", "noise", "ledger", "saving", "cell", "schedule", "summary")
-)
+from midas_bench.measure.plugin import MODULES
+
+pytest_plugins = MODULES

@@ -5,9 +5,9 @@ from functools import cache
 
 import pytest
 
-from midas_bench import scenes
+from midas_bench import scene_photos
 from midas_bench.errors import UserError
-from midas_bench.measure.loadgen import run as loadgen
+from midas_bench.measure.loadgen import scenarios as loadgen
 from midas_bench.measure.loadgen.rules import SCENARIOS, SHORT
 from midas_bench.processes import ProcessDiedError
 
@@ -49,5 +49,5 @@ def test_loadgen(cell, plan, driven, backend, scenario):
         logged = depth()
     except ProcessDiedError as error:
         pytest.fail(f"the process that LoadGen drove died: {error}", pytrace=False)
-    cell.check(logged, scenes.Batch(tuple(plan.photos), repeated=False))
+    cell.check(logged, scene_photos.Batch(tuple(plan.photos), repeated=False))
     cell.record("load", lambda: loads()[scenario].to_fields())

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from midas_bench.measure.child import MODULE
-from midas_bench.measure.rss import Watch
+from midas_bench.measure.isolated_tasks import MODULE
+from midas_bench.measure.memory_sampler import Watch
 from midas_bench.processes import ask
 
 CALLS = 5

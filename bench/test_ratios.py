@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass, replace
 
 import pytest
 
-from midas_bench import scenes
-from midas_bench.measure.arms import Arm, Probe
+from midas_bench import scene_photos
 from midas_bench.measure.blocks import blocks, log_ratios
+from midas_bench.measure.worker_client import Arm, Probe
 from midas_bench.results.record import ratio_fields
 
 BLOCKS = 4
@@ -59,7 +59,7 @@ def arm(run, name, pipelines):
     recipe, backend = ("article", "eager") if name == "article" else ("fast", name)
     config = asdict(replace(run.config, backend=backend, recipe=recipe, threads=1))
     photos = next(iter(run.scenes.values()))
-    batches = {"one": scenes.batch(photos, 1).paths, "four": scenes.batch(photos, 4).paths}
+    batches = {"one": scene_photos.batch(photos, 1).paths, "four": scene_photos.batch(photos, 4).paths}
     return Arm(name, {p: {"photos": batches[p], "config": config} for p in sorted(pipelines)})
 
 

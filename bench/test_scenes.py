@@ -6,10 +6,10 @@ import cv2
 import pytest
 
 from midas_bench.depth.photo import decode
-from midas_bench.measure.arms import Arm, Probe
 from midas_bench.measure.blocks import blocks, log_ratios
+from midas_bench.measure.worker_client import Arm, Probe
 from midas_bench.results.record import ratio_fields
-from midas_bench.scenes import SCENES
+from midas_bench.scene_photos import SCENES
 
 BASELINE = "street"
 SIZE = (1280, 853)

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from midas_bench import scenes
+from midas_bench import scene_photos
 from midas_bench.errors import UserError
 from midas_bench.measure.loadgen.rules import BOUND_OF_P90
-from midas_bench.measure.service import run as service
-from midas_bench.measure.service.server import serving
-from midas_bench.results.load import Load, knee
+from midas_bench.measure.service import service_load as service
+from midas_bench.measure.service.server_process import serving
+from midas_bench.results.load_records import Load, knee
 from midas_bench.results.record import ratio_fields
-from midas_bench.serve.config import check_installed
+from midas_bench.serve.serve_config import check_installed
 
 CLIENTS = (1, 2, 4, 8, 16)
 RATES = (0.5, 0.75, 0.9, 1.0, 1.25, 2.0)
@@ -55,8 +55,8 @@ def server(run, config):
 @pytest.fixture(scope="module")
 def photos(run):
     """Take the first photo of each scene."""
-    firsts = scenes.firsts(run.scenes)
-    return scenes.batch(firsts, len(firsts))
+    firsts = scene_photos.firsts(run.scenes)
+    return scene_photos.batch(firsts, len(firsts))
 
 
 @pytest.fixture(scope="module")

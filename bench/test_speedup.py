@@ -4,9 +4,9 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from midas_bench import allocator, scenes
-from midas_bench.measure.arms import Arm, Probe
+from midas_bench import allocator, scene_photos
 from midas_bench.measure.blocks import blocks, log_ratios
+from midas_bench.measure.worker_client import Arm, Probe
 from midas_bench.results.record import ratio_fields
 
 BLOCKS = 10
@@ -23,7 +23,7 @@ def arm(run, name, photos):
     config = asdict(replace(run.config, backend=backend, recipe=recipe))
     # the article knows nothing of allocators: their settings are part of our way
     environment = dict.fromkeys(allocator.SETTINGS, "") if name == ARTICLE else None
-    pipelines = {p: {"photos": scenes.batch([photo], 1).paths, "config": config} for p, photo in photos.items()}
+    pipelines = {p: {"photos": scene_photos.batch([photo], 1).paths, "config": config} for p, photo in photos.items()}
     return Arm(name, pipelines, environment)
 
 
@@ -32,7 +32,7 @@ def measured(run, measured_once):
     """Measure all backends together, once, in blocks."""
 
     def all_blocks():
-        photos = {"usual": scenes.firsts(run.scenes)[0], "large": scenes.largest(run.photos)}
+        photos = {"usual": scene_photos.firsts(run.scenes)[0], "large": scene_photos.largest(run.photos)}
         arms = [arm(run, name, photos) for name in (ARTICLE, *run.settings.backends)]
         groups = [[Probe(each.name, photo) for each in arms] for photo in photos]
         return blocks(arms, groups, ROUNDS, SEED, BLOCKS, pinned=False)

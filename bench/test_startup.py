@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from midas_bench.depth.backends.registry import find
-from midas_bench.measure.child import MODULE
+from midas_bench.measure.isolated_tasks import MODULE
 from midas_bench.processes import ask
 from midas_bench.results.record import PHASES
 

@@ -5,9 +5,9 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from midas_bench import scenes
-from midas_bench.measure.arms import Arm, Probe
+from midas_bench import scene_photos
 from midas_bench.measure.blocks import blocks, log_ratios
+from midas_bench.measure.worker_client import Arm, Probe
 from midas_bench.results.record import ratio_fields
 
 STREAM_PHOTOS = 24
@@ -35,8 +35,8 @@ def threads():
 @pytest.fixture
 def stream(run):
     """Take the first photo of each scene, again and again."""
-    firsts = scenes.firsts(run.scenes)
-    return scenes.batch(firsts, len(firsts)), scenes.batch(firsts, STREAM_PHOTOS)
+    firsts = scene_photos.firsts(run.scenes)
+    return scene_photos.batch(firsts, len(firsts)), scene_photos.batch(firsts, STREAM_PHOTOS)
 
 
 @pytest.mark.expected_seconds(12)

@@ -22,9 +22,9 @@ from midas_bench.depth import weights
 from midas_bench.depth.backends import registry
 from midas_bench.depth.weights import Weights
 from midas_bench.files import CACHE_VARIABLE, locked
-from midas_bench.results.files import read
+from midas_bench.results.run_files import read
 from midas_bench.results.runs import Run
-from midas_bench.scenes import Photo, from_manifest
+from midas_bench.scene_photos import Photo, from_manifest
 
 PROJECT = Path(__file__).parent.parent
 SMALL = PROJECT / "tests/results/data/small.json"

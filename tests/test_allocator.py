@@ -8,7 +8,7 @@ import pytest
 
 from midas_bench import allocator, processes
 from midas_bench.measure import machine
-from midas_bench.measure.arms import Arm, Worker
+from midas_bench.measure.worker_client import Arm, Worker
 
 GLIBC = allocator.takes_effect()
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}

@@ -253,7 +253,9 @@ def test_a_peer_that_is_not_installed_is_skipped_with_the_reason(bench, tree, mo
 
 @pytest.mark.usefixtures("graphs")
 def test_the_server_is_not_measured_without_its_extra(bench, tree, monkeypatch):
-    (tree / "absent.py").write_text("from midas_bench.serve import config\nconfig.LIBRARIES = ('no_such_library',)\n")
+    (tree / "absent.py").write_text(
+        "from midas_bench.serve import serve_config\nserve_config.LIBRARIES = ('no_such_library',)\n"
+    )
     monkeypatch.setenv("PYTHONPATH", str(tree))
     ran = bench("-p", "absent", "-m", "extended", "--backend=onnx", paths=["bench/test_service.py"])
     assert "5 skipped" in ran.stdout

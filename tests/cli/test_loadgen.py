@@ -8,10 +8,10 @@ import pytest
 from midas_bench.cli import loadgen as command
 from midas_bench.cli.main import main
 from midas_bench.depth.backends import registry
-from midas_bench.measure.loadgen.run import Look
+from midas_bench.measure.loadgen.scenarios import Look
 from midas_bench.processes import ProcessDiedError
-from midas_bench.results.files import read
-from midas_bench.results.load import Load
+from midas_bench.results.load_records import Load
+from midas_bench.results.run_files import read
 
 FIGURES = {"p50": 0.05, "p90": 0.06, "p99": 0.07}
 

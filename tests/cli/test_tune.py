@@ -11,12 +11,12 @@ from midas_bench.cli import tune as command
 from midas_bench.cli.main import main
 from midas_bench.depth.backends import registry
 from midas_bench.errors import UserError
-from midas_bench.measure import advice
+from midas_bench.measure import tune_output
 from midas_bench.measure.tune import Tuning
 from midas_bench.results import units
 from midas_bench.results.ranking import Setup
-from midas_bench.results.tuning import Trial
-from midas_bench.scenes import from_manifest
+from midas_bench.results.tuning_results import Trial
+from midas_bench.scene_photos import from_manifest
 
 MIB = 1 << 20
 TRIALS = (
@@ -181,14 +181,14 @@ def test_away_from_the_project_there_are_no_photos(tuned, tmp_path, monkeypatch,
 
 @pytest.mark.parametrize("backend", registry.REGISTRY)
 def test_the_printed_python_asks_for_nothing_that_the_project_knows(backend):
-    opening = advice.python_lines(Setup(backend, 1, 2), "auto")[1]
+    opening = tune_output.python_lines(Setup(backend, 1, 2), "auto")[1]
     assert opening == f"pipeline = DepthPipeline.open({backend!r}, threads=2)"
 
 
 @pytest.mark.parametrize("name", ["é 'a' \"b\"", "😀", "caf\udce9"])
 def test_any_name_becomes_python_that_reads_it(tmp_path, name):
     path = str(tmp_path / name / "w.pt")
-    opening = advice.python_lines(Setup("onnx", 1, 1), path)[1]
+    opening = tune_output.python_lines(Setup("onnx", 1, 1), path)[1]
     assert eval(opening.partition("weights=")[2].rstrip(")")) == path
 
 
@@ -201,7 +201,7 @@ def test_the_three_lines_open_that_pipeline_in_any_folder(tuned, graphs, tmp_pat
     config = tuned.plans[0].config
     registry.prepare(backend, config.weights, Path(config.cache_dir), config.calibration)
     before = sorted(Path(graphs).glob("artifacts/*"))
-    lines = advice.python_lines(Setup(backend, 1, 1, stream_photos=stream_photos), "seeded")
+    lines = tune_output.python_lines(Setup(backend, 1, 1, stream_photos=stream_photos), "seeded")
     assert len(lines) == 3
     result = "heatmap" if stream_photos else "heatmaps[0]"
     check = f"print(pipeline.config.backend, pipeline.config.threads, {result}.ndim)"

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from midas_bench.depth import baseline_recipe, photo, preprocess
-from midas_bench.scenes import SCENES
+from midas_bench.scene_photos import SCENES
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 

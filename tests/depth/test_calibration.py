@@ -16,7 +16,7 @@ from midas_bench.depth.backends import registry
 from midas_bench.depth.config import PipelineConfig, resolve
 from midas_bench.depth.weights import seeded
 from midas_bench.errors import UserError
-from midas_bench.scenes import everything, from_manifest, paths
+from midas_bench.scene_photos import everything, from_manifest, paths
 
 CALIBRATED = [row.name for row in registry.ROWS if row.calibrated]
 DAMAGED_MANIFESTS = {

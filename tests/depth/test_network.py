@@ -9,7 +9,7 @@ from midas_bench.depth.flop import PLAIN_FLOP
 from midas_bench.depth.network import MidasSmall, load_network
 from midas_bench.depth.preprocess import preprocess
 from midas_bench.depth.weights import Weights, seeded
-from midas_bench.scenes import SCENES, from_manifest
+from midas_bench.scene_photos import SCENES, from_manifest
 
 MANIFEST = Path(__file__).parents[2] / "fixtures/images/manifest.toml"
 EVERY_PHOTO = [taken for scene in from_manifest(MANIFEST).values() for taken in scene]

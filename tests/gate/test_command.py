@@ -17,8 +17,8 @@ from midas_bench.cli import gate_flags as command
 from midas_bench.cli.main import main
 from midas_bench.errors import UserError
 from midas_bench.gate import measurement
-from midas_bench.gate.stand_in import CALLS
-from midas_bench.measure.sentinel import Noise
+from midas_bench.gate.fake_revision import CALLS
+from midas_bench.measure.noise_probe import Noise
 
 FAST = ["--cell", "eager", "--startup-threshold", "90%", "--seed", "1"]
 

@@ -5,10 +5,10 @@ import json
 import pytest
 from scipy import stats
 
-from midas_bench.gate.resampling import Blocks, as_recorded, drawn, resampled, unflipped
 from midas_bench.gate.rule import REGRESSED
 from midas_bench.gate.self_test import LIVE_SLOWDOWN
-from midas_bench.gate.self_test_words import markdown
+from midas_bench.gate.self_test_render import markdown
+from midas_bench.gate.simulation import Blocks, as_recorded, drawn, resampled, unflipped
 
 GATES = 500
 

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import pytest
 
 from midas_bench.gate import measurement
-from midas_bench.gate.cells import FAMILY
-from midas_bench.gate.lane import Lane
-from midas_bench.gate.sides import BASE, HEAD, SIDES, probe
-from midas_bench.measure.arms import Arm
+from midas_bench.gate.block_series import Lane
+from midas_bench.gate.gate_cells import FAMILY
+from midas_bench.gate.revision_workers import BASE, HEAD, SIDES, probe
 from midas_bench.measure.blocks import Block
+from midas_bench.measure.worker_client import Arm
 
 CELL, OTHER = FAMILY[:2]
 SENTINEL = SimpleNamespace(read=lambda: None, best=None)

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from midas_bench.gate.cells import FAMILY
-from midas_bench.gate.journal import Journal
-from midas_bench.gate.lane import Thresholds
+from midas_bench.gate.block_journal import Journal
+from midas_bench.gate.block_series import Thresholds
+from midas_bench.gate.gate_cells import FAMILY
 from midas_bench.gate.revision_gate import Question, identity, notes_on
+from midas_bench.gate.revision_workers import BASE, HEAD, Side
 from midas_bench.gate.revisions import Tree
-from midas_bench.gate.sides import BASE, HEAD, Side
 
 
 @pytest.fixture

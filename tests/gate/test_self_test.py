@@ -6,14 +6,14 @@ import pytest
 
 from midas_bench.cli.main import main
 from midas_bench.gate import self_test
-from midas_bench.gate.cells import FAMILY
-from midas_bench.gate.journal import Journal
-from midas_bench.gate.lane import Thresholds
+from midas_bench.gate.block_journal import Journal
+from midas_bench.gate.block_series import Thresholds
+from midas_bench.gate.fake_revision import stand_in
+from midas_bench.gate.gate_cells import FAMILY
 from midas_bench.gate.result import GateResult
 from midas_bench.gate.revision_gate import Listener, Question
+from midas_bench.gate.revision_workers import BASE, HEAD
 from midas_bench.gate.self_test import Plan
-from midas_bench.gate.sides import BASE, HEAD
-from midas_bench.gate.stand_in import stand_in
 from midas_bench.processes import ProcessDiedError
 
 BLOCKS = 14

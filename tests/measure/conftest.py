@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from midas_bench.measure.arms import Arm
+from midas_bench.measure.worker_client import Arm
 
 CALL_S = 0.002
 

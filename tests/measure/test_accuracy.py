@@ -130,7 +130,7 @@ def rendered(all_photos):
 
 @pytest.fixture(scope="session")
 def all_photos(project):
-    from midas_bench.scenes import from_manifest
+    from midas_bench.scene_photos import from_manifest
 
     found = from_manifest(project / "fixtures/images/manifest.toml")
     return [photo for scene in found.values() for photo in scene]

@@ -10,9 +10,8 @@ from itertools import pairwise, permutations
 import psutil
 import pytest
 
-from midas_bench.measure import arms
 from midas_bench.measure import blocks as module
-from midas_bench.measure.arms import Arm, Probe
+from midas_bench.measure import worker_client
 from midas_bench.measure.blocks import (
     WARM_UP_CALLS,
     Block,
@@ -22,7 +21,8 @@ from midas_bench.measure.blocks import (
     log_ratios,
     start_order,
 )
-from midas_bench.measure.rss import MIB
+from midas_bench.measure.memory_sampler import MIB
+from midas_bench.measure.worker_client import Arm, Probe
 from midas_bench.processes import ProcessDiedError
 
 A, B = Probe("a", "one"), Probe("b", "one")
@@ -238,7 +238,7 @@ def test_a_worker_that_dies_is_named_with_its_last_words_and_takes_the_others_al
 
 
 def test_a_worker_that_hangs_is_given_up(arm, log, monkeypatch):
-    monkeypatch.setattr(arms, "CALL_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(worker_client, "CALL_TIMEOUT_S", 0.5)
     with pytest.raises(ProcessDiedError, match="arm a: no answer within"):
         take(1, [arm("a", hang=True)], [A])
     nobody_left(log)
@@ -253,7 +253,7 @@ def test_a_worker_that_says_a_lot_is_not_stuck(arm, package):
 def test_ctrl_c_ends_the_workers(arm, package, log):
     """Interrupt a process in the middle of a call, and see that it takes its workers along."""
     script = f"""
-from midas_bench.measure.arms import Arm, Probe
+from midas_bench.measure.worker_client import Arm, Probe
 from midas_bench.measure.blocks import blocks
 how = {arm("a", hang=True).pipelines!r}
 blocks([Arm("a", how, {{"PYTHONPATH": {str(package)!r}}})], [[Probe("a", "one")]], 2, 1, 1)

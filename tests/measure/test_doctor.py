@@ -11,7 +11,7 @@ from midas_bench.cli.main import main
 from midas_bench.errors import UserError
 from midas_bench.measure.doctor import BUSY_CORES_LIMIT, NEEDED_BYTES, SWAP_LIMIT_BYTES, Finding, examine
 from midas_bench.measure.machine import Condition, Machine
-from midas_bench.measure.sentinel import STEAL_LIMIT
+from midas_bench.measure.noise_probe import STEAL_LIMIT
 
 GOOD = Machine("abc", "A CPU", ("AVX2",), 4, 8, 8, None, 16 << 30, None, "performance", True, False, "Linux", {}, {})
 QUIET = Condition((0.2, 0.2, 0.2), 0.05, 0.0, 12 << 30, 0, None)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from midas_bench.measure import peak
-from midas_bench.measure.child import MODULE
+from midas_bench.measure.isolated_tasks import MODULE
 from midas_bench.processes import ask
 
 

@@ -13,7 +13,7 @@ from midas_bench.measure import reference
 from midas_bench.measure.fidelity import fidelity
 from midas_bench.measure.reference import Reference
 from midas_bench.processes import ProcessDiedError
-from midas_bench.scenes import Photo
+from midas_bench.scene_photos import Photo
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def asked(monkeypatch):
     requests = []
 
     def ask(module, request, timeout_s):
-        assert module == "midas_bench.measure.child"
+        assert module == "midas_bench.measure.isolated_tasks"
         assert timeout_s >= 60
         requests.append(request)
         for photo, output in zip(request["photos"], request["outputs"], strict=True):
@@ -89,7 +89,8 @@ MODULES = sorted(path.relative_to(DEPTH_FOLDER).as_posix() for path in DEPTH_FOL
 
 
 @pytest.mark.parametrize(
-    "name", [*(f"depth/{name}" for name in MODULES), "depth/new.py", "measure/reference.py", "measure/child.py"]
+    "name",
+    [*(f"depth/{name}" for name in MODULES), "depth/new.py", "measure/reference.py", "measure/isolated_tasks.py"],
 )
 def test_an_edit_of_any_source_that_decides_a_reference_computes_it_again(config, asked, monkeypatch, tmp_path, name):
     package = tmp_path / "midas_bench"

@@ -10,11 +10,11 @@ from midas_bench.depth.config import PipelineConfig, resolve
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
 from midas_bench.measure import tune as module
-from midas_bench.measure.arms import WorkerDiedError
 from midas_bench.measure.tune import ROUNDS, Plan, tune
+from midas_bench.measure.worker_client import WorkerDiedError
 from midas_bench.processes import ProcessDiedError
 from midas_bench.results.ranking import Setup
-from midas_bench.results.tuning import choices
+from midas_bench.results.tuning_results import choices
 
 CALL_S = {"onnx": 0.05, "openvino": 0.06, "eager": 0.10, "jit": 0.09, "jit-frozen": 0.08, "onnx-int8": 0.02,
           "openvino-int8": 0.021, "openvino-bf16": 0.03, "eager-bf16": 0.04}  # fmt: skip
@@ -46,7 +46,7 @@ class World:
         self.told.append((text, left_s))
 
     def ask(self, name, request, timeout_s):
-        assert (name, request["task"]) == ("midas_bench.measure.child", "memory")
+        assert (name, request["task"]) == ("midas_bench.measure.isolated_tasks", "memory")
         config = PipelineConfig.from_json(request["config"])
         self.asked.append((config.backend, config.threads, len(request["photos"])))
         self.streams += [(config.backend, config.threads)] if request["stream"] else []

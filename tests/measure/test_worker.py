@@ -11,7 +11,7 @@ import pytest
 
 from midas_bench import NO_TELEMETRY
 from midas_bench.measure import worker
-from midas_bench.measure.arms import Arm, Worker
+from midas_bench.measure.worker_client import Arm, Worker
 
 SCRIPT = Path(worker.__file__)
 CALLS = ["inference", "pipeline"]

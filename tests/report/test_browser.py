@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from midas_bench.report.choose import choose
-from midas_bench.report.pictures import album
+from midas_bench.report.photo_strip import album
+from midas_bench.report.select_runs import choose
 from midas_bench.report.write import write
 
 PROJECT = Path(__file__).parents[2]

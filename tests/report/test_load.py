@@ -4,11 +4,11 @@ import pytest
 
 from midas_bench.report import tables
 from midas_bench.report.charts.load import load
-from midas_bench.report.choose import choose
-from midas_bench.report.pictures import Album
+from midas_bench.report.photo_strip import Album
+from midas_bench.report.select_runs import choose
 from midas_bench.report.write import write
-from midas_bench.results.files import read
-from midas_bench.results.load import Load, Point
+from midas_bench.results.load_records import Load, Point
+from midas_bench.results.run_files import read
 from midas_bench.results.units import NOTHING
 
 

@@ -8,12 +8,12 @@ from midas_bench.report import tables
 from midas_bench.report.claims import findings
 from midas_bench.report.model import Table
 from midas_bench.results import units
-from midas_bench.results.answers import answers
 from midas_bench.results.compare import Side, compare
-from midas_bench.results.files import read
 from midas_bench.results.frame import frame
 from midas_bench.results.intervals import Interval
+from midas_bench.results.recommendations import answers
 from midas_bench.results.roofline import beside_peers, roofs
+from midas_bench.results.run_files import read
 from midas_bench.results.runs import Record, Times
 
 X = units.TIMES

@@ -2,7 +2,7 @@ import pytest
 
 from midas_bench.report.charts.tuning import tuning
 from midas_bench.results.ranking import Setup
-from midas_bench.results.tuning import Trial
+from midas_bench.results.tuning_results import Trial
 
 FAST = Trial(Setup("onnx-int8", 1, 2), False, (0.020, 0.021, 0.019) * 2, 200 << 20)
 SLOW = Trial(Setup("eager", 1, 2), True, (0.1,) * 6, 700 << 20)

@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 
 from midas_bench.results.compare import Side, compare, files_with, kinds_without_figures
-from midas_bench.results.files import read
+from midas_bench.results.run_files import read
 
 
 def scaled(factor):

@@ -8,20 +8,20 @@ import pytest
 from rich.console import Console
 
 from midas_bench.errors import UserError
-from midas_bench.gate import words
-from midas_bench.gate.lane import Thresholds
+from midas_bench.gate import render
+from midas_bench.gate.block_series import Thresholds
 from midas_bench.gate.rule import IMPROVED, MISSING, PASSED, REGRESSED
 from midas_bench.gate.saved_gate import SavedQuestion, gate_saved
 from midas_bench.report import tables
 from midas_bench.report.charts import load as load_chart
 from midas_bench.report.charts import resources, style, throughput, timing
 from midas_bench.report.charts.trend import trends
-from midas_bench.report.choose import choose, default_labels
-from midas_bench.report.pictures import Album
+from midas_bench.report.photo_strip import Album
 from midas_bench.report.sections import machine_section
-from midas_bench.results.answers import three_lines
-from midas_bench.results.files import read
+from midas_bench.report.select_runs import choose, default_labels
 from midas_bench.results.ranking import fastest
+from midas_bench.results.recommendations import three_lines
+from midas_bench.results.run_files import read
 from midas_bench.results.runs import of_one_kind
 
 LONG = "x" * 299
@@ -101,8 +101,8 @@ def test_a_cell_that_stands_twice_is_refused_in_one_line(saved, pair):
 def test_what_a_terminal_and_a_pull_request_are_given_is_printable(saved, pair, capsys):
     before, after = ([saved(*[(name, s, latency()) for name in pair]) for _ in range(4)] for s in (0.1, 0.2))
     result, _ = gated(before, after)
-    words.write(result, Console(width=1000, soft_wrap=True))
-    for text in (capsys.readouterr().out, words.markdown(result)):
+    render.write(result, Console(width=1000, soft_wrap=True))
+    for text in (capsys.readouterr().out, render.markdown(result)):
         assert text.replace("\n", "").isprintable()
 
 

@@ -5,13 +5,13 @@ from itertools import product
 
 import pytest
 
-from midas_bench.gate.lane import Thresholds
+from midas_bench.gate.block_series import Thresholds
 from midas_bench.gate.saved_gate import UNKNOWN_MACHINE, SavedQuestion, gate_saved
-from midas_bench.report.choose import choose
 from midas_bench.report.comparison import comparison_section
-from midas_bench.report.pictures import Album
+from midas_bench.report.photo_strip import Album
+from midas_bench.report.select_runs import choose
 from midas_bench.results.compare import Side, compare, software_differences
-from midas_bench.results.files import read
+from midas_bench.results.run_files import read
 from midas_bench.results.runs import UNKNOWN, of_one_kind
 
 XEON, CELERON = "Intel(R) Xeon(R) CPU E5-2670 v3 @ 2.30GHz", "Intel(R) Celeron(R) J4105 CPU @ 1.50GHz"

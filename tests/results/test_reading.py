@@ -8,10 +8,10 @@ import pytest
 
 from midas_bench.errors import UserError
 from midas_bench.report.model import code
-from midas_bench.results.files import read, saved_in
 from midas_bench.results.frame import COLUMNS, frame
 from midas_bench.results.intervals import Interval
 from midas_bench.results.record import CellInfo
+from midas_bench.results.run_files import read, saved_in
 from midas_bench.results.runs import Skip
 
 MIB = 1024 * 1024

@@ -1,8 +1,8 @@
 import pytest
 
-from midas_bench.results.files import read
 from midas_bench.results.record import CellInfo
 from midas_bench.results.roofline import beside_peers, roofs
+from midas_bench.results.run_files import read
 
 
 @pytest.fixture

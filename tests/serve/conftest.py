@@ -20,7 +20,7 @@ import pytest
 
 from midas_bench.depth.config import PipelineConfig, resolve
 from midas_bench.depth.pipeline import DepthPipeline
-from midas_bench.serve.config import ServeConfig
+from midas_bench.serve.serve_config import ServeConfig
 
 WAIT_S = 60.0
 """Far more than anything here takes, even on a machine that stands still for seconds: a test that hangs ends."""

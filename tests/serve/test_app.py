@@ -24,10 +24,10 @@ from werkzeug.http import parse_accept_header  # noqa: E402
 
 from midas_bench.depth.pipeline import DepthPipeline  # noqa: E402
 from midas_bench.depth.weights import Weights  # noqa: E402
-from midas_bench.serve.answers import ANSWERS, choose  # noqa: E402
 from midas_bench.serve.app import create_app  # noqa: E402
-from midas_bench.serve.config import ServeConfig  # noqa: E402
 from midas_bench.serve.engine import STAGES  # noqa: E402
+from midas_bench.serve.representations import ANSWERS, choose  # noqa: E402
+from midas_bench.serve.serve_config import ServeConfig  # noqa: E402
 
 LIMIT_BYTES = 1_000_000
 

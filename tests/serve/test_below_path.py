@@ -35,7 +35,7 @@ class Links(HTMLParser):
 @pytest.fixture(scope="module", params=PREFIXES)
 def page_url(request, serving, below_path, graphs, samples):
     from midas_bench.depth.config import PipelineConfig
-    from midas_bench.serve.config import ServeConfig
+    from midas_bench.serve.serve_config import ServeConfig
 
     pipeline = PipelineConfig("onnx", threads=1, weights="seeded", cache_dir=str(graphs))
     with serving(ServeConfig(pipeline, samples=samples)) as server, below_path(server.url, request.param) as url:

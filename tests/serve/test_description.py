@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, seed, settings, strategies  # noqa: E
 from schemathesis.checks import positive_data_acceptance  # noqa: E402
 
 from midas_bench.depth.config import PipelineConfig  # noqa: E402
-from midas_bench.serve.config import ServeConfig  # noqa: E402
 from midas_bench.serve.openapi import description  # noqa: E402
+from midas_bench.serve.serve_config import ServeConfig  # noqa: E402
 
 EXAMPLES = 60
 OPERATIONS = [

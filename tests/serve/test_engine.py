@@ -17,9 +17,9 @@ pytestmark = pytest.mark.slow
 
 from midas_bench.depth.pipeline import DepthPipeline  # noqa: E402
 from midas_bench.serve import engine as engine_module  # noqa: E402
-from midas_bench.serve.answers import JPEG, PNG, Answer  # noqa: E402
 from midas_bench.serve.engine import STAGES, Engine, Job, _finish  # noqa: E402
 from midas_bench.serve.problems import RefusedError  # noqa: E402
+from midas_bench.serve.representations import JPEG, PNG, Answer  # noqa: E402
 
 WAIT_S = 60.0
 

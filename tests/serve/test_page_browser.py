@@ -18,7 +18,7 @@ from axe_playwright_python.sync_playwright import Axe  # noqa: E402
 from playwright.sync_api import expect  # noqa: E402
 
 from midas_bench.depth.config import PipelineConfig  # noqa: E402
-from midas_bench.serve.config import ServeConfig  # noqa: E402
+from midas_bench.serve.serve_config import ServeConfig  # noqa: E402
 
 LIMIT_BYTES = 2_000_000
 PATIENCE_MS = 30_000

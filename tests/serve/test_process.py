@@ -30,7 +30,7 @@ from prometheus_client.parser import text_string_to_metric_families  # noqa: E40
 from midas_bench.depth.artifacts import artifact  # noqa: E402
 from midas_bench.depth.pipeline import DepthPipeline  # noqa: E402
 from midas_bench.depth.weights import seeded  # noqa: E402
-from midas_bench.serve.answers import NPY, PNG  # noqa: E402
+from midas_bench.serve.representations import NPY, PNG  # noqa: E402
 
 WAIT_S = 60
 COMMAND = [sys.executable, "-m", "midas_bench.cli.main", "serve", "--port", "0", "--weights", "seeded"]

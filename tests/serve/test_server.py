@@ -21,7 +21,7 @@ from midas_bench.errors import UserError
 pytest.importorskip("flask", reason="needs the extra [web]")
 pytestmark = pytest.mark.slow
 
-from midas_bench.serve.config import MIB  # noqa: E402
+from midas_bench.serve.serve_config import MIB  # noqa: E402
 from midas_bench.serve.server import SPARE_THREADS, Server  # noqa: E402
 
 LIMIT_BYTES = 500_000
@@ -215,7 +215,7 @@ def test_clients_that_hang_dawdle_or_leave_disturb_nobody(server, connect, ask, 
 
 
 def test_a_request_that_takes_too_long_to_arrive_is_given_up_and_told_so(server, connect, monkeypatch):
-    monkeypatch.setattr("midas_bench.serve.receiving.RECEIVE_S", 0.05)
+    monkeypatch.setattr("midas_bench.serve.request_limits.RECEIVE_S", 0.05)
     dribbling = connect(server)
     while not select.select([dribbling], [], [], 0.02)[0]:
         dribbling.sendall(b"X: y\r\n")  # never an empty line, so never a whole request
@@ -223,8 +223,8 @@ def test_a_request_that_takes_too_long_to_arrive_is_given_up_and_told_so(server,
 
 
 def test_a_large_body_may_take_as_long_as_the_least_rate_allows(server, connect, monkeypatch, photo):
-    monkeypatch.setattr("midas_bench.serve.receiving.RECEIVE_S", 0)
-    monkeypatch.setattr("midas_bench.serve.receiving.LEAST_BYTES_PER_S", 1)
+    monkeypatch.setattr("midas_bench.serve.request_limits.RECEIVE_S", 0)
+    monkeypatch.setattr("midas_bench.serve.request_limits.LEAST_BYTES_PER_S", 1)
     sending = connect(server)
     head = f"POST /api/depth HTTP/1.1\r\nHost: x\r\nContent-Length: {len(photo)}\r\n\r\n".encode()
     for start in range(0, len(photo), 20_000):
@@ -341,7 +341,7 @@ def test_a_client_that_does_not_read_its_answers_is_given_up(
 
 def test_time_that_a_request_waits_for_a_thread_counts_against_its_deadline(server, ask, photo, monkeypatch):
     late = SimpleNamespace(monotonic=time.monotonic, perf_counter=lambda: time.perf_counter() - EVER_S)
-    monkeypatch.setattr("midas_bench.serve.receiving.time", late)
+    monkeypatch.setattr("midas_bench.serve.request_limits.time", late)
     reply = ask(server.url, "POST", "/api/depth", photo)
     assert (reply.status, json.loads(reply.body)["type"]) == (503, "urn:midas-bench:problem:deadline")
 

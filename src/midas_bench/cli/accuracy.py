@@ -11,14 +11,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from midas_bench import scenes
+from midas_bench import scene_photos
 from midas_bench.depth.backends import registry
 from midas_bench.depth.config import PipelineConfig, Resolved, resolve
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.errors import UserError
 from midas_bench.measure.accuracy import compare
 from midas_bench.options import ONE_COUNT, add_to_parser, at_most_one, split, thread_counts
-from midas_bench.scenes import Photo
+from midas_bench.scene_photos import Photo
 
 EXIT_CANNOT_JUDGE = 3
 CANNOT_JUDGE = "the weights are seeded (random): these figures say nothing about depth, and nothing can be judged"
@@ -28,21 +28,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_to_parser(parser, ("--backend", "--weights", "--threads"), {"--threads": ONE_COUNT})
     parser.add_argument(
-        "--manifest", type=Path, default=Path(scenes.MANIFEST), help=f"photos with depth (default: {scenes.MANIFEST})"
+        "--manifest",
+        type=Path,
+        default=Path(scene_photos.MANIFEST),
+        help=f"photos with depth (default: {scene_photos.MANIFEST})",
     )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print AbsRel, delta and Spearman for each photo and backend; 3 if the weights cannot be judged."""
-    every = scenes.everything(scenes.from_manifest(arguments.manifest))
+    every = scene_photos.everything(scene_photos.from_manifest(arguments.manifest))
     photos = [photo for photo in every if photo.depth]
     if not photos:
         raise UserError(arguments.manifest, "names no photo with true depth", "add depth and depth_scale to a row")
     backends = registry.select(split(arguments.backend) or ["all"])
     threads = at_most_one("--threads", thread_counts(arguments.threads))
     # calibrated on all photos, as by the other commands: the same graph is judged that is deployed
-    first = resolve(PipelineConfig(backends[0], threads, arguments.weights, calibration=scenes.paths(every)))
+    first = resolve(PipelineConfig(backends[0], threads, arguments.weights, calibration=scene_photos.paths(every)))
     rows = [row for backend in backends for row in _rows(backend, first, photos)]
     seeded = first.weights.source == "seeded"
     if arguments.json:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from midas_bench import scenes
+from midas_bench import scene_photos
 from midas_bench.cli.main import warn
 from midas_bench.depth.config import Resolved
 from midas_bench.depth.photo import FORMATS, inspect
@@ -61,14 +61,14 @@ def tasks(folder: Path, output: Path, suffix: str) -> list[Task]:
     """
     if folder.resolve() == output.resolve():
         raise UserError(output, "holds the photos", "name another folder for the heat maps")
-    inside = scenes.listing(folder)
+    inside = scene_photos.listing(folder)
     photos = inside.photos
     folders = (path for path in inside.folders if path.resolve() != output.resolve())
-    others = [*(scenes.LeftOut(path.name, scenes.FOLDER) for path in folders), *inside.others]
+    others = [*(scene_photos.LeftOut(path.name, scene_photos.FOLDER) for path in folders), *inside.others]
     if not photos:
-        raise scenes.no_photos(folder, others, f"name a folder with {', '.join(FORMATS)} files in it")
+        raise scene_photos.no_photos(folder, others, f"name a folder with {', '.join(FORMATS)} files in it")
     if others:
-        warn(scenes.left_out_line(others))
+        warn(scene_photos.left_out_line(others))
     stems = Counter(photo.stem for photo in photos)
     names = [photo.stem if stems[photo.stem] == 1 else photo.name for photo in photos]
     if len(set(names)) < len(names):

@@ -9,8 +9,8 @@ from typing import Any
 
 from midas_bench.depth.backends import registry
 from midas_bench.measure import machine
-from midas_bench.measure.child import MODULE
 from midas_bench.measure.doctor import advise, examine
+from midas_bench.measure.isolated_tasks import MODULE
 from midas_bench.processes import ProcessDiedError, ask
 
 EXIT_DISTURBED = 1

@@ -17,8 +17,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from midas_bench.cli.gate_flags import add_arguments, mode, question, saved_question
 from midas_bench.errors import UserError
 from midas_bench.files import as_utf8, check_writable, write_whole
-from midas_bench.gate import words
-from midas_bench.gate.lane import Lane
+from midas_bench.gate import render
+from midas_bench.gate.block_series import Lane
 from midas_bench.gate.result import GateResult
 from midas_bench.gate.revision_gate import Listener, gate
 from midas_bench.gate.rule import Family
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _judge(arguments: argparse.Namespace, asked: str) -> int:
-    console = Console(width=max(words.WIDTH, Console().width), soft_wrap=True)
+    console = Console(width=max(render.WIDTH, Console().width), soft_wrap=True)
     for flag, path in (("--json", arguments.json), ("--markdown", arguments.markdown)):
         if path:
             check_writable(path, flag)  # better now than after the budget is spent
@@ -58,7 +58,7 @@ def _judge(arguments: argparse.Namespace, asked: str) -> int:
         with listening(wanted.budget_s, wanted.resume) as listener:
             result = gate(wanted, Path.cwd(), listener)
     try:
-        words.write(result, console)
+        render.write(result, console)
     except SystemExit:  # rich's answer, with 1, to a reader that has gone
         pass
     finally:
@@ -70,22 +70,22 @@ def _write(result: GateResult, arguments: argparse.Namespace) -> None:
     if arguments.json:
         write_whole(arguments.json, json.dumps(result.to_json(), indent=1).encode())
     if arguments.markdown:
-        write_whole(arguments.markdown, words.markdown(result).encode())
+        write_whole(arguments.markdown, render.markdown(result).encode())
     if result.journal:
         result.journal.end()
 
 
 def _self_test(arguments: argparse.Namespace) -> int:
-    from midas_bench.gate import resampling, self_test  # with scipy.stats, which takes a second to import
-    from midas_bench.gate.self_test_words import markdown
+    from midas_bench.gate import self_test, simulation  # with scipy.stats, which takes a second to import
+    from midas_bench.gate.self_test_render import markdown
     from midas_bench.report.charts.power import power
 
     check_writable(arguments.output / "self-test.json", "-o")
     journal = None
     if arguments.blocks_from:
         document = _recorded(arguments.blocks_from)
-        gates = document.get("resampled", {}).get("gates", resampling.RESAMPLED)
-        document["resampled"] = resampling.resampled(document, gates)
+        gates = document.get("resampled", {}).get("gates", simulation.RESAMPLED)
+        document["resampled"] = simulation.resampled(document, gates)
     else:
         plan = self_test.Plan(arguments.blocks, arguments.gates, question(arguments), arguments.quick)
         with listening(plan.question.budget_s, plan.question.resume) as listener:
@@ -135,7 +135,7 @@ class Terminal(Listener):
     def block(self, lane: Lane, family: Family, left_s: float) -> None:
         """Move the bar; tell the first block and each look where there is none."""
         self.finished |= bool(lane.rows)
-        known = words.progress_line(list(family.judgements.values()))
+        known = render.progress_line(list(family.judgements.values()))
         text = f"{lane.backend}, block {len(lane.rows) + 1}: {known}; at most {duration(left_s)} left"
         self._bar.update(self._task, description=text, completed=self._budget_s - left_s)
         if not self._bar.console.is_terminal and self._looks.get(lane.backend) != lane.looks:

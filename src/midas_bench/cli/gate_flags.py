@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from midas_bench.errors import UserError
-from midas_bench.gate import cells
-from midas_bench.gate.lane import Thresholds
+from midas_bench.gate import gate_cells
+from midas_bench.gate.block_series import Thresholds
 from midas_bench.gate.revision_gate import Question
 from midas_bench.gate.saved_gate import SavedQuestion
 from midas_bench.options import add_to_parser, seconds
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--cell", action="append", default=[], metavar="NAME",
         help="what to compare, repeatable: a backend (its pipeline), a stage, or a cell such as "
-        f"{cells.FAMILY[0].name} (default: ONNX Runtime's pipeline and each of its stages)",
+        f"{gate_cells.FAMILY[0].name} (default: ONNX Runtime's pipeline and each of its stages)",
     )  # fmt: skip
     what.add_argument("--full", action="store_true", help="the whole matrix; give it a --budget of 4h")
     what.add_argument(
@@ -127,7 +127,7 @@ def question(arguments: argparse.Namespace) -> Question:
     return Question(
         base=arguments.base or "",
         head=arguments.head,
-        cells=cells.full() if arguments.full else cells.named(arguments.cell) or cells.FAMILY,
+        cells=gate_cells.full() if arguments.full else gate_cells.named(arguments.cell) or gate_cells.FAMILY,
         weights=arguments.weights,
         thresholds=Thresholds(limit, limit, share("--startup-threshold", arguments.startup_threshold)),
         alpha=share("--alpha", arguments.alpha),

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from midas_bench import scenes
+from midas_bench import scene_photos
 from midas_bench.depth.backends import registry
 from midas_bench.depth.config import PipelineConfig, make_graph, resolve
 from midas_bench.depth.weights import TIMING_ONLY
@@ -19,10 +19,10 @@ from midas_bench.errors import UserError
 from midas_bench.files import check_writable, write_whole
 from midas_bench.measure import machine
 from midas_bench.measure.fidelity import fidelity, problem
-from midas_bench.measure.loadgen import run as loadgen
-from midas_bench.measure.loadgen.document import cell, cell_name, document
+from midas_bench.measure.loadgen import scenarios as loadgen
+from midas_bench.measure.loadgen.benchmark_json import cell, cell_name, document
+from midas_bench.measure.loadgen.result_lines import headline, verdict
 from midas_bench.measure.loadgen.rules import BOUND_OF_P90, RULES, SCENARIOS
-from midas_bench.measure.loadgen.words import headline, verdict
 from midas_bench.measure.reference import Reference
 from midas_bench.options import ONE_COUNT, add_to_parser, at_most_one, split, thread_counts
 from midas_bench.processes import ProcessDiedError
@@ -98,8 +98,8 @@ def run(arguments: argparse.Namespace) -> int:
     if logs.exists() and not logs.is_dir():
         raise UserError(logs, "is a file and not a folder", "choose another one with --logs")
     check_writable((logs if logs.exists() else logs.parent) / "log", "--logs")
-    photos = scenes.everything(scenes.from_manifest(Path(scenes.MANIFEST)))
-    config = resolve(PipelineConfig(backends[0], threads, arguments.weights, calibration=scenes.paths(photos)))
+    photos = scene_photos.everything(scene_photos.from_manifest(Path(scene_photos.MANIFEST)))
+    config = resolve(PipelineConfig(backends[0], threads, arguments.weights, calibration=scene_photos.paths(photos)))
     bound_s = None if bound_ms is None else bound_ms / 1e3
     plan = loadgen.Plan(config, photos, RULES[arguments.rules], logs, bound_s)
     if config.weights.source == "seeded":

@@ -15,14 +15,14 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from midas_bench.errors import printable
 from midas_bench.options import add_to_parser
-from midas_bench.results import answers, files
+from midas_bench.results import recommendations, run_files
 
 QUIET_FOR_S = 1.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    default = f"the newest complete run in {files.STORAGE}"
+    default = f"the newest complete run in {run_files.STORAGE}"
     parser.add_argument(
         "places",
         nargs="*",
@@ -54,14 +54,14 @@ def run(arguments: argparse.Namespace) -> int:
     with progress() as step:
         step("starting")
         # pandas, matplotlib and scipy take a second: the bar is there by then
-        from midas_bench.report.choose import choose
-        from midas_bench.report.pictures import album, own_album
+        from midas_bench.report.photo_strip import album, own_album
+        from midas_bench.report.select_runs import choose
         from midas_bench.report.write import write
 
         photos = album(Path(arguments.photos)) if arguments.photos else own_album()
         material = choose(arguments.places, arguments.label, photos, step)
         page = write(material, arguments.output, step)
-    for line in answers.three_lines(material.run.records):
+    for line in recommendations.three_lines(material.run.records):
         print(line)
     print(f"{printable(page)} ({page.stat().st_size / 1024:.0f} KiB), report.md, CSV and charts beside it")
     if arguments.open and not webbrowser.open(page.resolve().as_uri()):

@@ -10,14 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from midas_bench import scenes
+from midas_bench import scene_photos
 from midas_bench.cli.depth import prepared
 from midas_bench.cli.main import EXIT_INTERRUPTED, warn
 from midas_bench.depth.config import PipelineConfig
 from midas_bench.errors import UserError, printable
 from midas_bench.options import SINGLE, add_to_parser, at_most_one, split, thread_counts
-from midas_bench.scenes import Photo
-from midas_bench.serve.config import MIB, ServeConfig, check_installed
+from midas_bench.scene_photos import Photo
+from midas_bench.serve.serve_config import MIB, ServeConfig, check_installed
 
 DEFAULTS = ServeConfig()
 MAX_PORT = 65_535
@@ -99,9 +99,12 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _samples(folder: str | None) -> tuple[Photo, ...]:
     """Return the first photo of each scene, of the user's folder or of the project's if it is here."""
-    if folder is None and not Path(scenes.MANIFEST).is_file():
+    if folder is None and not Path(scene_photos.MANIFEST).is_file():
         return ()
-    found = scenes.from_folder(Path(folder), warn) if folder else scenes.from_manifest(Path(scenes.MANIFEST))
+    manifest = Path(scene_photos.MANIFEST)
+    photos = scene_photos.from_folder(Path(folder), warn) if folder else scene_photos.from_manifest(manifest)
     # page and addresses are UTF-8, and a file's name need not be
-    named = {name: replace(photo, file=name) for photo in scenes.firsts(found) if (name := printable(photo.file))}
+    named = {
+        name: replace(photo, file=name) for photo in scene_photos.firsts(photos) if (name := printable(photo.file))
+    }
     return tuple(named.values())

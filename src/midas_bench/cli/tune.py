@@ -10,18 +10,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from midas_bench import scenes
+from midas_bench import scene_photos
 from midas_bench.cpu import default_threads
 from midas_bench.depth.backends import registry
 from midas_bench.depth.config import PipelineConfig, resolve
 from midas_bench.errors import UserError
 from midas_bench.files import check_writable, write_whole
 from midas_bench.measure import machine
-from midas_bench.measure.advice import Advice
 from midas_bench.measure.doctor import advise
 from midas_bench.measure.tune import Plan, tune
+from midas_bench.measure.tune_output import Advice
 from midas_bench.options import add_to_parser, seconds, split, thread_counts
-from midas_bench.results.tuning import Trial
+from midas_bench.results.tuning_results import Trial
 
 BUDGET_S = 170.0
 JSON_FILE = "tuning.json"
@@ -56,8 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(arguments.output, "is a file and not a folder", "choose another one with -o")
     backends, left_out = chosen(split(arguments.backend), arguments.exact)
     counts = thread_counts(arguments.threads) or default_counts()
-    found = scenes.from_manifest(Path(scenes.MANIFEST))
-    calibration = scenes.paths(scenes.everything(found))
+    found = scene_photos.from_manifest(Path(scene_photos.MANIFEST))
+    calibration = scene_photos.paths(scene_photos.everything(found))
     config = resolve(PipelineConfig(backends[0], max(counts), arguments.weights, calibration=calibration))
     plan = Plan(config, backends, tuple(sorted(counts, reverse=True)), next(iter(found.values())), budget_s)
     check_writable(arguments.output / JSON_FILE, "-o")  # better now than when the time is spent

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from midas_bench.cpu import pinnable_core
-from midas_bench.gate.cells import Cell
-from midas_bench.gate.journal import Journal, Row
-from midas_bench.gate.lane import Lane
+from midas_bench.gate.block_journal import Journal, Row
+from midas_bench.gate.block_series import Lane
+from midas_bench.gate.gate_cells import Cell
+from midas_bench.gate.revision_workers import BASE, HEAD, SIDES, probe
 from midas_bench.gate.rule import INVALID, Family
-from midas_bench.gate.sides import BASE, HEAD, SIDES, probe
 from midas_bench.measure.blocks import Round, one_block
-from midas_bench.measure.sentinel import Sentinel, judge
+from midas_bench.measure.noise_probe import Sentinel, judge
 from midas_bench.processes import ProcessDiedError
 
 ROUNDS = 10

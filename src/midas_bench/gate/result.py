@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from midas_bench.gate.journal import Journal
+from midas_bench.gate.block_journal import Journal
 from midas_bench.gate.outputs import Difference
 from midas_bench.gate.rule import INVALID, MISSING, REGRESSED, UNDECIDED, Judgement
 

@@ -11,25 +11,25 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from midas_bench import scenes
+from midas_bench import scene_photos
 from midas_bench.depth.backends import registry
 from midas_bench.depth.config import PipelineConfig, Resolved, make_graph, resolve
 from midas_bench.errors import UserError
 from midas_bench.files import cannot_write
 from midas_bench.gate import revisions
-from midas_bench.gate.cells import Cell
+from midas_bench.gate.block_journal import Journal
+from midas_bench.gate.block_series import Lane, Thresholds, figures
+from midas_bench.gate.gate_cells import Cell
 from midas_bench.gate.history import compared_with, notes_on_names
-from midas_bench.gate.inspection import inspect
-from midas_bench.gate.journal import Journal
-from midas_bench.gate.lane import Lane, Thresholds, figures
 from midas_bench.gate.measurement import Measurement
 from midas_bench.gate.outputs import Difference
+from midas_bench.gate.preflight import inspect
 from midas_bench.gate.result import SCHEMA, GateResult
+from midas_bench.gate.revision_workers import BASE, HEAD, Side, Sides, arms, fresh_python, saved
 from midas_bench.gate.revisions import Tree
 from midas_bench.gate.rule import MISSING, Family
-from midas_bench.gate.sides import BASE, HEAD, Side, Sides, arms, fresh_python, saved
 from midas_bench.measure import machine
-from midas_bench.scenes import Photo
+from midas_bench.scene_photos import Photo
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def gate(question: Question, folder: Path, listener: Listener) -> GateResult:
             listener.say(f"installing what {base.title} depends on: some minutes")
             extras = {registry.find(cell.backend).extra for cell in question.cells} - {""}
             sides[BASE] = replace(sides[BASE], python=fresh_python(base, extras, workshop / "python"))
-        photos = scenes.from_manifest(repository / scenes.MANIFEST)
+        photos = scene_photos.from_manifest(repository / scene_photos.MANIFEST)
         result = compare_sides(question, sides, config, photos, workshop, notes, listener)
     return replace(result, facts={**result.facts, **compared.to_json()})
 
@@ -170,7 +170,7 @@ def prepared(
     config = replace(
         config,
         weights=saved(config.weights, Path(config.cache_dir)),
-        calibration=scenes.paths(scenes.everything(photos)) if calibrated else (),
+        calibration=scene_photos.paths(scene_photos.everything(photos)) if calibrated else (),
     )
     for backend in backends:
         make_graph(replace(config, backend=backend), say)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from midas_bench.errors import UserError
-from midas_bench.gate.lane import Thresholds
+from midas_bench.gate.block_series import Thresholds
 from midas_bench.gate.result import GateResult
 from midas_bench.gate.rule import INVALID, MISSING, REGRESSED, UNDECIDED, Figure, Judgement, verdict
 from midas_bench.results.compare import (
@@ -24,8 +24,8 @@ from midas_bench.results.compare import (
     machine_heading,
     software_differences,
 )  # fmt: skip
-from midas_bench.results.files import read, saved_in
 from midas_bench.results.intervals import CONFIDENCE, Interval
+from midas_bench.results.run_files import read, saved_in
 from midas_bench.results.runs import UNKNOWN, Run, of_one_kind
 
 DRIFT = (

@@ -8,16 +8,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from midas_bench import scenes
+from midas_bench import scene_photos
 from midas_bench.depth.config import PipelineConfig, Resolved, resolve
 from midas_bench.errors import UserError
 from midas_bench.gate import revisions
-from midas_bench.gate.cells import FAMILY, PIPELINE, Cell
-from midas_bench.gate.inspection import inspect
-from midas_bench.gate.journal import Journal, Row
-from midas_bench.gate.lane import Lane, Thresholds, figures
+from midas_bench.gate.block_journal import Journal, Row
+from midas_bench.gate.block_series import Lane, Thresholds, figures
+from midas_bench.gate.fake_revision import BACKEND as STAND_IN
+from midas_bench.gate.fake_revision import stand_in
+from midas_bench.gate.gate_cells import FAMILY, PIPELINE, Cell
 from midas_bench.gate.measurement import MOST_DEATHS, measured
-from midas_bench.gate.resampling import RESAMPLED, RESAMPLED_QUICK, resampled
+from midas_bench.gate.preflight import inspect
 from midas_bench.gate.result import GateResult
 from midas_bench.gate.revision_gate import (
     Listener,
@@ -29,11 +30,10 @@ from midas_bench.gate.revision_gate import (
     lanes_of,
     prepared,
 )
+from midas_bench.gate.revision_workers import BASE, HEAD, Side, Sides
 from midas_bench.gate.rule import Family, Figure
-from midas_bench.gate.sides import BASE, HEAD, Side, Sides
-from midas_bench.gate.stand_in import BACKEND as STAND_IN
-from midas_bench.gate.stand_in import stand_in
-from midas_bench.measure.sentinel import Sentinel
+from midas_bench.gate.simulation import RESAMPLED, RESAMPLED_QUICK, resampled
+from midas_bench.measure.noise_probe import Sentinel
 from midas_bench.processes import ProcessDiedError
 
 LIVE_SLOWDOWN = 0.05
@@ -72,7 +72,7 @@ def self_test(plan: Plan, folder: Path, listener: Listener) -> tuple[dict[str, A
     place = Path(config.cache_dir) / "gate"
     with alone(place), revisions.workshop(repository, place) as workshop:
         sides, cells = _sides(plan, repository, workshop)
-        photos = scenes.from_manifest(repository / scenes.MANIFEST)
+        photos = scene_photos.from_manifest(repository / scene_photos.MANIFEST)
         question = replace(plan.question, cells=cells)
         facts = facts_of(question, config)
         same = identity(question, sides, facts) | {"self_test": SCHEMA, "budget_s": question.budget_s}

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from midas_bench.cpu import pinnable_core
-from midas_bench.measure.arms import Arm, Probe, Worker
+from midas_bench.measure.worker_client import Arm, Probe, Worker
 
 WARM_UP_CALLS = 3
 SETTLE_S = 0.1

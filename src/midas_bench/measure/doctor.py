@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from midas_bench import allocator
 from midas_bench.errors import printable
 from midas_bench.measure.machine import Condition, Machine
-from midas_bench.measure.sentinel import STEAL_LIMIT
+from midas_bench.measure.noise_probe import STEAL_LIMIT
 
 BUSY_CORES_LIMIT = 0.15
 NEEDED_BYTES = 2 * 2**30

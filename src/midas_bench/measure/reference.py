@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from midas_bench import scenes
+from midas_bench import scene_photos
 from midas_bench.depth.artifacts import LIBRARIES, library_versions, source_digest
 from midas_bench.depth.config import Resolved
 from midas_bench.files import sha256_of, write_whole
 from midas_bench.processes import ask
-from midas_bench.scenes import Photo
+from midas_bench.scene_photos import Photo
 
 TIMEOUT_S = 600.0
 
@@ -30,7 +30,7 @@ class Reference:
         self._config = replace(config, backend=self.backend)
         # this module and the child's decide it too, and stand outside of `depth`
         own = Path(__file__)
-        self._sources = [source_digest(), sha256_of(own), sha256_of(own.with_name("child.py"))]
+        self._sources = [source_digest(), sha256_of(own), sha256_of(own.with_name("isolated_tasks.py"))]
 
     def depth(self, photos: Sequence[Photo]) -> NDArray[np.float32]:
         """Return float32 (N, 256, 256).
@@ -52,10 +52,10 @@ class Reference:
             request = {
                 "task": "reference",
                 "config": self._config.to_json(),
-                "photos": list(scenes.paths(lacking)),
+                "photos": list(scene_photos.paths(lacking)),
                 "outputs": [str(output) for output in outputs],
             }
-            ask("midas_bench.measure.child", request, TIMEOUT_S)
+            ask("midas_bench.measure.isolated_tasks", request, TIMEOUT_S)
             for photo, output in zip(lacking, outputs, strict=True):
                 write_whole(self._path(photo), output.read_bytes())
 

@@ -19,19 +19,19 @@ from typing import Any
 
 import psutil
 
-from midas_bench import scenes
+from midas_bench import scene_photos
 from midas_bench.cpu import allowed_cores
 from midas_bench.depth.backends import registry
 from midas_bench.depth.calls import long_stream_photos
 from midas_bench.depth.config import Resolved, make_graph
 from midas_bench.errors import UserError
-from midas_bench.measure.arms import Arm, Probe, WorkerDiedError
 from midas_bench.measure.blocks import WARM_UP_CALLS, interleaved
-from midas_bench.measure.child import MODULE
+from midas_bench.measure.isolated_tasks import MODULE
+from midas_bench.measure.worker_client import Arm, Probe, WorkerDiedError
 from midas_bench.processes import ProcessDiedError, ask
 from midas_bench.results.ranking import Setup
-from midas_bench.results.tuning import Trial, leaders, survivors
-from midas_bench.scenes import Photo
+from midas_bench.results.tuning_results import Trial, leaders, survivors
+from midas_bench.scene_photos import Photo
 
 BATCH_SIZES = (1, 4)
 ROUNDS = (6, 6, 20)
@@ -166,7 +166,7 @@ class _Search:
             raise error
 
     def _memory(self, setup: Setup, name: str) -> None:
-        photos = scenes.batch(self._plan.photos, setup.batch_size).paths
+        photos = scene_photos.batch(self._plan.photos, setup.batch_size).paths
         request = {"task": "memory", "config": self._config(setup).to_json(), "photos": photos, "calls": CALLS}
         request["stream"] = setup.stream_photos > 0
         try:
@@ -213,7 +213,7 @@ class _Search:
     def _arms(self, setups: Sequence[Setup]) -> list[Arm]:
         arms: dict[str, dict[str, Any]] = {}
         for setup in setups:
-            photos = scenes.batch(self._plan.photos, setup.batch_size).paths
+            photos = scene_photos.batch(self._plan.photos, setup.batch_size).paths
             pipeline = {"photos": photos, "config": asdict(self._config(setup))}
             arms.setdefault(_arm_name(setup), {})[str(setup.batch_size)] = pipeline
         return [Arm(name, pipelines) for name, pipelines in arms.items()]

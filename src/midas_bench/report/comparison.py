@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from midas_bench.report import tables
 from midas_bench.report.charts import forest
-from midas_bench.report.material import Material
 from midas_bench.report.model import Section, present
+from midas_bench.report.report_data import Material
 from midas_bench.results.compare import Comparison, Side, software_differences
 from midas_bench.results.runs import UNKNOWN
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from midas_bench.report.model import Card, Cell, Document, Section, Table
-from midas_bench.results.fields import visible
-from midas_bench.results.markup import code, escape
+from midas_bench.results.json_fields import visible
+from midas_bench.results.markdown_escape import code, escape
 
 CHARTS = "charts"
 

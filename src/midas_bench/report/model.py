@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from midas_bench.results.fields import clean
+from midas_bench.results.json_fields import clean
 from midas_bench.results.units import NOTHING
 
 T = TypeVar("T")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from midas_bench.report import pictures, tables
+from midas_bench.report import photo_strip, tables
 from midas_bench.report.charts import fidelity as charts_fidelity
 from midas_bench.report.charts import forest, resources, throughput, timing
 from midas_bench.report.charts.load import load
 from midas_bench.report.charts.trend import trend
 from midas_bench.report.comparison import comparison_section
-from midas_bench.report.material import Material, Step
 from midas_bench.report.model import Card, Document, Section, present
-from midas_bench.results import answers as words
-from midas_bench.results import fidelity, roofline
-from midas_bench.results.fields import clean
+from midas_bench.report.report_data import Material, Step
+from midas_bench.results import fidelity_results, roofline
+from midas_bench.results import recommendations as words
+from midas_bench.results.json_fields import clean
 from midas_bench.results.ranking import Answer
 from midas_bench.results.runs import Run
 
@@ -66,7 +66,7 @@ def warnings(material: Material) -> Iterable[str]:
 def answer_section(material: Material, answers: Sequence[Answer]) -> Section:
     """Put the answers first, with what they cost and whether they can be trusted."""
     run = material.run
-    reduced = fidelity.reduced(run.records)
+    reduced = fidelity_results.reduced(run.records)
     cards = tuple(
         Card(
             title=words.TITLES[answer.question],
@@ -125,7 +125,7 @@ def timing_section(run: Run) -> Section:
 
 def fidelity_section(run: Run) -> Section:
     """Show how close each backend is to the reference, beside its time, and what that is worth."""
-    points = fidelity.points(run.records)
+    points = fidelity_results.points(run.records)
     if not points:
         return Section("fidelity", "Fidelity")
     sources = {cell.weights_source for point in points for cell in point.cells}
@@ -181,10 +181,10 @@ def trend_section(material: Material) -> Section:
 
 def picture_section(material: Material) -> Section:
     """Show photos beside heat maps, with the warning that seeded weights need above them."""
-    shown = pictures.galleries(material.run, material.album)
+    shown = photo_strip.galleries(material.run, material.album)
     if not shown:
         return Section("pictures", "Pictures")
-    warning = pictures.weights_warning(material.run.records)
+    warning = photo_strip.weights_warning(material.run.records)
     text = ["Bright is near, dark is far; each map is stretched to its own range."]
     if material.album.problem:
         text.append(f"Without the photos: {material.album.problem}.")

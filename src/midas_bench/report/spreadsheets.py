@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from midas_bench.report.material import Material
+from midas_bench.report.report_data import Material
 from midas_bench.results.frame import frame
 from midas_bench.results.runs import TIMED, Record
 

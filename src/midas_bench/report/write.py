@@ -7,9 +7,9 @@ from pathlib import Path
 
 from midas_bench.errors import UserError
 from midas_bench.files import check_writable, write_whole
+from midas_bench.report.html_page import page
 from midas_bench.report.markdown import CHARTS, markdown
-from midas_bench.report.material import Material, Step
-from midas_bench.report.page import page
+from midas_bench.report.report_data import Material, Step
 from midas_bench.report.sections import document
 from midas_bench.report.spreadsheets import NAMES, spreadsheets
 

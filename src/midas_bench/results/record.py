@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from midas_bench.results import stats
+from midas_bench.results import percentiles
 from midas_bench.results.intervals import block_ratio, median_interval
 
 PHASES = ("import", "load", "first_inference", "steady")
@@ -141,7 +141,7 @@ class CellInfo:
         known = {field.name: getattr(self, field.name) for field in fields(self)}
         info = {name: value for name, value in known.items() if value is not None}
         if rounds_s:
-            latency_s = stats.percentiles(rounds_s)
+            latency_s = percentiles.percentiles(rounds_s)
             interval = median_interval(rounds_s)
             if interval:
                 info["median_ci_s"] = {"low": interval.low, "high": interval.high, "confidence": interval.confidence}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from midas_bench.errors import printable
 from midas_bench.results.intervals import Interval
-from midas_bench.results.load import Load
+from midas_bench.results.load_records import Load
 
 PIPELINES = ("test_pipeline", "test_article")
 """The benchmarks that answers, claims and the article's table rest on."""

@@ -14,13 +14,13 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 from midas_bench.depth.config import resolve
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.errors import UserError
-from midas_bench.serve import page, problems, sending
-from midas_bench.serve.answers import ANSWERS, JPEG, Answer, choose
-from midas_bench.serve.config import ServeConfig
+from midas_bench.serve import client_mistakes, page, problems
 from midas_bench.serve.engine import STAGES, Done, Engine
 from midas_bench.serve.metrics import CONTENT_TYPE, Metrics
 from midas_bench.serve.openapi import description
 from midas_bench.serve.problems import Problem, RefusedError
+from midas_bench.serve.representations import ANSWERS, JPEG, Answer, choose
+from midas_bench.serve.serve_config import ServeConfig
 
 REFUSED = "midas_bench.refused"
 """In a request's environment: status and reason with which the HTTP server refused it, its body unread."""
@@ -103,7 +103,7 @@ def create_app(config: ServeConfig, opened: Callable[[], DepthPipeline] | None =
         try:
             done = engine(photo, answer, request.environ.get(ARRIVED))
         except RefusedError as error:
-            raise RefusedError(sending.explained(error.problem, photo, request)) from error
+            raise RefusedError(client_mistakes.explained(error.problem, photo, request)) from error
         metrics.spent(done.stage_s)
         return done
 
@@ -127,7 +127,7 @@ def create_app(config: ServeConfig, opened: Callable[[], DepthPipeline] | None =
         if answer is None:
             raise RefusedError(problems.not_acceptable([one.media_type for one in ANSWERS]))
         engine.check()
-        form = request.mimetype == sending.FORM
+        form = request.mimetype == client_mistakes.FORM
         if form:
             _require_form_start()
         photo = _upload()[0] if form else request.get_data(cache=False)
@@ -197,7 +197,7 @@ def create_app(config: ServeConfig, opened: Callable[[], DepthPipeline] | None =
         problem = problems.of_http(error, limit_bytes)
         uploads = request.path == "/api/depth" or request.method == "PUT"
         if uploads and error.code in (404, 405):
-            problem = replace(problem, next_step=sending.BY_POST)
+            problem = replace(problem, next_step=client_mistakes.BY_POST)
         return say(problem)
 
     @app.errorhandler(Exception)
@@ -237,19 +237,19 @@ def server_timing(stage_s: Mapping[str, float]) -> str:
 def _require_form_start() -> None:
     """Refuse a form in parts that does not begin as one before it is read through."""
     boundary = request.mimetype_params.get("boundary")
-    if request.mimetype != sending.FORM or not boundary:
+    if request.mimetype != client_mistakes.FORM or not boundary:
         return
     body = request.environ["wsgi.input"]
     start = body.read(FORM_START_BYTES)
     body.seek(0)
     if not re.search(rb"--%s(?:--|[^\S\r\n]*[\r\n])" % re.escape(boundary).encode("ascii", "replace"), start):
-        raise RefusedError(sending.without_form())
+        raise RefusedError(client_mistakes.without_form())
 
 
 def _upload() -> tuple[bytes, str]:
     """Return the form's photo and its name."""
     file = request.files.get("photo")
     if file is None or (not file.filename and not file.content_length and not file.stream.read(1)):
-        raise RefusedError(sending.without_photo(request))
+        raise RefusedError(client_mistakes.without_photo(request))
     file.stream.seek(0)
     return file.stream.read(), file.filename or "photo"

@@ -12,7 +12,7 @@ from waitress.channel import HTTPChannel
 from waitress.task import WSGITask
 
 from midas_bench.serve.app import ARRIVED, REFUSED
-from midas_bench.serve.receiving import Arriving
+from midas_bench.serve.request_limits import Arriving
 
 LINGER_S = 2.0
 LINGER_BYTES = 64 << 20

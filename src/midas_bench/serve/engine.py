@@ -20,9 +20,9 @@ from midas_bench.depth.photo import FORMATS, HEAD_BYTES, PhotoError, check, form
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.depth.recipe import DecodedPhoto
 from midas_bench.errors import UserError
-from midas_bench.serve.answers import Answer
-from midas_bench.serve.config import ServeConfig
 from midas_bench.serve.problems import RefusedError, busy, of_photo
+from midas_bench.serve.representations import Answer
+from midas_bench.serve.serve_config import ServeConfig
 
 STAGES = ("queue", "decode", "preprocess", "inference", "heatmap", "encode")
 """`queue` is all waiting: for a worker, for the network's turn, and for the others of a batch."""

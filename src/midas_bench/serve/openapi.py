@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from midas_bench.serve.answers import ANSWERS
-from midas_bench.serve.config import ServeConfig
 from midas_bench.serve.problems import MEDIA_TYPE
+from midas_bench.serve.representations import ANSWERS
+from midas_bench.serve.serve_config import ServeConfig
 
 BINARY: dict[str, Any] = {}
 """OpenAPI 3.1's schema of bytes: none."""

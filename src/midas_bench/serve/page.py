@@ -16,11 +16,11 @@ import numpy as np
 
 from midas_bench.depth.config import Resolved
 from midas_bench.depth.photo import FORMATS, decode_reduced, format_of
-from midas_bench.scenes import Photo
-from midas_bench.serve.answers import JPEG
-from midas_bench.serve.config import ServeConfig
+from midas_bench.scene_photos import Photo
 from midas_bench.serve.engine import Done
 from midas_bench.serve.problems import Problem
+from midas_bench.serve.representations import JPEG
+from midas_bench.serve.serve_config import ServeConfig
 
 THUMBNAIL_SIDE = 192
 """Pixels of a thumbnail's longer side."""

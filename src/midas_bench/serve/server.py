@@ -20,8 +20,8 @@ from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.errors import UserError
 from midas_bench.serve.app import Service, create_app
 from midas_bench.serve.channel import Channel
-from midas_bench.serve.config import ServeConfig
 from midas_bench.serve.engine import Engine
+from midas_bench.serve.serve_config import ServeConfig
 
 SPARE_THREADS = 8
 """Beyond those that hold accepted photos: for health checks, the page, and for refusing without delay."""

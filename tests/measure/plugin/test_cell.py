@@ -45,7 +45,7 @@ def test_memory(cell):
 """
 PEAK = """
 import scripted
-from midas_bench.measure.plugin import matrix
+from midas_bench.measure.plugin import parametrize
 
 def ask(module, request, timeout_s):
     scripted.note(f"{request['task']} {request['threads']}")

@@ -2,8 +2,8 @@
 
 import pytest
 
+from midas_bench.measure.noise_probe import Best, Reading
 from midas_bench.measure.plugin.noise import MAX_RERUNS, Shared, Watch
-from midas_bench.measure.sentinel import Best, Reading
 
 LOUD, QUIET = 1.3, 1.0
 

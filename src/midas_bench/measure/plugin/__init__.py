@@ -1,0 +1,8 @@
+"""The plugin for pytest that measures cells, writes each to disk as it ends, and sums up."""
+
+MODULES = tuple(
+    f"midas_bench.measure.plugin.{module}"
+    for module in ("settings", "parametrize", "noise", "run_state", "saving", "cell", "eta", "summary")
+)
+"""In this order: pytest calls hooks that are marked alike in the order of loading, and `eta` counts the cells that
+`run_state` leaves."""

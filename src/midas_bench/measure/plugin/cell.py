@@ -15,16 +15,16 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from midas_bench.depth.backends import registry
 from midas_bench.depth.flop import flop_per_image
-from midas_bench.measure import sentinel
+from midas_bench.measure import noise_probe
 from midas_bench.measure.fidelity import fidelity, problem
-from midas_bench.measure.plugin import internals, pictures
-from midas_bench.measure.plugin.ledger import LEDGER
-from midas_bench.measure.plugin.matrix import Opened
+from midas_bench.measure.plugin import depth_maps, internals
 from midas_bench.measure.plugin.noise import WATCH, Watch
+from midas_bench.measure.plugin.parametrize import Opened
+from midas_bench.measure.plugin.run_state import LEDGER
 from midas_bench.measure.plugin.settings import Run
 from midas_bench.processes import ProcessDiedError
 from midas_bench.results.record import CellInfo
-from midas_bench.scenes import Batch
+from midas_bench.scene_photos import Batch
 
 WARM_UP_CALLS = 3
 """TorchScript profiles in the first call of a shape and compiles in the second; the third runs what is kept."""
@@ -103,7 +103,7 @@ class Cell:
         if wrong:
             pytest.fail(f"{wrong}; nothing was timed", pytrace=False)
         if self._pictures is not None and self._info.recipe == "fast":
-            names = pictures.save(self._pictures, name, batch.photos, depth, reference)
+            names = depth_maps.save(self._pictures, name, batch.photos, depth, reference)
             self.describe(depth_maps=names)
 
     def time(self, group: str, call: Callable[..., object], *args: object, warm_up_calls: int = WARM_UP_CALLS) -> None:
@@ -127,9 +127,9 @@ class Cell:
         def work() -> tuple[int, int]:
             for _ in range(warm_up_calls):
                 call(*args)
-            switches, faults = sentinel.own_disturbance()
+            switches, faults = noise_probe.own_disturbance()
             benchmark(counted, *args)
-            switches_after, faults_after = sentinel.own_disturbance()
+            switches_after, faults_after = noise_probe.own_disturbance()
             return switches_after - switches, faults_after - faults
 
         if not benchmark.enabled:

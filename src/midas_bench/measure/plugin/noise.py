@@ -8,9 +8,9 @@ from typing import Any, Generic, TypeVar
 import pytest
 from _pytest.runner import runtestprotocol
 
+from midas_bench.measure.noise_probe import IDLE_S, Noise, Reading, Sentinel, judge, together
 from midas_bench.measure.plugin import internals
 from midas_bench.measure.plugin.settings import SETTINGS, is_cell
-from midas_bench.measure.sentinel import IDLE_S, Noise, Reading, Sentinel, judge, together
 
 MAX_RERUNS = 2
 

@@ -11,9 +11,9 @@ from filelock import FileLock
 
 from midas_bench.errors import UserError
 from midas_bench.measure.plugin import internals
-from midas_bench.measure.plugin.ledger import LEDGER, Ledger
+from midas_bench.measure.plugin.run_state import LEDGER, Ledger
 from midas_bench.measure.plugin.settings import say
-from midas_bench.results.files import depth_maps_of
+from midas_bench.results.run_files import depth_maps_of
 
 EXIT_NOTHING_MEASURED = 5
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from midas_bench import allocator, scenes
+from midas_bench import allocator, scene_photos
 from midas_bench.depth.backends import registry
 from midas_bench.depth.config import RECIPES, PipelineConfig, Resolved, make_graph, resolve
 from midas_bench.depth.weights import TIMING_ONLY, Weights
@@ -20,10 +20,10 @@ from midas_bench.files import expanded
 from midas_bench.measure import machine
 from midas_bench.measure.doctor import examine
 from midas_bench.measure.machine import Condition, Machine
-from midas_bench.measure.plugin.checks import check, check_parallel
+from midas_bench.measure.plugin.option_checks import check, check_parallel
 from midas_bench.measure.reference import Reference
 from midas_bench.options import add_to_pytest, split, thread_counts
-from midas_bench.scenes import BATCH_SIZES, Photo
+from midas_bench.scene_photos import BATCH_SIZES, Photo
 
 DEFAULT_BACKENDS = registry.DEFAULT
 MODEL_BACKENDS = ("onnx",)
@@ -75,15 +75,17 @@ class Run:
             UserError: the manifest, the folder or a photo is not usable.
         """
         own = self.settings.photos
-        manifest = self.settings.rootdir / scenes.MANIFEST
-        found = scenes.from_folder(own, self.left_out_photos.append) if own else scenes.from_manifest(manifest)
+        manifest = self.settings.rootdir / scene_photos.MANIFEST
+        found = (
+            scene_photos.from_folder(own, self.left_out_photos.append) if own else scene_photos.from_manifest(manifest)
+        )
         kept = list(found)[:1] if self.settings.quick else list(found)
         return {scene: found[scene] for scene in kept}
 
     @property
     def photos(self) -> list[Photo]:
         """All photos of all scenes."""
-        return scenes.everything(self.scenes)
+        return scene_photos.everything(self.scenes)
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:
@@ -105,7 +107,7 @@ class Run:
             backend=settings.backends[0],
             threads=settings.threads[0] if settings.threads else None,
             weights=settings.weights,
-            calibration=scenes.paths(self.photos) if calibrated else (),
+            calibration=scene_photos.paths(self.photos) if calibrated else (),
             model=settings.model,
         )
         return resolve(config, os.environ)

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from midas_bench.measure.plugin import internals
-from midas_bench.measure.plugin.ledger import LEDGER, Ledger
 from midas_bench.measure.plugin.noise import WATCH
-from midas_bench.results.answers import three_lines
-from midas_bench.results.files import run_from
+from midas_bench.measure.plugin.run_state import LEDGER, Ledger
+from midas_bench.results.recommendations import three_lines
+from midas_bench.results.run_files import run_from
 
 SHOWN = 10
 

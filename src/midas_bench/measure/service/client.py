@@ -1,6 +1,6 @@
 """A load client that takes little CPU: requests made beforehand, kept connections, one event loop, raw HTTP/1.1.
 
-It knows nothing of photos; its own process is `child.py`.
+It knows nothing of photos; its own process is `load_process.py`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from midas_bench.report.charts import style
 from midas_bench.report.charts.timing import rounds_text
 from midas_bench.report.model import Chart
 from midas_bench.results import units
-from midas_bench.results.fidelity import Point
+from midas_bench.results.fidelity_results import Point
 
 FLOOR = 1e-8
 """Below what float32 can show; where a backend agrees to the last bit, it is drawn here."""

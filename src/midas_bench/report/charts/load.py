@@ -11,7 +11,7 @@ from matplotlib.figure import FigureBase
 from midas_bench.report.charts import style
 from midas_bench.report.model import Chart
 from midas_bench.results import units
-from midas_bench.results.load import Load, Point, knee
+from midas_bench.results.load_records import Load, Point, knee
 from midas_bench.results.runs import Record
 
 MS = 1e3

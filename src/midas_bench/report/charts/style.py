@@ -15,8 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, FigureBase
 
 from midas_bench.report.model import Chart
-from midas_bench.results.fields import clean
 from midas_bench.results.intervals import Interval
+from midas_bench.results.json_fields import clean
 
 INK, MUTED, RULE, PAPER = "#1f2328", "#59636e", "#d8dee4", "#fefefe"
 """Text, lesser text, grid, background: the page maps each to a variable, so that one SVG suits light and dark."""

@@ -13,7 +13,7 @@ from midas_bench.report.charts import style
 from midas_bench.report.model import Chart
 from midas_bench.results import units
 from midas_bench.results.ranking import Setup
-from midas_bench.results.tuning import Trial, pareto
+from midas_bench.results.tuning_results import Trial, pareto
 
 
 def label(setup: Setup) -> str:

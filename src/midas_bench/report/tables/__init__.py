@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from midas_bench.report.tables.answer import alternatives, article_table, claims
+from midas_bench.report.tables.compared_runs import comparison, machines_differ, one_sided
 from midas_bench.report.tables.limits import fidelity, peers, roofline
 from midas_bench.report.tables.load import load_points, loads, soaks
 from midas_bench.report.tables.machine import facts, noisy, unmeasured, versions
 from midas_bench.report.tables.resources import memory, startup
-from midas_bench.report.tables.sides import comparison, machines_differ, one_sided
 from midas_bench.report.tables.timing import cells_table, ratios, streams
 
 __all__ = [

@@ -10,9 +10,9 @@ import pandas as pd
 from midas_bench.report.claims import FAILS, HOLDS, Finding
 from midas_bench.report.model import Cell, Table, number, table
 from midas_bench.results import units
-from midas_bench.results.answers import TITLES, figure, setup
 from midas_bench.results.frame import known
 from midas_bench.results.ranking import ARTICLE, Answer
+from midas_bench.results.recommendations import TITLES, figure, setup
 from midas_bench.results.runs import PIPELINES
 
 ARTICLES_OWN = ("the article", "all four", "1.05 to 1.23 s", "0.9 to 1.1 GB", "0.8 images/s", "its own machine")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from midas_bench.report.charts.fidelity import correlation
 from midas_bench.report.model import Cell, Table, code, count, number, table
 from midas_bench.results import units
-from midas_bench.results.fidelity import Point
+from midas_bench.results.fidelity_results import Point
 from midas_bench.results.intervals import Interval
 from midas_bench.results.roofline import Roof
 from midas_bench.results.runs import Record

@@ -15,7 +15,7 @@ from midas_bench import files
 from midas_bench.depth.backends.registry import REGISTRY, Row
 from midas_bench.measure import machine, reference
 from midas_bench.measure.machine import Condition, Machine
-from midas_bench.measure.sentinel import Best, Reading
+from midas_bench.measure.noise_probe import Best, Reading
 
 for name in ("fake", "other"):
     REGISTRY[name] = Row(name, "fake_backend", "", ("json",), exact="FAKE_REFERENCE" in os.environ)
@@ -70,14 +70,14 @@ if "REAL_REFERENCE" not in os.environ:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure() -> None:
-    from midas_bench.measure.plugin import journal, noise
+    from midas_bench.measure.plugin import noise, run_journal
 
     if "REAL_SENTINEL" not in os.environ:
         noise.Sentinel = ScriptedSentinel
     if "FAKE_ROWS_UNTIL_FULL" in os.environ:
-        journal.append_json_line = disk_with_room_for(int(os.environ["FAKE_ROWS_UNTIL_FULL"]))
+        run_journal.append_json_line = disk_with_room_for(int(os.environ["FAKE_ROWS_UNTIL_FULL"]))
     if "FAKE_HOLD_AFTER" in os.environ:
-        journal.append_json_line = holding_after(int(os.environ["FAKE_HOLD_AFTER"]))
+        run_journal.append_json_line = holding_after(int(os.environ["FAKE_HOLD_AFTER"]))
 
 
 def holding_after(cells: int):

@@ -1,0 +1,95 @@
+"""Cells of one backend that are measured together, and the figures that come of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from midas_bench.gate.block_journal import Row
+from midas_bench.gate.gate_cells import Cell
+from midas_bench.gate.rule import Figure
+from midas_bench.measure.memory_sampler import peak_bytes
+from midas_bench.measure.worker_client import Arm
+
+
+@dataclass
+class Lane:
+    """Cells of one backend, measured in the same blocks; `rows` grow, one a block.
+
+    Attributes:
+        cells: both sides have their calls.
+        arms: of the two sides.
+        rows: what each block gave, in JSON types.
+        deaths: how workers died, a line each.
+        looks: how often its figures were looked at.
+    """
+
+    backend: str
+    cells: tuple[Cell, ...]
+    arms: Sequence[Arm]
+    rows: list[Row] = field(default_factory=list)
+    deaths: list[str] = field(default_factory=list)
+    looks: int = 0
+
+    @property
+    def memory(self) -> str:
+        """Name of the figure for its peak memory."""
+        return f"peak memory [{self.backend}]"
+
+    @property
+    def startup(self) -> str:
+        """Name of the figure for its start-up."""
+        return f"start-up [{self.backend}]"
+
+    @property
+    def names(self) -> set[str]:
+        """Names of its figures."""
+        return {*(cell.name for cell in self.cells), self.memory, self.startup}
+
+    @property
+    def block_s(self) -> float:
+        """What its next block may take: the longest so far."""
+        return max((row["block_s"] for row in self.rows), default=0.0)
+
+    @property
+    def log_ratios(self) -> dict[str, list[float]]:
+        """Natural logarithms of head / base by the figure's name, one a block that had it."""
+        return self._over_blocks("log_ratios")
+
+    @property
+    def base(self) -> dict[str, float]:
+        """The base's own figures, in their units: medians over blocks."""
+        return {name: float(np.median(values)) for name, values in self._over_blocks("base").items()}
+
+    def _over_blocks(self, key: str) -> dict[str, list[float]]:
+        found: dict[str, list[float]] = {}
+        for row in self.rows:
+            for name, value in row[key].items():
+                found.setdefault(name, []).append(value)
+        return found
+
+    @property
+    def disturbed(self) -> int:
+        """How many of its blocks the machine was disturbed in."""
+        return sum(bool(row["disturbed"]) for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """By which share each kind of figure may grow."""
+
+    time: float
+    memory: float
+    startup: float
+
+
+def figures(lanes: Sequence[Lane], thresholds: Thresholds) -> list[Figure]:
+    """Return the family that is judged together: each cell's time, and each backend's memory and start-up.
+
+    Memory is left out where the system keeps no high-water mark.
+    """
+    times = [Figure(cell.name, thresholds.time) for lane in lanes for cell in lane.cells]
+    memory = [Figure(lane.memory, thresholds.memory, "bytes") for lane in lanes if peak_bytes() is not None]
+    return times + memory + [Figure(lane.startup, thresholds.startup) for lane in lanes]

@@ -1,0 +1,81 @@
+"""What a gate compares: calls of pipelines, chosen by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from midas_bench.depth.backends import registry
+from midas_bench.depth.pipeline import STAGES
+from midas_bench.errors import UserError
+from midas_bench.scene_photos import BATCH_SIZES, SCENES
+
+PIPELINE = "pipeline"
+BACKEND = "onnx"
+"""Of the default family: a block of eager takes more than three times as long, see docs/gate-measurements.md."""
+
+NAME = re.compile(r"(?:test_)?(?P<call>\w+)\[(?P<backend>[\w-]+?)-b(?P<batch_size>\d+)-(?P<scene>\w+)\]")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One call that is timed on both sides.
+
+    Attributes:
+        call: `pipeline` or a stage.
+        backend: a name of the registry.
+        batch_size: photos a call.
+        scene: the photos' scene.
+    """
+
+    call: str
+    backend: str = BACKEND
+    batch_size: int = 1
+    scene: str = SCENES[0]
+
+    @property
+    def batch(self) -> str:
+        """Name what a worker opens for it."""
+        return f"b{self.batch_size}-{self.scene}"
+
+    @property
+    def name(self) -> str:
+        """Return such as `pipeline[onnx-b1-street]`, as the benchmark is called."""
+        return f"{self.call}[{self.backend}-{self.batch}]"
+
+
+FAMILY = tuple(Cell(call) for call in (PIPELINE, *STAGES))
+"""The whole way with one photo, and each stage of it: what a change can make slower, and where."""
+
+
+def full() -> tuple[Cell, ...]:
+    """Return the matrix of `bench/test_pipeline.py`, and the stages."""
+    matrix = [
+        Cell(PIPELINE, backend, size, scene) for backend in registry.DEFAULT for size in BATCH_SIZES for scene in SCENES
+    ]
+    return tuple(dict.fromkeys([*matrix, *FAMILY]))
+
+
+def named(names: Sequence[str]) -> tuple[Cell, ...]:
+    """Return the cells of these names, each once: a cell's own, a backend's (its pipeline), or a stage's.
+
+    Raises:
+        UserError: a name is unknown.
+    """
+    return tuple(dict.fromkeys(_named(name) for name in names))
+
+
+def _named(name: str) -> Cell:
+    if name in registry.REGISTRY:
+        return Cell(PIPELINE, name)
+    if name in (PIPELINE, *STAGES):
+        return Cell(name)
+    found = NAME.fullmatch(name)
+    if found:
+        cell = Cell(found["call"], found["backend"], int(found["batch_size"]), found["scene"])
+        known = cell.call in (PIPELINE, *STAGES) and cell.backend in registry.REGISTRY and cell.scene in SCENES
+        if known and cell.batch_size in BATCH_SIZES:
+            return cell
+    choices = ", ".join([*registry.REGISTRY, PIPELINE, *STAGES])
+    raise UserError(f"--cell {name}", "is unknown", f"choose from {choices}, or a cell such as {FAMILY[0].name}")

@@ -1,0 +1,155 @@
+"""What a gate found, for a terminal and for a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from midas_bench.gate.result import EXIT_NOTHING_SAID, EXIT_REGRESSED, GateResult
+from midas_bench.gate.rule import IMPROVED, MISSING, PASSED, REGRESSED, UNDECIDED, Judgement, first_look
+from midas_bench.results import units
+from midas_bench.results.intervals import Interval
+from midas_bench.results.json_fields import clean, visible
+from midas_bench.results.markdown_escape import code, escape
+
+HEADINGS = ("", "base", "head / base", "blocks", "detectable", "verdict")
+WIDTH = 120
+COLOURS = {REGRESSED: "red", PASSED: "green", IMPROVED: "green"}
+MARKS = {REGRESSED: "❌", PASSED: "✅", IMPROVED: "🚀", UNDECIDED: "❔", MISSING: "❌"}
+
+
+def ratio(interval: Interval | None) -> str:
+    """Return such as `1.003 (0.987 to 1.019)`: three decimals, because the third is what small changes are about."""
+    if interval is None:
+        return units.NOTHING
+    ends = [f"{end:.3f}" if 1e-3 < end < 1e3 else "?" for end in (interval.low, interval.high)]
+    return f"{interval.estimate:.3f} ({ends[0]} to {ends[1]})"
+
+
+def percent(share: float) -> str:
+    """Return a share that somebody chose, such as `5 %`."""
+    return f"{100 * share:g} %"
+
+
+def verdict(judgement: Judgement, needed: int) -> str:
+    """Return the verdict with what it is about: `not slower than 5 %`; so many blocks are needed for one."""
+    growth = "larger" if judgement.figure.unit == "bytes" else "slower"
+    if judgement.verdict == PASSED:
+        return f"not {growth} than {percent(judgement.figure.threshold)}"
+    if judgement.verdict == UNDECIDED and judgement.ratio is None:
+        return f"{UNDECIDED}: {judgement.blocks} blocks, {needed} are needed"
+    return judgement.verdict
+
+
+def rows(result: GateResult) -> list[tuple[str, ...]]:
+    """Return one row of text a figure, as `HEADINGS` names its columns."""
+    texts: list[tuple[str, ...]] = []
+    needed = first_look(result.alpha, len(result.judgements))
+    for judgement in result.judgements:
+        shown = units.mib if judgement.figure.unit == "bytes" else units.seconds
+        detectable = units.NOTHING if judgement.detectable is None else f"{100 * judgement.detectable:.1f} %"
+        value = shown(result.base_values.get(judgement.figure.name))
+        name, blocks = clean(judgement.figure.name), str(judgement.blocks)
+        texts.append((name, value, ratio(judgement.ratio), blocks, detectable, verdict(judgement, needed)))
+    return texts
+
+
+def conclusion(result: GateResult) -> str:
+    """Return the last line: what the exit code means, and whether the base has commits that the head lacks."""
+    count = result.facts.get("commits_only_in_base") or 0
+    commits = f"{count} commit{'' if count == 1 else 's'}"
+    return _meaning(result) + (f"; the base has {commits} that the head lacks, see --merge-base" if count else "")
+
+
+def _meaning(result: GateResult) -> str:
+    if result.exit_code == EXIT_REGRESSED:
+        return f"FAIL: {_listed(result.regressed)}: worse than on {result.base}"
+    if result.exit_code == EXIT_NOTHING_SAID:
+        if not result.judgements:
+            return "NOTHING SAID: no cell was compared"
+        explained = {judgement.figure.name for judgement in result.judgements if judgement.reason}
+        advice = "see why above" if explained >= set(result.unsaid) else "take a longer --budget or a quieter machine"
+        return f"NOTHING SAID of {_listed(result.unsaid)}: {advice}"
+    passed = [j for j in result.judgements if j.verdict in (PASSED, IMPROVED)]
+    if len(passed) < len(result.judgements):
+        return f"PASS as asked, but of {len(result.judgements) - len(passed)} figures nothing can be said"
+    return f"PASS: no figure is worse than on {result.base} by its threshold or more"
+
+
+def promise(result: GateResult) -> str:
+    """Say how sure it is."""
+    said = (
+        f"At most {percent(result.alpha)} of gates raise a false alarm, and at most {percent(result.alpha)} pass a "
+        "figure that grew by its threshold; the bounds are those that the verdicts rest on."
+    )
+    if all(judgement.detectable is None for judgement in result.judgements):
+        return said
+    return (
+        f"{said} `detectable` is the smallest growth whose lower bound would be above 1 in 4 of 5 gates; "
+        "below the threshold it is no alarm."
+    )
+
+
+def write(result: GateResult, console: Console) -> None:
+    """Print the table, the heat maps' difference, the notes and the conclusion."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in HEADINGS:
+        numeric = heading in HEADINGS[1:5]
+        table.add_column(heading, no_wrap=heading != HEADINGS[-1], justify="right" if numeric else "left")
+    for judgement, row in zip(result.judgements, rows(result), strict=True):
+        table.add_row(*(_plain(text) for text in row), style=COLOURS.get(judgement.verdict, "yellow"))
+    console.print(visible(f"{result.base} (base) against {result.head} (head)"), markup=False, highlight=False)
+    console.print(table)
+    for line in _sentences(result):
+        console.print(visible(line), markup=False, highlight=False)
+    console.print(visible(conclusion(result)), markup=False, highlight=False, style="bold")
+
+
+def markdown(result: GateResult) -> str:
+    """Return the same for `$GITHUB_STEP_SUMMARY` or a comment on a pull request."""
+    lines = [
+        f"### {MARKS[REGRESSED] if result.regressed else ''} {escape(conclusion(result))}".replace("###  ", "### ")
+    ]
+    lines += ["", f"{escape(result.base)} (base) against {escape(result.head)} (head)", ""]
+    lines += [f"| {' | '.join(HEADINGS)} |", "| --- | ---: | ---: | ---: | ---: | --- |"]
+    for judgement, (name, *rest, last) in zip(result.judgements, rows(result), strict=True):
+        mark = MARKS.get(judgement.verdict, MARKS[UNDECIDED])
+        lines.append(f"| {' | '.join([code(name), *rest, f'{mark} {escape(last)}'])} |")
+    lines += ["", *(f"- {escape(line)}" for line in _sentences(result))]
+    return "\n".join(lines) + "\n"
+
+
+def _sentences(result: GateResult) -> Iterable[str]:
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for judgement in result.judgements:
+        if judgement.reason:
+            reasons.setdefault((judgement.verdict, judgement.reason), []).append(judgement.figure.name)
+    for (what, why), names in reasons.items():
+        yield f"{what}: {why} ({_listed(names)})"
+    for difference in result.differences:
+        allowed = " (allowed)" if difference.changed and result.output_may_change else ""
+        yield f"{difference.name}: {'CHANGED, ' if difference.changed else ''}{difference.text}{allowed}"
+    yield from result.notes
+    disturbed = result.facts.get("disturbed_blocks")
+    if disturbed:
+        yield f"The machine was disturbed during {disturbed} of {result.facts['blocks']} blocks; both sides shared it."
+    if any(judgement.ratio for judgement in result.judgements):
+        yield promise(result)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(clean, names))
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def progress_line(judgements: Sequence[Judgement]) -> str:
+    """Return what is known so far in one line."""
+    open_ = [judgement for judgement in judgements if not judgement.decided]
+    blocks = max((judgement.blocks for judgement in judgements), default=0)
+    return f"{len(judgements) - len(open_)} of {len(judgements)} settled, looked at {blocks} blocks"

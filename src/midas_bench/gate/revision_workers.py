@@ -1,0 +1,105 @@
+"""The two sides of a gate as arms: the same photos, weights and settings, each importing its own tree."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from midas_bench.depth.artifacts import artifact
+from midas_bench.depth.config import PipelineConfig, Resolved
+from midas_bench.depth.weights import Weights
+from midas_bench.errors import UserError
+from midas_bench.gate.gate_cells import Cell
+from midas_bench.gate.revisions import Tree
+from midas_bench.measure.worker_client import Arm, Probe
+from midas_bench.scene_photos import Photo, batch
+
+BASE, HEAD = "base", "head"
+SIDES = (BASE, HEAD)
+"""Names of equal length: where a process's files lie can shift its timing (T. Mytkowicz et al., Producing Wrong Data
+Without Doing Anything Obviously Wrong, ASPLOS 2009)."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One revision, and the interpreter that runs it."""
+
+    tree: Tree
+    python: str = sys.executable
+    slowdown: float = 0.0
+
+
+Sides = Mapping[str, Side]
+
+
+def saved(weights: Weights, cache_dir: Path) -> Weights:
+    """Return the weights as a checkpoint that both sides load, also where one of them draws seeded ones otherwise.
+
+    Raises:
+        UserError: the cache cannot be written.
+    """
+    if weights.path:
+        return weights
+    made = artifact("checkpoint", weights, cache_dir)
+    return Weights("file", made.sha256, str(made.path))
+
+
+def arms(
+    sides: Sides, cells: Sequence[Cell], config: Resolved, photos: Mapping[str, Sequence[Photo]], workshop: Path
+) -> list[Arm]:
+    """Return one arm a side that opens what these cells of one backend need, on one thread.
+
+    Raises:
+        UserError: a cell's scene has no photos.
+    """
+    settings = asdict(replace(config, backend=cells[0].backend, threads=1))
+    defaults = asdict(PipelineConfig())
+    # an older revision need not know a field that nobody uses
+    used = {name: value for name, value in settings.items() if value != defaults[name]}
+    pipelines = {cell.batch: {"photos": _paths(cell, photos), "config": used} for cell in cells}
+    return [
+        Arm(name, pipelines, _environment(name, side, workshop), side.python, side.slowdown, str(side.tree.source))
+        for name, side in sides.items()
+    ]
+
+
+def probe(side: str, cell: Cell) -> Probe:
+    """Name a cell's call as a worker knows it."""
+    return Probe(side, cell.batch, cell.call)
+
+
+def _paths(cell: Cell, photos: Mapping[str, Sequence[Photo]]) -> list[str]:
+    if cell.scene not in photos:
+        raise UserError(cell.name, f"has no photos: there are {', '.join(photos)}", "choose another --cell")
+    return batch(photos[cell.scene], cell.batch_size).paths
+
+
+def _environment(name: str, side: Side, workshop: Path) -> dict[str, str]:
+    # compiled modules go into folders of ours: neither side starts with more of them, and no checkout gets any
+    return {"PYTHONPATH": str(side.tree.source), "PYTHONPYCACHEPREFIX": str(workshop / "compiled" / name)}
+
+
+def fresh_python(tree: Tree, extras: Collection[str], folder: Path) -> str:
+    """Make a virtual environment with what a tree and these extras of it ask for, and return its interpreter.
+
+    Raises:
+        UserError: they cannot be installed.
+    """
+    venv.create(folder, with_pip=True)
+    python = str(folder / ("Scripts" if sys.platform == "win32" else "bin") / "python")
+    wanted = f"{tree.folder}[{','.join(sorted(extras))}]" if extras else str(tree.folder)
+    ran: Any = subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wanted],
+        capture_output=True, text=True, encoding="utf-8", errors="replace",
+    )  # fmt: skip
+    if ran.returncode:
+        said = next((line for line in reversed(ran.stderr.splitlines()) if "ERROR" in line), "pip said nothing")
+        raise UserError(
+            f"--fresh-env: {tree.title}", f"its dependencies cannot be installed ({said})", "gate without it"
+        )
+    return python

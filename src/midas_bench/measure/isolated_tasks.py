@@ -1,0 +1,126 @@
+"""What is asked of fresh processes; run as `python -m midas_bench.measure.isolated_tasks`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from midas_bench.depth.backends import registry
+from midas_bench.depth.calls import long_stream
+from midas_bench.depth.config import PipelineConfig, resolve
+from midas_bench.depth.pipeline import DepthPipeline
+from midas_bench.measure import memory_sampler
+from midas_bench.processes import Reply, answer
+
+MODULE = "midas_bench.measure.isolated_tasks"
+STEADY_CALLS = 5
+WARM_UP_CALLS = 3
+
+
+def reference(request: Reply) -> Reply:
+    """Compute the depth of each photo by itself and save it: `photos` and `outputs` are paths of equal number."""
+    with DepthPipeline.open(config=PipelineConfig.from_json(request["config"])) as pipeline:
+        for photo, output in zip(request["photos"], request["outputs"], strict=True):
+            depth = pipeline.run([Path(photo).read_bytes()]).depth[0]
+            with Path(output).open("wb") as file:
+                np.save(file, depth)
+    return {}
+
+
+def memory(request: Reply) -> Reply:
+    """Report resident bytes after imports, after loading, and at the peak of `calls` calls on `photos`.
+
+    With `stream` each call is a long stream of the photos.
+    """
+    config = resolve(PipelineConfig.from_json(request["config"]))
+    registry.runtime(config.backend)
+    baseline_bytes = memory_sampler.resident_bytes()
+    with DepthPipeline.open(config=config) as pipeline:
+        loaded_bytes = memory_sampler.resident_bytes()
+        photos = [Path(photo).read_bytes() for photo in request["photos"]]
+        for _ in range(request["calls"]):
+            if request.get("stream"):
+                long_stream(pipeline, photos)
+            else:
+                pipeline(photos)
+    return {
+        "baseline_rss_bytes": baseline_bytes,
+        "loaded_rss_bytes": loaded_bytes,
+        "peak_rss_bytes": memory_sampler.peak_bytes(),
+    }
+
+
+def startup(request: Reply) -> Reply:
+    """Report the seconds from the question (`asked_at_s`, Unix time) to imports, loaded, first result, steady state.
+
+    An empty cache is filled first, and that time is reported apart.
+    """
+    config = resolve(PipelineConfig.from_json(request["config"]))
+    registry.runtime(config.backend)
+    import_s = time.time() - request["asked_at_s"]
+    clock = time.perf_counter
+    made = registry.prepare(config.backend, config.weights, Path(config.cache_dir), config.calibration)
+    photos = [Path(photo).read_bytes() for photo in request["photos"]]
+    start_s = clock()
+    with DepthPipeline.open(config=config) as pipeline:
+        loaded_s = clock()
+        pipeline(photos)
+        first_s = clock()
+        for _ in range(WARM_UP_CALLS):
+            pipeline(photos)
+        steady_s = []
+        for _ in range(STEADY_CALLS):
+            before_s = clock()
+            pipeline(photos)
+            steady_s.append(clock() - before_s)
+    return {
+        "import": import_s,
+        "load": loaded_s - start_s,
+        "first_inference": first_s - loaded_s,
+        "steady": float(np.median(steady_s)),
+        "build_s": made.build_s if made and made.built_now else None,
+    }
+
+
+def builds(request: Reply) -> Reply:
+    """Report how the runtimes were built and how many threads each would take by itself."""
+    del request
+    import cv2
+    import onnxruntime
+    import torch
+
+    capability = torch.backends.cpu.get_cpu_capability()
+    return {
+        "torch": f"{torch.__version__}, kernels {capability}, {torch.get_num_threads()} threads by itself",
+        "onnxruntime": f"{onnxruntime.__version__}, {', '.join(onnxruntime.get_available_providers())}",
+        "opencv": f"{cv2.__version__}, {cv2.getNumThreads()} threads by itself",
+    }
+
+
+def peak(request: Reply) -> Reply:
+    """Report this machine's peak on so many `threads`, in operations a second by each of some `precisions`."""
+    from midas_bench.measure.peak import peak_flop_per_s
+
+    return peak_flop_per_s(request["threads"], request["precisions"])
+
+
+TASKS: dict[str, Callable[[Reply], Reply]] = {
+    "reference": reference,
+    "memory": memory,
+    "startup": startup,
+    "builds": builds,
+    "peak": peak,
+}
+
+
+def handle(request: Reply) -> Reply:
+    """Do the task that the request names."""
+    return TASKS[request.pop("task")](request)
+
+
+if __name__ == "__main__":
+    sys.exit(answer(handle))

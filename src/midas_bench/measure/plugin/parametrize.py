@@ -1,0 +1,147 @@
+"""The matrix: which cells there are, and one open backend at a time for those that share it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+
+from midas_bench import scene_photos
+from midas_bench.cpu import allowed_cores
+from midas_bench.depth.backends import registry
+from midas_bench.depth.pipeline import DepthPipeline
+from midas_bench.errors import UserError
+from midas_bench.measure.isolated_tasks import MODULE
+from midas_bench.measure.plugin.settings import RUN, Run, is_cell
+from midas_bench.processes import ask
+from midas_bench.scene_photos import Batch
+
+PEAK_TIMEOUT_S = 120.0
+
+FAILURE = pytest.StashKey[UserError]()
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A pipeline, and what it cost to have it.
+
+    Attributes:
+        load_s: opening it; its graph was made and cached before.
+        first_inference_s: its first call.
+    """
+
+    pipeline: DepthPipeline
+    load_s: float
+    first_inference_s: float
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give each benchmark the axes it asks for, in the order that ids read: backend, threads, batch size, scene."""
+    if "cell" not in metafunc.fixturenames:
+        return
+    run = metafunc.config.stash[RUN]
+    try:
+        names = list(run.scenes)
+    except UserError as error:
+        metafunc.config.stash[FAILURE] = error  # said once, when collection is over, and not once a module
+        names = []
+    asked: Sequence[str] = metafunc.fixturenames
+    if "backend" in asked:
+        metafunc.parametrize("backend", run.settings.backends, scope="module")
+    if "threads" in asked:
+        every = metafunc.definition.get_closest_marker("every_thread_count")
+        counts = range(1, allowed_cores() + 1) if every else run.settings.threads
+        if every or len(counts) > 1:
+            metafunc.parametrize("threads", counts, ids="t{}".format, scope="module")
+    if "batch_size" in asked:
+        metafunc.parametrize("batch_size", run.batch_sizes, ids="b{}".format)
+    if "scene" in asked:
+        metafunc.parametrize("scene", names)
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the markers
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out cells that make no sense, and mark those beyond the default run as `extended`."""
+    failure = config.stash.get(FAILURE, None)
+    if failure is not None:
+        raise pytest.UsageError(str(failure))
+    quick = config.stash[RUN].settings.quick
+    kept = [item for item in items if _holds(item, "makes_sense") and not (quick and _is(item, "not_quick"))]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+    for item in items:
+        if not _holds(item, "by_default"):
+            item.add_marker("extended")
+
+
+def _is(item: pytest.Item, marker: str) -> bool:
+    return item.get_closest_marker(marker) is not None
+
+
+def _holds(item: pytest.Item, marker: str) -> bool:
+    """Ask the condition that a marker carries about the cell's parameters; true where there is no such marker."""
+    found = item.get_closest_marker(marker)
+    if found is None or not is_cell(item):
+        return True
+    return bool(found.args[0](**getattr(item, "callspec").params))  # noqa: B009  (not in Item's type)
+
+
+@pytest.fixture(scope="session")  # of wider scope than `opened`: measured before a backend is alive
+def peaks(run: Run, pytestconfig: pytest.Config) -> Mapping[int, Mapping[str, float]]:
+    """Measure this machine's peak once a run, for each thread count; empty where nothing is timed."""
+    if pytestconfig.option.benchmark_disable:
+        return {}
+    precisions = sorted({registry.find(name).precision for name in run.settings.backends})
+    request = {"task": "peak", "precisions": precisions}
+    return {count: ask(MODULE, request | {"threads": count}, PEAK_TIMEOUT_S) for count in run.thread_counts}
+
+
+@pytest.fixture(scope="module")
+def threads(run: Run) -> int:
+    """Give the thread count of cells that are not parametrised by it."""
+    return run.config.threads
+
+
+@pytest.fixture(scope="module")
+def opened(run: Run, backend: str, threads: int) -> Iterator[Opened]:
+    """Open one backend for the cells of a module, and close it before the next is opened."""
+    yield from _open(run, backend, threads, "fast")
+
+
+@pytest.fixture(scope="module")
+def article(run: Run, threads: int) -> Iterator[Opened]:
+    """Open the article's recipe: eager, with Pillow and torchvision before it."""
+    if run.settings.model:
+        pytest.skip("the article's recipe runs its own network, and --model another")
+    yield from _open(run, "eager", threads, "article")
+
+
+def _open(run: Run, backend: str, threads: int, recipe: str) -> Iterator[Opened]:
+    config = replace(run.config, backend=backend, threads=threads, recipe=recipe)
+    start_s = time.perf_counter()
+    with DepthPipeline.open(config=config) as pipeline:
+        loaded_s = time.perf_counter()
+        first_photo = scene_photos.firsts(run.scenes)[0]
+        pipeline.run([first_photo.data])
+        yield Opened(pipeline, loaded_s - start_s, time.perf_counter() - loaded_s)
+
+
+@pytest.fixture
+def batch(run: Run, scene: str, request: pytest.FixtureRequest) -> Batch:
+    """Take the scene's photos for one call; one photo where the benchmark has no batch size."""
+    size = request.getfixturevalue("batch_size") if "batch_size" in request.fixturenames else 1
+    return scene_photos.batch(run.scenes[scene], size)
+
+
+@pytest.fixture
+def one_photo(run: Run) -> Batch:
+    """Take the first scene's first photo, for benchmarks that have no scenes."""
+    return scene_photos.batch(next(iter(run.scenes.values())), 1)
+
+
+@pytest.fixture
+def largest_photo(run: Run) -> Batch:
+    """Take the photo with the most pixels, whatever it shows."""
+    return scene_photos.batch([scene_photos.largest(run.photos)], 1)

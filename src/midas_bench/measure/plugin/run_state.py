@@ -1,0 +1,182 @@
+"""Nothing lost: each finished cell is on disk before the next one starts, and an interrupted run can be resumed.
+
+While a run is under way its cells stand in a journal, one JSON line each, in the same form as a benchmark in
+pytest-benchmark's JSON. When all of them stand in that JSON the journal goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from midas_bench.errors import UserError
+from midas_bench.files import cut_torn_line
+from midas_bench.measure.plugin import internals
+from midas_bench.measure.plugin import run_journal as journals
+from midas_bench.measure.plugin.option_checks import journal_folder
+from midas_bench.measure.plugin.resume_key import differences, identity
+from midas_bench.measure.plugin.run_journal import (
+    Journal,
+    Row,
+    abandoned,
+    finished_in,
+    new_journal,
+    read_rows,
+)
+from midas_bench.measure.plugin.settings import RUN, SETTINGS, is_cell, say
+from midas_bench.results import run_files
+
+
+class Ledger:
+    """What became of each planned cell; `unplanned` are finished ones of the journal that this run leaves out."""
+
+    def __init__(self, planned: Sequence[str], journal: Journal) -> None:
+        self.planned = list(planned)
+        self.journal = journal
+        self.finished: dict[str, Row] = {}
+        self.unplanned: dict[str, Row] = {}
+        self.failed: dict[str, str] = {}
+        self.skipped: dict[str, str] = {}
+        self.pending: dict[str, Row] = {}
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned cell was finished, or skipped for a reason."""
+        return all(name in self.finished or name in self.skipped for name in self.planned)
+
+    def to_json(self) -> Row:
+        """Return the status that every saved file carries."""
+        return {
+            "schema": run_files.SCHEMA,
+            "status": "complete" if self.complete else "partial",
+            "planned": self.planned,
+            "finished": [name for name in self.planned if name in self.finished],
+            "failed": [{"cell": name, "reason": reason} for name, reason in self.failed.items()],
+            "skipped": [{"cell": name, "reason": reason} for name, reason in self.skipped.items()],
+        }
+
+    def note(self, report: pytest.TestReport) -> None:
+        """Write what pytest reports of a cell to the journal."""
+        name = report.nodeid
+        if report.failed:
+            self.failed.setdefault(name, _reason(report))  # what failed first, not what its teardown said of it
+            self.finished.pop(name, None)
+            self.journal.append({"failed": name, "reason": self.failed[name]})
+        elif report.skipped:
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+            self.skipped[name] = reason.removeprefix("Skipped: ")
+            self.journal.append({"skipped": name, "reason": self.skipped[name]})
+        elif report.when == "call" and name in self.pending:
+            self.finished[name] = row = self.pending.pop(name)
+            self.journal.append({"cell": row})
+
+
+def _reason(report: pytest.TestReport) -> str:
+    """Return the exception in one line; the last line of a traceback would name a file and no more."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = report.longreprtext if crash is None else crash.message.partition("\n")[0]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "failed"
+
+
+LEDGER = pytest.StashKey[Ledger]()
+
+
+@pytest.hookimpl(trylast=True)  # the cells that -k and -m leave
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Start the journal, or take up an abandoned one and leave out what it holds."""
+    cells = [item for item in items if is_cell(item)]
+    if not cells or not internals.measures(config):
+        return
+    try:
+        ledger = _open(config, [item.nodeid for item in cells])
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
+    config.stash[LEDGER] = ledger
+    done = [item for item in cells if item.nodeid in ledger.finished]
+    if done:
+        config.hook.pytest_deselected(items=done)
+        items[:] = [item for item in items if item not in done]
+
+
+def _open(config: pytest.Config, planned: Sequence[str]) -> Ledger:
+    folder = journal_folder(config)
+    now = identity(config, planned)
+    if config.stash[SETTINGS].resume:
+        journal = abandoned(folder)
+        if journal is not None:
+            try:
+                return _resumed(config, journal, now, planned)
+            except BaseException:
+                journal.release()
+                raise
+        say(config, "--resume: no interrupted run is free to go on with; this one starts from the beginning")
+    return _started(new_journal(folder), now, planned)
+
+
+def _started(journal: Journal, now: Row, planned: Sequence[str]) -> Ledger:
+    journal.append({"journal": journals.SCHEMA, "identity": now})
+    return Ledger(planned, journal)
+
+
+def _resumed(config: pytest.Config, journal: Journal, now: Row, planned: Sequence[str]) -> Ledger:
+    found = read_rows(journal.path)
+    if not found:
+        cut_torn_line(journal.path)
+        return _started(journal, now, planned)
+    head, *rows = found
+    changed = differences(head["identity"], now)
+    if changed and config.stash[SETTINGS].resume != "force":
+        raise UserError(
+            journal.path.name,
+            f"was made under other conditions ({'; '.join(changed)})",
+            "run without --resume to start again, or with --resume=force to mix them",
+        )
+    cut_torn_line(journal.path)
+    ledger = Ledger(planned, journal)
+    for name, row in finished_in(rows).items():
+        (ledger.finished if name in set(planned) else ledger.unplanned)[name] = row
+    return ledger
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Keep the finished cell's row until pytest reports it: a cell that is measured again is reported once."""
+    ledger = item.config.stash.get(LEDGER, None)
+    if ledger is not None and call.when == "call" and call.excinfo is None:
+        row = internals.as_row(getattr(item, "funcargs", {}).get("benchmark"))
+        if row is not None:
+            ledger.pending[item.nodeid] = row
+    return (yield)
+
+
+class Writer:
+    """Write reports to the journal as they come; a hook without `config` needs an object that has it."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Put the cell on disk, or stop the run if the disk does not take it."""
+        ledger = self._config.stash.get(LEDGER, None)
+        if ledger is None or report.nodeid not in ledger.planned:
+            return
+        try:
+            ledger.note(report)
+        except UserError as error:
+            pytest.exit(f"{error}; then go on with --resume", returncode=3)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Writer(config), "midas-bench-ledger")
+
+
+def pytest_benchmark_update_json(config: pytest.Config, output_json: Row) -> None:
+    ledger = config.stash.get(LEDGER, None)
+    if ledger is not None:
+        run = config.stash[RUN]
+        output_json["midas_bench"] = ledger.to_json() | {
+            "weights": run.weights.identity,
+            "conditions": run.condition.to_json(),
+        }

@@ -1,0 +1,103 @@
+"""The load's client, and the pipeline without HTTP, each in a process of its own.
+
+Run as `python -m midas_bench.measure.service.load_process`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from midas_bench.measure.service.client import Client, Sent, closed_loop, open_loop, post
+from midas_bench.measure.service.soak_requests import mix
+from midas_bench.processes import Reply, answer
+
+MODULE = "midas_bench.measure.service.load_process"
+MEMORY_SAMPLES = 200
+
+
+def load(request: Reply) -> Reply:
+    """Send `photos` (paths) in turn until `until_s`: open loop with `per_second` and `seed`, closed with `clients`.
+
+    Reports every request, and the CPU seconds that this process took for them.
+    """
+    host, port = request["host"], request["port"]
+    messages = itertools.cycle([post(photo, Path(photo).read_bytes(), host) for photo in request["photos"]])
+
+    async def run() -> list[Sent]:
+        client = Client(host, port, request["timeout_s"])
+        if "clients" in request:
+            sent = await closed_loop(client, messages, request["clients"], request["until_s"])
+        else:
+            sent = await open_loop(client, messages, request["per_second"], request["until_s"], request["seed"])
+        await client.close()
+        return sent
+
+    return _reported(run())
+
+
+def soak(request: Reply) -> Reply:
+    """Send `requests` good and bad messages from `clients`, and watch the memory of the process `pid`."""
+    host, port = request["host"], request["port"]
+    photos = [Path(photo).read_bytes() for photo in request["photos"]]
+    watched = psutil.Process(request["pid"])
+    rss_bytes: list[int] = []
+    every = max(1, request["requests"] // MEMORY_SAMPLES)
+
+    def messages() -> Any:
+        for number, message in enumerate(mix(photos, host, request["requests"], request["seed"])):
+            if number % every == 0:
+                rss_bytes.append(int(watched.memory_info().rss))
+            yield message
+
+    async def run() -> list[Sent]:
+        client = Client(host, port, request["timeout_s"])
+        sent = await closed_loop(client, messages(), request["clients"], float("inf"))
+        await client.close()
+        return sent
+
+    return _reported(run()) | {"rss_bytes": rss_bytes}
+
+
+def pipeline(request: Reply) -> Reply:
+    """Stream `photos` through the pipeline of `config` and the server's encoding, without HTTP, until `until_s`."""
+    from midas_bench.depth.config import PipelineConfig
+    from midas_bench.depth.pipeline import DepthPipeline
+    from midas_bench.serve.representations import PNG
+
+    photos = [Path(photo).read_bytes() for photo in request["photos"]]
+    with DepthPipeline.open(config=PipelineConfig.from_json(request["config"])) as opened:
+        opened.run([photos[0]])
+        start_s = time.perf_counter()
+        ended_s: list[float] = []
+        for heatmap in opened.map(itertools.cycle(photos)):
+            PNG.encode(heatmap)
+            ended_s.append(time.perf_counter() - start_s)
+            if ended_s[-1] > request["until_s"]:
+                break
+    return {"ended_s": ended_s}
+
+
+def _reported(run: Coroutine[Any, Any, list[Sent]]) -> Reply:
+    before_s = time.process_time()
+    sent = asyncio.run(run)
+    return {"cpu_s": time.process_time() - before_s, "sent": [list(vars(one).values()) for one in sent]}
+
+
+TASKS: dict[str, Callable[[Reply], Reply]] = {"load": load, "soak": soak, "pipeline": pipeline}
+
+
+def handle(request: Reply) -> Reply:
+    """Do the task that the request names."""
+    return TASKS[request.pop("task")](request)
+
+
+if __name__ == "__main__":
+    sys.exit(answer(handle))

@@ -1,0 +1,161 @@
+"""What came of a load or a soak, request by request, and the figures that follow."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from midas_bench.cpu import allowed_cores
+from midas_bench.measure.service.client import Sent
+from midas_bench.measure.service.soak_requests import OUTCOMES
+from midas_bench.results.load_records import Point
+
+ACCEPTED = "200"
+REFUSED = "503"
+
+
+class LostError(Exception):
+    """Requests had no answer, or one that they must not get."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """What counts of a load that ran longer: requests that were due in it, and answers that arrived in it."""
+
+    begin_s: float
+    end_s: float
+
+    def rate(self, ended_s: Sequence[float]) -> float:
+        """Return how many ended in it, a second."""
+        return len(self._inside(ended_s)) / (self.end_s - self.begin_s)
+
+    def steady_rate(self, ended_s: Sequence[float]) -> float:
+        """Return the slope of the number that ended against time, by least squares.
+
+        At saturation it is known far better than by counting, which is off by up to one at either end: 2 % in 4 s.
+
+        Raises:
+            LostError: fewer than two ended in it.
+        """
+        inside_s = self._inside(ended_s)
+        if len(inside_s) < 2:
+            seconds = f"{self.end_s - self.begin_s:g} s"
+            raise LostError(f"{len(inside_s)} answers in {seconds} make no rate; measure for longer")
+        return float(np.polyfit(inside_s, np.arange(len(inside_s)), 1)[0])
+
+    def _inside(self, ended_s: Sequence[float]) -> list[float]:
+        return sorted(at_s for at_s in ended_s if self.begin_s <= at_s < self.end_s)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One load: every request, and the CPU seconds of the process that sent them."""
+
+    sent: tuple[Sent, ...]
+    cpu_s: float
+    window: Window
+
+    @property
+    def client_cpu_s(self) -> float:
+        """CPU seconds of the client a request."""
+        return self.cpu_s / len(self.sent)
+
+    @property
+    def client_share(self) -> float:
+        """The share of all cores' time that the client took."""
+        return self.cpu_s / (allowed_cores() * max(one.ended_s for one in self.sent))
+
+    @property
+    def achieved_per_second(self) -> float:
+        """Answers with a heat map that arrived in the window, a second."""
+        return self.window.rate(self._accepted_s)
+
+    @property
+    def steady_per_second(self) -> float:
+        """The same at saturation; see `Window.steady_rate`, also for what it raises."""
+        return self.window.steady_rate(self._accepted_s)
+
+    @property
+    def _accepted_s(self) -> list[float]:
+        return [one.ended_s for one in self.sent if one.outcome == ACCEPTED]
+
+    def point(self, server_peak_bytes: int | None, **how: Any) -> Point:
+        """Return it as the record has it; `how` is the rate or the number of clients.
+
+        Raises:
+            LostError: a request was neither answered nor refused for want of room, or none was answered.
+        """
+        lost = Counter(one.outcome for one in self.sent if one.outcome not in (ACCEPTED, REFUSED))
+        due = [one for one in self.sent if self.window.begin_s <= one.due_s < self.window.end_s]
+        latency_s = [one.ended_s - one.due_s for one in due if one.outcome == ACCEPTED]
+        if lost or not latency_s:
+            raise LostError(f"of {len(self.sent)} requests {dict(lost)} went wrong, {len(latency_s)} were answered")
+        p50_s, p90_s, p99_s = (float(np.percentile(latency_s, q)) for q in (50, 90, 99))
+        return Point(
+            achieved_per_second=self.achieved_per_second, p50_s=p50_s, p90_s=p90_s, p99_s=p99_s, requests=len(due),
+            rejected=len(due) - len(latency_s), peak_rss_bytes=server_peak_bytes, **how,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Soaked:
+    """A soak's result.
+
+    Attributes:
+        outcomes: how many requests of each name had each outcome.
+        rss_bytes: the server's resident memory, evenly over the requests.
+        counted: by the server itself, answers by status.
+        peak_rss_bytes: the server's highest resident memory.
+    """
+
+    outcomes: dict[tuple[str, str], int]
+    rss_bytes: tuple[int, ...]
+    counted: dict[str, int]
+    peak_rss_bytes: int | None = None
+
+    @property
+    def requests(self) -> int:
+        """How many were sent."""
+        return sum(self.outcomes.values())
+
+    @property
+    def unexpected(self) -> dict[tuple[str, str], int]:
+        """The outcomes that `OUTCOMES` does not have so."""
+        return {(name, how): n for (name, how), n in self.outcomes.items() if OUTCOMES[name] != how}
+
+    @property
+    def answered(self) -> dict[str, int]:
+        """How many answers of each status the client had."""
+        found: Counter[str] = Counter()
+        for (_, outcome), times in self.outcomes.items():
+            if outcome.isdigit():
+                found[outcome] += times
+        return dict(found)
+
+    @property
+    def rss_growth(self) -> float:
+        """By which share memory grew: the median of the last fifth over that of the fifth behind the warm-up's tenth.
+
+        Medians, because what is in work at a moment differs with the photos.
+        """
+        samples = np.array(self.rss_bytes)
+        tenth = math.ceil(len(samples) / 10)
+        return float(np.median(samples[-2 * tenth :]) / np.median(samples[tenth : 3 * tenth]) - 1)
+
+    def to_fields(self) -> dict[str, Any]:
+        """Return the fields of `CellInfo` that it fills."""
+        outcomes: dict[str, dict[str, int]] = {}
+        for (name, outcome), times in sorted(self.outcomes.items()):
+            outcomes.setdefault(name, {})[outcome] = times
+        return {
+            "scenario": "soak",
+            "queries": self.requests,
+            "outcomes": outcomes,
+            "rss_growth": self.rss_growth,
+            "peak_rss_bytes": self.peak_rss_bytes,
+        }

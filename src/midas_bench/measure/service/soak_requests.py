@@ -1,0 +1,110 @@
+"""Good and bad requests as a server on the open net meets them, and what each must be answered."""
+
+from __future__ import annotations
+
+import io
+import random
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from PIL import Image
+
+from midas_bench.measure.service.client import HUNG_UP, Message, post
+from midas_bench.serve.representations import ANSWERS
+from midas_bench.serve.serve_config import ServeConfig
+
+SMALL_SIDE = 320
+PAUSE_S = 0.02
+BEGINNING_BYTES = 64 << 10
+
+OUTCOMES = {
+    "photo": "200",
+    "small photo": "200",
+    "one pixel": "200",
+    "mislabelled": "200",
+    "sent slowly": "200",
+    "photo with a zip behind it": "200",
+    "empty": "400",
+    "truncated": "400",
+    "page with a photo behind it": "415",
+    "bomb": "422",
+    "too large": "413",
+    "hung up midway": HUNG_UP,
+}
+"""By a message's name, what its outcome must be."""
+
+WEIGHTS = {"photo": 4, "small photo": 30, "truncated": 12, "bomb": 12, "page with a photo behind it": 12}
+"""How often each comes. Large photos take the server longest, and bad ones next to nothing."""
+OTHERS = 5
+"""So often come the rest."""
+
+
+def mix(photos: Sequence[bytes], host: str, requests: int, seed: int) -> Iterator[Message]:
+    """Yield so many messages, drawn by the seed, made of these JPEGs."""
+    draw = random.Random(seed)
+    made = messages(photos, host)
+    names = list(made)
+    weights = [WEIGHTS.get(name, OTHERS) for name in names]
+    for name in draw.choices(names, weights, k=requests):
+        yield draw.choice(made[name])
+
+
+def messages(photos: Sequence[bytes], host: str) -> dict[str, list[Message]]:
+    """Return the messages of each name of `OUTCOMES`."""
+    small = {kind: [_small(photo, kind) for photo in photos] for kind in ("JPEG", "PNG", "WEBP")}
+    jpegs = small["JPEG"]
+    bodies = {
+        "photo": photos,
+        "one pixel": [_encoded(Image.new("RGB", (1, 1)), "PNG")],
+        "mislabelled": small["PNG"],  # sent as image/jpeg
+        "photo with a zip behind it": [photo + b"PK\x05\x06" + bytes(18) for photo in jpegs],
+        "empty": [b""],
+        "truncated": [photo[: len(photo) // 2] for photo in jpegs],
+        "page with a photo behind it": [b"<html><script>" + photo for photo in jpegs],
+        "bomb": [_bomb(12_000)],
+    }
+    found = {name: [post(name, body, host) for body in some] for name, some in bodies.items()}
+    found["small photo"] = [
+        post("small photo", body, host, accept, f"image/{kind.lower()}")
+        for kind, some in small.items() for body in some for accept in (answer.media_type for answer in ANSWERS)
+    ]  # fmt: skip
+    found["too large"] = [_too_large(host)]
+    whole = [post("", photo, host).parts[0] for photo in jpegs]
+    halves = [Message("sent slowly", (one[: len(one) // 2], one[len(one) // 2 :]), PAUSE_S) for one in whole]
+    found["sent slowly"] = halves
+    found["hung up midway"] = [
+        replace(one, name="hung up midway", parts=one.parts[:1], hangs_up=True) for one in halves
+    ]
+    return found
+
+
+def _too_large(host: str) -> Message:
+    """Return a request with a body over the server's default limit; its client sends the beginning and looks."""
+    beginning = bytes(BEGINNING_BYTES)
+    [whole] = post("too large", beginning, host).parts
+    length = b"Content-Length: %d"
+    return Message("too large", (whole.replace(length % len(beginning), length % (ServeConfig.max_upload_bytes + 1)),))
+
+
+def _small(photo: bytes, format: str) -> bytes:
+    with Image.open(io.BytesIO(photo)) as image:
+        image.thumbnail((SMALL_SIDE, SMALL_SIDE))
+        return _encoded(image, format)
+
+
+def _encoded(image: Image.Image, format: str) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format)
+    return file.getvalue()
+
+
+def _bomb(side: int) -> bytes:
+    """Return a PNG of a few bytes that says it has `side` x `side` pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")

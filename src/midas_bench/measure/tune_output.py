@@ -1,0 +1,139 @@
+"""What tuning found, as people read it, as JSON, and as the lines of Python that open what it recommends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from midas_bench.depth.weights import TIMING_ONLY
+from midas_bench.measure.machine import Machine
+from midas_bench.measure.tune import Plan, Tuning
+from midas_bench.results import tuning_results, units
+from midas_bench.results.ranking import Setup
+from midas_bench.results.recommendations import stream_python
+from midas_bench.results.tuning_results import Choice, Trial
+
+TITLES = {"latency": "lowest latency", "throughput": "highest throughput", "memory": "least memory"}
+
+
+@dataclass(frozen=True)
+class Advice:
+    """All that is said about one search.
+
+    Attributes:
+        plan: what was tried.
+        tuned: what was found out.
+        left_out: what was not tried or not to the end, by name, and why.
+        weights: as the user asked for them.
+        machine: where.
+    """
+
+    plan: Plan
+    tuned: Tuning
+    left_out: Mapping[str, str]
+    weights: str
+    machine: Machine
+
+    @cached_property
+    def choices(self) -> list[Choice]:
+        """The answers, in the order latency, throughput, memory; none where nothing could be measured."""
+        return tuning_results.choices(self.tuned.trials)
+
+    def python(self, setup: Setup) -> list[str]:
+        """Return the lines that open this pipeline and call it."""
+        return python_lines(setup, self.weights)
+
+    def lines(self) -> list[str]:
+        """Return the text."""
+        trials = self.tuned.trials
+        lines = [f"{len(trials)} set-ups tried in {self.tuned.elapsed_s:.0f} s on {self.machine.cpu_model}"]
+        lines += [TIMING_ONLY] if self.plan.config.weights.source == "seeded" else []
+        shown: set[Setup] = set()
+        for choice in self.choices:
+            setup = choice.best.setup
+            lines += ["", f"{TITLES[choice.question]}: {described(choice.best, choice.question)}", *caveats(choice)]
+            code = ["opened as above"] if setup in shown else self.python(setup)
+            lines += [f"    {line}" for line in code]
+            shown.add(setup)
+        front = tuning_results.pareto(trials)
+        if front:
+            lines += ["", "Pareto front (no other set-up beats one in all three):"]
+            lines += [f"  {row(trial)}" for trial in front]
+        if self.left_out:
+            lines += ["", "left out:"]
+            lines += [f"  {name}: {reason}" for name, reason in self.left_out.items()]
+        return lines
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it in JSON types and SI units."""
+        trials = self.tuned.trials
+        front = {trial.setup for trial in tuning_results.pareto(trials)}
+        return {
+            "machine": self.machine.to_json(),
+            "weights": self.plan.config.weights.identity,
+            "budget_s": self.plan.budget_s,
+            "elapsed_s": self.tuned.elapsed_s,
+            "answers": {
+                choice.question: {
+                    **tuning_results.to_json(choice.best),
+                    "exact_alternative": tuning_results.to_json(choice.exact) if choice.exact else None,
+                    "too_close_to_call": [named(setup) for setup in choice.tied],
+                    "python": self.python(choice.best.setup),
+                }
+                for choice in self.choices
+            },
+            "trials": [tuning_results.to_json(trial) | {"pareto": trial.setup in front} for trial in trials],
+            "left_out": dict(self.left_out),
+        }
+
+
+def python_lines(setup: Setup, weights: str) -> list[str]:
+    """Return the import and the two lines that open a pipeline and give it `photos`: paths, bytes or pixels."""
+    arguments = [repr(setup.backend), f"threads={setup.threads}"]
+    arguments += [f"weights={weights!r}"] if weights != "auto" else []
+    plural = "s" if setup.batch_size > 1 else ""
+    calling = [
+        f"pipeline = DepthPipeline.open({', '.join(arguments)})",
+        f"heatmaps = pipeline(photos)  # {setup.batch_size} photo{plural} per call",
+    ]
+    if setup.stream_photos:
+        calling = stream_python(arguments)
+    return ["from midas_bench.depth.pipeline import DepthPipeline", *calling]
+
+
+def caveats(choice: Choice) -> list[str]:
+    """Say what the best exact set-up costs, and which ones the calls do not tell from the best."""
+    lines = []
+    if choice.exact and choice.price:
+        what = "memory" if choice.question == "memory" else "time per photo"
+        price = f"{units.times_span(choice.price)} the {what}"
+        lines.append(f"  exact: {described(choice.exact, choice.question)}, {price}")
+    if choice.tied:
+        lines.append(f"  too close to call: {', '.join(map(named, choice.tied))}")
+    return lines
+
+
+def named(setup: Setup) -> str:
+    """Name a set-up in full."""
+    calls = "stream" if setup.stream_photos else f"batch {setup.batch_size}"
+    return f"{setup.backend} (threads {setup.threads}, {calls})"
+
+
+def described(trial: Trial, question: str) -> str:
+    """Name a set-up, its figure for the question, and whether its precision is reduced."""
+    figures = {
+        "latency": units.seconds_span(trial.call) if trial.call else "",
+        "throughput": units.rate_span(trial.images_per_second) if trial.images_per_second else "",
+        "memory": units.mib(trial.peak_bytes),
+    }
+    return f"{named(trial.setup)}, {figures[question]}" + ("" if trial.exact else ", reduced precision")
+
+
+def row(trial: Trial) -> str:
+    """Return a line of the Pareto front."""
+    call = "" if trial.setup.stream_photos else f"{units.seconds(trial.call.estimate if trial.call else None)} a call"
+    rate = units.rate(trial.images_per_second.estimate if trial.images_per_second else None)
+    reduced = "" if trial.exact else "  reduced precision"
+    return f"{named(trial.setup):<38}{call:>16}{rate:>16}{units.mib(trial.peak_bytes):>10}{reduced}"

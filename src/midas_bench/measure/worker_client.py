@@ -1,0 +1,179 @@
+"""The arms of a comparison: worker processes that make the calls they are asked for, seen from their parent."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from midas_bench import allocator
+from midas_bench.measure.memory_sampler import peak_bytes
+from midas_bench.processes import ProcessDiedError, how_it_ended, last_words
+
+OPEN_TIMEOUT_S = 600.0
+"""Loading may have to make a graph first."""
+CALL_TIMEOUT_S = 120.0
+RAISED = 1
+"""Python's exit code for an exception, which the last words name already."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A worker process and the pipelines it opens.
+
+    Attributes:
+        name: of the arm.
+        pipelines: by name, `photos` (paths) and `config` (fields of `PipelineConfig`, resolved).
+        environment: variables to set beside the inherited ones and the allocator's settings.
+        python: the interpreter that runs it.
+        slowdown: by which share each call is made longer, to test whether a comparison finds it.
+        tree: the folder that its package must come from; None where the installed one is meant.
+    """
+
+    name: str
+    pipelines: Mapping[str, Mapping[str, Any]]
+    environment: Mapping[str, str] | None = None
+    python: str = sys.executable
+    slowdown: float = 0.0
+    tree: str | None = None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What is timed: a call of a pipeline of an arm."""
+
+    arm: str
+    pipeline: str
+    call: str = "pipeline"
+
+
+class WorkerDiedError(ProcessDiedError):
+    """A worker ended, or did not answer in time and was killed.
+
+    Attributes:
+        arm: its name.
+        how: it ended, and its last words.
+    """
+
+    def __init__(self, arm: str, how: str) -> None:
+        self.arm = arm
+        self.how = how
+        super().__init__(f"arm {arm}: {how}")
+
+
+class Worker:
+    """The parent's end of one worker process."""
+
+    def __init__(self, arm: Arm, core: int | None) -> None:
+        self._arm = arm
+        self._overdue = False
+        self._start_s = time.perf_counter()
+        # a file, because nobody reads a pipe while calls are made, and a full one would stop the worker
+        self._stderr = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            # -P: the folder of the script must not come before the libraries
+            [arm.python, "-P", str(Path(__file__).with_name("worker.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            text=True,
+            encoding="utf-8",
+            env={**os.environ, **allocator.settings(os.environ), **(arm.environment or {})},
+            start_new_session=True,  # a group of its own, so that what it starts can be ended with it
+        )
+        self._core = core
+
+    def open(self) -> Mapping[str, Sequence[str]]:
+        """Load the arm's pipelines, and return the names of the calls that each has.
+
+        Raises:
+            WorkerDiedError: it could not.
+        """
+        arm = self._arm
+        request = {"open": arm.pipelines, "core": self._core, "slowdown": arm.slowdown, "tree": arm.tree}
+        ready: Mapping[str, Sequence[str]] = self._ask(request, OPEN_TIMEOUT_S)["ready"]
+        self.startup_s = time.perf_counter() - self._start_s
+        return ready
+
+    def save(self, probe: Probe, path: Path) -> list[tuple[int, ...]]:
+        """Make one call, write the arrays that it returns one behind the other, and return their shapes.
+
+        Raises:
+            ProcessDiedError: as `call`.
+        """
+        request = {"pipeline": probe.pipeline, "call": probe.call, "save": str(path)}
+        return [tuple(shape) for shape in self._ask(request, CALL_TIMEOUT_S)["shapes"]]
+
+    def peak_bytes(self) -> int | None:
+        """Return the process's highest resident memory so far, or None where the system keeps no such mark."""
+        return peak_bytes(self._process.pid)
+
+    def call(self, probe: Probe) -> float:
+        """Make one call and return its seconds.
+
+        Raises:
+            WorkerDiedError: the worker ended, or did not answer in time and was killed.
+        """
+        return float(self._ask({"pipeline": probe.pipeline, "call": probe.call}, CALL_TIMEOUT_S)["seconds"])
+
+    def _ask(self, request: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        late = threading.Timer(timeout_s, self._give_up)  # a read from a pipe has no time-out of its own
+        late.start()
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        finally:
+            late.cancel()
+        if not line:
+            how = f"no answer within {timeout_s:g} s" if self._overdue else self._last_words()
+            raise WorkerDiedError(self._arm.name, how)
+        reply: dict[str, Any] = json.loads(line)
+        return reply
+
+    def _give_up(self) -> None:
+        self._overdue = True
+        self._kill()
+
+    def _last_words(self) -> str:
+        code = self._process.wait()
+        self._kill_group()  # what it started may go on without it
+        self._stderr.seek(0)
+        said = last_words(self._stderr.read())
+        return said if code == RAISED else f"{how_it_ended(code)}: {said}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):  # not read to their end: another may hold them
+            with suppress(OSError):
+                pipe.close()  # type: ignore[union-attr]
+        self._stderr.close()
+
+    def _kill(self) -> None:
+        """End the worker and all that it started."""
+        if self._process.returncode is None:  # once waited for, its id may become another's
+            self._kill_group()
+            self._process.kill()
+
+    def _kill_group(self) -> None:
+        if sys.platform != "win32":
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)

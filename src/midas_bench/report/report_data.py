@@ -1,0 +1,53 @@
+"""What a report is made from, and what several of its parts need of it, computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from midas_bench.report.claims import Finding, findings
+from midas_bench.report.photo_strip import Album
+from midas_bench.results.compare import Comparison, Side, compare
+from midas_bench.results.frame import frame
+from midas_bench.results.runs import Run
+
+Step = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that a report is made from.
+
+    Attributes:
+        run: what the report is about.
+        label: what to call it.
+        history: saved runs of the same machine kind, oldest first, the run itself included.
+        sides: two or more to compare, the baseline first; empty where there is nothing to compare.
+        album: photos and true depth.
+        remarks: what happened on the way here, such as files that could not be read.
+    """
+
+    run: Run
+    label: str
+    history: tuple[Run, ...]
+    sides: tuple[Side, ...]
+    album: Album
+    remarks: tuple[str, ...] = ()
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """The run's cells as one tidy table."""
+        return frame([self.run], self.label)
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """The claims, judged by the run."""
+        return findings(self.run.records)
+
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        """Every other side against the first."""
+        return [compare(self.sides[0], other) for other in self.sides[1:]]

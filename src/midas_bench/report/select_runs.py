@@ -1,0 +1,123 @@
+"""The command line's files, folders and labels -> the material of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from midas_bench.errors import UserError, printable
+from midas_bench.report.photo_strip import Album
+from midas_bench.report.report_data import Material
+from midas_bench.results.compare import Side
+from midas_bench.results.run_files import STORAGE, beside, read, saved_in
+from midas_bench.results.runs import UNKNOWN, Run, copies, of_one_kind
+
+MOST_SIDES = 6
+
+
+def choose(
+    places: Sequence[Path], labels: Sequence[str], album: Album, step: Callable[[str], None] = lambda _: None
+) -> Material:
+    """Decide what the report is about.
+
+    No place: the newest complete run of `.benchmarks/`. One file: that run. One folder: its newest complete run. In
+    each of these the other runs of its folder are its history. Several places, or labels: a side each, the first being
+    the baseline; places of one label are one side, a folder being all its files.
+
+    Raises:
+        UserError: a file that was named is not usable, there is none, or labels and places do not match in number.
+    """
+    if labels and len(labels) != len(places):
+        said = f"{len(labels)} for {len(places)} files or folders"
+        raise UserError("--label", f"was given {said}", "give one for each; the same label joins them to one side")
+    if len(places) > 1:
+        return _comparison(places, labels, album, step)
+    place = places[0] if places else STORAGE
+    if place.is_dir() or not places:
+        runs, remarks = readable(saved_in(place), step)
+        if not runs:
+            raise UserError(place, f"holds no usable file ({remarks[0]})", "name a file that pytest-benchmark saved")
+        run = newest_complete(runs)
+        if run.status == "partial":
+            remarks.append("No run here is complete; this is the newest partial one.")
+    else:
+        run = read(place)
+        others, _ = readable(beside(place), step)
+        runs, remarks = [*others, run], []
+    history, unknown = _history(run, runs)
+    label = printable(labels[0]) if labels else run.name
+    return Material(run, label, history, (), album, (*remarks, *unknown))
+
+
+def _history(run: Run, others: Iterable[Run]) -> tuple[tuple[Run, ...], list[str]]:
+    """Return the runs of the same kind of machine, oldest first; and a remark where that is not known of any."""
+    runs = {other.path: other for other in others}
+    same = [other for other in runs.values() if other.path == run.path or of_one_kind((run, other))]
+    remarks = []
+    if run.machine.kind == UNKNOWN and len(runs) > 1:
+        remarks.append(f"No history: {run.file} names no CPU, so no other run is known to be of its machine.")
+    return tuple(sorted(same, key=age)), remarks
+
+
+def _comparison(places: Sequence[Path], labels: Sequence[str], album: Album, step: Callable[[str], None]) -> Material:
+    sides: dict[str, list[Run]] = {}
+    # labels that were not given are for showing: one place is one side, by whatever path it was named
+    same = {place.resolve(): label for place, label in zip(places, default_labels(places), strict=True)}
+    for place, label in zip(places, map(printable, labels or [same[place.resolve()] for place in places]), strict=True):
+        paths = saved_in(place) if place.is_dir() else [place]
+        for path in paths:
+            step(printable(path.name))
+            sides.setdefault(label, []).append(read(path))
+    remarks = []
+    for label, runs in sides.items():
+        for copy in copies(runs):
+            del runs[next(i for i, run in enumerate(runs) if run is copy)]
+            remarks.append(
+                f"Left out of {label}: {printable(copy.path)}, whose rounds are all in another of its files."
+            )
+    if len(sides) > MOST_SIDES:
+        advice = f"join them with --label, or name their folder to see the trend; at most {MOST_SIDES} sides"
+        raise UserError(f"{len(sides)} sides", "are too many to compare", advice)
+    if len(sides) == 1:
+        [(label, runs)] = sides.items()
+        run = newest_complete(runs)
+        history, unknown = _history(run, runs)
+        return Material(run, label, history, (), album, (*remarks, *unknown))
+    made = tuple(Side(label, tuple(runs)) for label, runs in sides.items())
+    run = newest_complete(made[-1].runs)
+    history, unknown = _history(run, (r for side in made for r in side.runs))
+    remarks.append(f"All sections but the comparison are about {made[-1].label}: {run.file}.")
+    return Material(run, made[-1].label, history, made, album, (*remarks, *unknown))
+
+
+def default_labels(places: Sequence[Path]) -> list[str]:
+    """Name each place by its stem, or by its whole path where another place could be called that."""
+    stems = [place.stem or str(place) for place in places]
+    names = [*stems, *map(str, places)]
+    return [
+        str(place) if names.count(stem) > 1 + (stem == str(place)) else stem
+        for place, stem in zip(places, stems, strict=True)
+    ]
+
+
+def readable(paths: Sequence[Path], step: Callable[[str], None]) -> tuple[list[Run], list[str]]:
+    """Read what can be read, and say of the rest why it was left out."""
+    runs, remarks = [], []
+    for path in paths:
+        step(printable(path.name))
+        try:
+            runs.append(read(path))
+        except UserError as error:
+            remarks.append(f"Left out: {printable(path.name)}, which {error.reason}.")
+    return runs, remarks
+
+
+def newest_complete(runs: Sequence[Run]) -> Run:
+    """Return the newest complete run, else the newest of unknown status, else the newest partial one."""
+    rank = {"complete": 2, "unknown": 1}
+    return max(runs, key=lambda run: (rank.get(run.status, 0), *age(run)))
+
+
+def age(run: Run) -> tuple[str, str]:
+    """Return what sorts runs by age: their date in ISO 8601, then their file's name."""
+    return run.when, run.name

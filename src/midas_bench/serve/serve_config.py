@@ -1,0 +1,52 @@
+"""What a server is started with."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass, field
+
+from midas_bench.depth.config import PipelineConfig
+from midas_bench.errors import UserError
+from midas_bench.scene_photos import Photo
+
+LIBRARIES = ("flask", "waitress", "prometheus_client")
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class ServeConfig:
+    """Everything that decides how a server answers.
+
+    Attributes:
+        pipeline: what computes; `auto` weights are looked for once, when the application is made.
+        queue_size: accepted photos that may wait for a worker; more are refused.
+        workers: photos in work at a time; None takes two, or as many as the cores have room for inferences.
+        batch: photos that one call of the network may take together; 1 waits for none.
+        batch_wait_s: how long a worker waits for a second photo before it starts with what it has.
+        deadline_s: how long a photo may wait and be worked on, from its arrival, before it is refused.
+        max_upload_bytes: of a request's body.
+        max_pixels: of a photo; the pipeline's own limit holds too.
+        samples: photos that the page offers to try.
+    """
+
+    pipeline: PipelineConfig = field(default_factory=lambda: PipelineConfig(threads=1))
+    queue_size: int = 16
+    workers: int | None = None
+    batch: int = 1
+    batch_wait_s: float = 0.003
+    deadline_s: float = 10.0
+    max_upload_bytes: int = 20 * MIB
+    max_pixels: int = 64_000_000
+    samples: tuple[Photo, ...] = ()
+
+
+def check_installed() -> None:
+    """Make sure that the server can run, without importing what it needs.
+
+    Raises:
+        UserError: it cannot.
+    """
+    absent = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+    if absent:
+        reason = f"needs {' and '.join(absent)}, which is not installed"
+        raise UserError("midas-bench serve", reason, "pip install 'midas-bench[web]'")

@@ -1,0 +1,67 @@
+from unittest import mock
+
+import pytest
+
+from midas_bench.depth.config import PipelineConfig, Resolved
+from midas_bench.depth.weights import Weights
+from midas_bench.errors import UserError
+from midas_bench.gate import revision_workers as sides_module
+from midas_bench.gate.gate_cells import FAMILY, Cell
+from midas_bench.gate.revision_workers import BASE, HEAD, Side, arms, fresh_python, saved
+from midas_bench.gate.revisions import Tree
+
+WEIGHTS = Weights("file", "0" * 64, "/weights.pt")
+CONFIG = Resolved(backend="onnx", threads=2, weights=WEIGHTS, cache_dir="/cache")
+
+
+@pytest.fixture
+def sides(tmp_path):
+    return {name: Side(Tree(name, None, tmp_path / name, "digest", ())) for name in (BASE, HEAD)}
+
+
+def test_both_sides_get_the_same_but_for_their_tree(sides, photos, tmp_path):
+    scenes = {scene: [photo] for scene, photo in photos.items()}
+    base, head = arms(sides, FAMILY, CONFIG, scenes, tmp_path)
+    assert base.pipelines == head.pipelines
+    assert base.pipelines["b1-street"]["photos"] == [str(photos["street"].path)]
+    assert base.environment["PYTHONPATH"] == str(tmp_path / "base/src")
+    assert head.environment["PYTHONPATH"] == str(tmp_path / "head/src")
+    assert {len(value) for arm in (base, head) for value in [arm.environment["PYTHONPATH"]]} == {
+        len(str(tmp_path / "base/src"))
+    }
+
+
+def test_an_older_revision_is_sent_no_field_that_nobody_uses(sides, photos, tmp_path):
+    config = arms(sides, FAMILY, CONFIG, {"street": [photos["street"]]}, tmp_path)[0].pipelines["b1-street"]["config"]
+    assert config.keys() == {"threads", "weights", "cache_dir"}
+    assert config["threads"] == 1
+    assert PipelineConfig(**config) == PipelineConfig(threads=1, weights=WEIGHTS, cache_dir="/cache")
+
+
+def test_a_scene_without_photos_is_one_line(sides, photos, tmp_path):
+    with pytest.raises(UserError, match=r"pipeline\[onnx-b1-pet\]: has no photos: there are street"):
+        arms(sides, [Cell("pipeline", scene="pet")], CONFIG, {"street": [photos["street"]]}, tmp_path)
+
+
+def test_weights_that_are_a_file_are_loaded_by_both_sides_as_they_are(tmp_path):
+    assert saved(WEIGHTS, tmp_path) is WEIGHTS
+
+
+@pytest.mark.slow
+def test_dependencies_that_cannot_be_installed_are_one_line(tmp_path):
+    (tmp_path / "tree").mkdir()
+    tree = Tree("main", None, tmp_path / "tree", "digest", ())
+    with pytest.raises(UserError, match="--fresh-env: main: its dependencies cannot be installed"):
+        fresh_python(tree, {"int8"}, tmp_path / "python")
+
+
+def test_a_fresh_environment_gets_the_extras_that_the_cells_need(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(sides_module.venv, "create", lambda *_, **__: None)
+    monkeypatch.setattr(
+        sides_module.subprocess, "run", lambda command, **_: asked.append(command[-1]) or mock.Mock(returncode=0)
+    )
+    tree = Tree("main", None, tmp_path, "digest", ())
+    for extras in ({"openvino", "int8"}, ()):
+        fresh_python(tree, extras, tmp_path / "python")
+    assert asked == [f"{tmp_path}[int8,openvino]", str(tmp_path)]

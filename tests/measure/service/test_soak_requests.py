@@ -1,0 +1,68 @@
+import io
+import re
+from collections import Counter
+
+import pytest
+from PIL import Image
+
+from midas_bench.depth.photo import PhotoError, inspect
+from midas_bench.measure.service.client import HUNG_UP
+from midas_bench.measure.service.soak_requests import OUTCOMES, messages, mix
+from midas_bench.serve.serve_config import ServeConfig
+
+STATUS = {"empty": "400", "truncated": "400", "foreign": "415", "huge": "422"}
+
+
+@pytest.fixture(scope="module")
+def jpegs(encode):
+    return [encode(Image.new("RGB", (640, 400 + number)), "JPEG") for number in range(2)]
+
+
+@pytest.fixture(scope="module")
+def made(jpegs):
+    return messages(jpegs, "127.0.0.1")
+
+
+def body(message):
+    return b"".join(message.parts).partition(b"\r\n\r\n")[2]
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_each_kind_is_what_its_outcome_says(made, name):
+    for message in made[name]:
+        assert message.name == name
+        if message.hangs_up:
+            assert OUTCOMES[name] == HUNG_UP
+            with pytest.raises(PhotoError):
+                inspect(body(message))
+        elif OUTCOMES[name] == "413":
+            declared = int(re.search(rb"Content-Length: (\d+)", message.parts[0])[1])
+            assert declared > ServeConfig().max_upload_bytes > len(body(message))
+        elif OUTCOMES[name] == "200":
+            assert inspect(body(message)).width <= 640
+        else:
+            with pytest.raises(PhotoError) as refused:
+                inspect(body(message))
+            assert STATUS[refused.value.kind] == OUTCOMES[name]
+
+
+def test_all_kinds_are_made_and_the_formats_and_answers_are_mixed(made):
+    assert set(made) == set(OUTCOMES)
+    small = made["small photo"]
+    assert {Image.open(io.BytesIO(body(message))).format for message in small} == {"JPEG", "PNG", "WEBP"}
+    assert len({message.parts for message in small}) == len(small) == 2 * 3 * 4
+
+
+def test_the_bomb_is_small(made):
+    [bomb] = made["bomb"]
+    assert len(body(bomb)) < 200
+
+
+def test_the_seed_draws_the_same_messages_again(jpegs):
+    def drawn(seed):
+        return [message.parts for message in mix(jpegs, "127.0.0.1", 300, seed)]
+
+    assert drawn(1) == drawn(1) != drawn(2)
+    names = Counter(message.name for message in mix(jpegs, "127.0.0.1", 3000, 1))
+    assert set(names) == set(OUTCOMES)
+    assert sum(names.values()) == 3000

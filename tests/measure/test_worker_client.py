@@ -1,0 +1,56 @@
+"""The parent's end of a worker process."""
+
+import os
+import signal
+import sys
+
+import psutil
+import pytest
+
+from midas_bench.measure.worker_client import Probe, Worker
+from midas_bench.processes import ProcessDiedError
+
+A = Probe("a", "one")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system cannot pin")
+def test_a_pinned_worker_runs_on_the_core_it_was_given(arm):
+    core = max(os.sched_getaffinity(0))
+    with Worker(arm("a"), core) as worker:
+        worker.open()
+        assert psutil.Process(worker._process.pid).cpu_affinity() == [core]
+
+
+def test_what_a_call_returns_can_be_written_for_comparing(arm, tmp_path):
+    with Worker(arm("a"), None) as worker:
+        assert worker.open() == {"one": ["inference", "pipeline"]}
+        assert worker.save(A, tmp_path / "pixels") == [(2, 2, 3), (1, 1, 3)]
+    assert (tmp_path / "pixels").read_bytes() == bytes(12) + b"\1\1\1"
+
+
+def test_a_worker_that_is_killed_while_it_waits_is_a_dead_one(arm):
+    with Worker(arm("a"), None) as worker:
+        worker.open()
+        worker._process.kill()
+        worker._process.wait()
+        with pytest.raises(ProcessDiedError, match=r"arm a: killed by SIGKILL .*: what libraries say"):
+            worker.call(A)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no process groups")
+@pytest.mark.parametrize("worker_dies", [False, True])
+def test_what_a_worker_starts_ends_with_it_and_does_not_hold_up_its_end(arm, package, log, worker_dies):
+    calls = package / "midas_bench/depth/calls.py"
+    starting = """log("open")
+    pid = os.fork()  # which holds the pipe of the replies, as a worker of multiprocessing does
+    if not pid:
+        time.sleep(600)
+    log(f"child {pid}")"""
+    calls.write_text(calls.read_text().replace('log("open")', starting))
+    with Worker(arm("a"), None) as worker:
+        worker.open()
+        [child] = [psutil.Process(int(line.split()[-1])) for line in log.read_text().splitlines() if "child" in line]
+        if worker_dies:
+            worker._process.send_signal(signal.SIGKILL)
+    psutil.wait_procs([child], timeout=20)
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE

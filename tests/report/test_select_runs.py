@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from itertools import count
+
+import pytest
+
+from midas_bench.errors import UserError
+from midas_bench.report import report_data as module
+from midas_bench.report.charts.trend import change_points, trends
+from midas_bench.report.photo_strip import Album, album, own_album
+from midas_bench.report.select_runs import choose
+from midas_bench.report.write import write
+from midas_bench.scene_photos import MANIFEST
+
+
+@pytest.fixture
+def saved(changed):
+    numbers = count(1)
+
+    def save(name, when, status="complete", **machine):
+        def change(content):
+            content["datetime"] = when
+            content["midas_bench"]["status"] = status
+            content["machine_info"]["midas_bench"] |= machine
+            for benchmark in content["benchmarks"]:  # no run repeats another's rounds
+                benchmark["stats"]["data"][0] += 1e-9 * next(numbers)
+
+        return changed(change, name)
+
+    return save
+
+
+def test_the_newest_complete_run_of_a_folder_is_taken(saved, tmp_path):
+    saved("0001_a.json", "2026-01-01")
+    saved("0002_b.json", "2026-01-02")
+    saved("0003_c.json", "2026-01-03", "partial")
+    (tmp_path / "0004_d.json").write_text("{")
+    material = choose([tmp_path], [], Album())
+    assert material.run.name == "0002_b"
+    assert [run.name for run in material.history] == ["0001_a", "0002_b", "0003_c"]
+    assert material.remarks == (
+        "Left out: 0004_d.json, which is not whole JSON (it breaks off or goes wrong at line 1).",
+    )
+
+
+def test_runs_of_any_name_are_shown_in_one_line(saved, tmp_path, odd_name):
+    saved(f"a{odd_name[:200]}.json", "2026-01-01")
+    (tmp_path / f"b{odd_name[:200]}.json").write_text("{")
+    material = choose([tmp_path], [], Album())
+    for text in (material.label, material.run.file, *material.remarks):
+        assert text.encode().decode().isprintable()
+
+
+def test_without_a_complete_run_the_newest_partial_one_is_taken_and_said(saved, tmp_path):
+    saved("0001_a.json", "2026-01-01", "partial")
+    material = choose([tmp_path], [], Album())
+    assert "newest partial one" in material.remarks[0]
+
+
+def test_without_a_place_the_storage_is_searched(saved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="--benchmark-autosave"):
+        choose([], [], Album())
+    (tmp_path / ".benchmarks/Linux").mkdir(parents=True)
+    saved("x.json", "2026-01-01").rename(tmp_path / ".benchmarks/Linux/0001_x.json")
+    assert choose([], [], Album()).run.name == "0001_x"
+
+
+def test_history_is_of_the_same_kind_of_machine(saved):
+    saved("0001_a.json", "2026-01-01", fingerprint="other")
+    named = saved("0002_b.json", "2026-01-02")
+    assert [run.name for run in choose([named], [], Album()).history] == ["0002_b"]
+
+
+def test_the_history_of_a_file_stands_beside_it_and_no_folder_below_is_looked_into(saved, tmp_path, monkeypatch):
+    named = saved("0002_b.json", "2026-01-02")
+    below = tmp_path / "someone's home"
+    below.mkdir()
+    saved("0001_a.json", "2026-01-01").rename(below / "0001_a.json")
+    saved("0003_c.json", "2026-01-03")
+    monkeypatch.setattr("os.walk", None)
+    assert [run.name for run in choose([named], [], Album()).history] == ["0002_b", "0003_c"]
+
+
+def test_several_files_are_sides_and_labels_join_them(saved):
+    paths = [saved(f"000{i}_{i}.json", f"2026-01-0{i}") for i in (1, 2, 3)]
+    material = choose(paths, [], Album())
+    assert [side.label for side in material.sides] == ["0001_1", "0002_2", "0003_3"]
+    assert material.run.name == "0003_3"
+    material = choose(paths, ["old", "old", "new"], Album())
+    assert [(side.label, len(side.runs)) for side in material.sides] == [("old", 2), ("new", 1)]
+
+
+def test_a_file_given_twice_and_what_was_saved_of_it_before_are_no_repetitions(saved, tmp_path):
+    whole, other = (saved(f"000{i}_{i}.json", "2026-01-01") for i in (1, 2))
+    part = json.loads(whole.read_text())
+    part["benchmarks"] = part["benchmarks"][:2]
+    (tmp_path / "part.json").write_text(json.dumps(part))
+    paths = [whole, tmp_path / "part.json", other, other, whole]
+    material = choose(paths, ["old", "old", "old", "new", "new"], Album())
+    assert [[run.path for run in side.runs] for side in material.sides] == [[whole, other], [other, whole]]
+    assert (
+        material.remarks[0]
+        == f"Left out of old: {tmp_path / 'part.json'}, whose rounds are all in another of its files."
+    )
+    assert len(material.remarks) == 2
+    material = choose([other, other], [], Album())
+    assert (len(material.history), material.sides) == (1, ())
+    assert "Left out of " in material.remarks[0]
+
+
+def test_files_of_one_name_are_told_apart(changed, tmp_path):
+    (tmp_path / "other").mkdir()
+    paths = [changed(name="run.json"), changed(name="other/run.json")]
+    assert [side.label for side in choose(paths, [], Album()).sides] == [str(path) for path in paths]
+
+
+def test_labels_must_match(changed):
+    with pytest.raises(UserError, match="1 for 2 files"):
+        choose([changed(), changed(name="b.json")], ["one"], Album())
+
+
+def test_too_many_sides_are_refused(changed):
+    with pytest.raises(UserError, match="too many to compare"):
+        choose([changed(name=f"{i}.json") for i in range(7)], [], Album())
+
+
+def test_a_folder_of_broken_files_is_an_error(tmp_path):
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(UserError, match="holds no usable file"):
+        choose([tmp_path], [], Album())
+
+
+def test_without_the_projects_photos_a_report_says_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "is not here" in own_album().problem
+    manifest = tmp_path / MANIFEST
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("[[photo")
+    assert "is not TOML" in own_album().problem
+
+
+def test_photos_that_were_asked_for_must_be_there(tmp_path):
+    with pytest.raises(UserError, match="no such folder"):
+        album(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1.0] * 7, ()),
+        ([1.0, 1.01, 0.99, 1.02] * 5, ()),
+        ([1.0, 1.01, 0.99, 1.0] * 3 + [1.2, 1.21, 1.19, 1.2] * 3, (12,)),
+        ([1.0, 1.01, 0.99, 1.0, 1.5, 1.01, 0.99, 1.0, 1.01, 1.0], ()),  # one outlier is no new level
+    ],
+)
+def test_change_points(values, expected):
+    assert change_points(values) == expected
+
+
+def test_the_trend_follows_each_set_up_over_the_runs(saved, tmp_path):
+    for i in range(1, 4):
+        saved(f"000{i}_a.json", f"2026-01-0{i}")
+    lines = trends(choose([tmp_path], [], Album()).history)
+    assert [line.name for line in lines] == ["article's recipe", "eager", "onnx"]
+    assert [median.estimate for median in lines[2].medians] == pytest.approx([0.0455] * 3)
+
+
+def test_what_several_parts_need_is_computed_once(saved, tmp_path, monkeypatch):
+    calls = Counter()
+    for name in ("compare", "frame", "findings"):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args, name=name, real=real: (calls.update([name]), real(*args))[1])
+    material = choose([saved("a.json", "2026-01-01"), saved("b.json", "2026-01-02")], [], Album())
+    write(material, tmp_path / "out")
+    assert calls == {"compare": 1, "frame": 1, "findings": 1}

@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from midas_bench.results import fidelity_results
+from midas_bench.results import recommendations as words
+from midas_bench.results.intervals import Interval, median_interval
+from midas_bench.results.ranking import Setup, best_throughput, fastest, least_memory
+from midas_bench.results.recommendations import answers, quiet, three_lines
+from midas_bench.results.runs import Noise, Photo, Times
+
+MIB = 1024 * 1024
+
+
+def test_the_fastest_for_one_photo(small):
+    answer = fastest(small.records)
+    assert answer.winner == Setup("onnx", 1, 2)
+    assert answer.figure.estimate == 0.0455
+    assert 0.041 <= answer.figure.low < 0.0455 < answer.figure.high <= 0.05
+    eager, recipe = answer.alternatives
+    assert (eager.setup.name, recipe.setup.name) == ("eager", "article's recipe")
+    assert eager.price.estimate == pytest.approx(0.0955 / 0.0455)
+    assert eager.price.low > 1
+    assert answer.tied == ()
+    assert answer.rounds == 10
+
+
+def test_the_best_throughput_counts_photos_and_not_calls(small):
+    answer = best_throughput(small.records)
+    assert answer.winner == Setup("onnx", 4, 2)
+    assert answer.figure.estimate == pytest.approx(4 / 0.1455)
+    assert [a.setup.name for a in answer.alternatives] == ["eager", "article's recipe"]
+    assert answer.alternatives[0].price.estimate == pytest.approx(0.0955 / (0.1455 / 4))
+
+
+def stream(small, photo_s, photos=24, **changes):
+    """Return the cell of a stream that takes so long per photo, a little more or less from round to round."""
+    [onnx] = [r for r in small.records if r.name == "test_pipeline[onnx-b1-street]"]
+    rounds_s = photos * photo_s * np.linspace(0.99, 1.01, 9)
+    median_s, interval = photos * photo_s, median_interval(rounds_s)
+    times = Times(9, median_s, median_s, rounds_s[0], rounds_s[-1], 0.0, interval, rounds_s)
+    fields = {"scene": None, "batch_size": None, "stream_photos": photos, "threads": 1, "times": times}
+    fullname = f"test_stream[onnx-{photos}]"
+    return replace(onnx, **{"fullname": fullname, "name": fullname, "kind": "stream", **fields, **changes})
+
+
+BEST_BATCH_S = 0.1455 / 4
+
+
+@pytest.mark.parametrize("photos", [2, 24, 96])
+@pytest.mark.parametrize("price", [0.5, 0.9, 1.1, 3.0])
+def test_the_best_throughput_is_the_highest_of_batches_and_streams(small, photos, price):
+    records = [*small.records, stream(small, price * BEST_BATCH_S, photos)]
+    answer = best_throughput(records)
+    streamed, batch = Setup("onnx", 1, 1, stream_photos=photos), Setup("onnx", 4, 2)
+    assert (answer.winner == streamed) == (price < 1)
+    assert answer.figure.estimate == pytest.approx(1 / (min(price, 1) * BEST_BATCH_S))
+    prices = {a.setup: a.price.estimate for a in answer.alternatives}
+    other = batch if price < 1 else streamed
+    assert prices[other] == pytest.approx(max(price, 1 / price))
+    assert fastest(records) == fastest(small.records)
+    assert least_memory(records) == least_memory(small.records)
+
+
+def test_a_stream_of_other_photos_is_no_answer_beside_the_batches(small):
+    other = replace(stream(small, BEST_BATCH_S / 2), photos=(Photo("other.jpg", sha256="0" * 64),))
+    assert best_throughput([*small.records, other]) == best_throughput(small.records)
+    unrecorded = replace(other, photos=())
+    assert best_throughput([*small.records, unrecorded]).winner.stream_photos == 24
+    alone = best_throughput([other])
+    assert (alone.winner.stream_photos, alone.alternatives, alone.scenes) == (24, (), ())
+
+
+def test_a_stream_stays_where_a_disturbed_scene_is_left_out(small):
+    [onnx] = [r for r in small.records if r.name == "test_pipeline[onnx-b4-street]"]
+    calm = replace(onnx, noise=Noise(noisy=False))
+    busy = replace(onnx, fullname="pet", scene="pet", noise=Noise(noisy=True, reasons=("busy",)))
+    answer = best_throughput([calm, busy, stream(small, BEST_BATCH_S / 2)])
+    assert answer.winner.stream_photos == 24
+    assert best_throughput([calm, busy, stream(small, BEST_BATCH_S * 2)]).scenes == ("street",)
+
+
+@pytest.mark.parametrize(
+    ("source", "own"),
+    [("seeded", ""), ("official", ""), (None, ""), ("file", ', weights="..."'), ("model", ', model="..."')],
+)
+def test_below_a_stream_stand_its_two_lines_of_python(small, source, own):
+    lines = three_lines([*small.records, stream(small, BEST_BATCH_S / 2, weights_source=source)])
+    titles = [line for line in lines if not line.startswith(" ")]
+    assert len(titles) == 3
+    assert titles[1].startswith("best throughput:       onnx (stream, 1 thread per photo), 55.0 images/s (")
+    assert "; onnx (batch 4, 2 threads) takes 2.00\N{MULTIPLICATION SIGN} (" in titles[1]
+    opening, loop = lines[2:4]
+    assert opening == f"    with DepthPipeline.open('onnx', threads=1{own}) as pipeline:"
+    assert loop == "        for heatmap in pipeline.map(photos): ..."
+    compile("\n".join(line.removeprefix("    ") for line in (opening, loop)), "the answer", "exec")
+
+
+def test_a_batch_that_wins_has_no_lines_of_its_own(small):
+    assert len(three_lines([*small.records, stream(small, BEST_BATCH_S * 2)])) == 3
+
+
+def test_a_streams_figure_says_what_it_rests_on(small):
+    answer = best_throughput([stream(small, 0.01, photos=12)])
+    assert words.basis(answer) == "median of 9 streams of 12 photos; 95 % interval within this run"
+    bare = stream(small, 0.01, times=Times(2, 0.24, 0.24, 0.24, 0.24, 0.0))
+    assert (
+        words.basis(best_throughput([bare]))
+        == "median of 2 streams of 24 photos; no interval: too few rounds, or one of 0 s"
+    )
+
+
+def test_a_stream_of_reduced_precision_is_called_so_without_any_batch(small):
+    reduced = stream(small, 0.01, backend="onnx-int8", max_relative_error=0.1, mean_relative_error=0.02)
+    exact = stream(small, 0.02, max_relative_error=1e-6, mean_relative_error=1e-7)
+    [line, *_] = three_lines([reduced, exact])
+    assert ", reduced precision; onnx (stream, 1 thread per photo) takes 2.00" in line
+    assert fidelity_results.reduced([reduced, exact])["onnx-int8"].time.estimate == pytest.approx(0.01)
+
+
+def test_the_least_memory(small):
+    answer = least_memory(small.records)
+    assert answer.winner == Setup("onnx", 1)
+    assert answer.figure == Interval(300 * MIB, 300 * MIB, 300 * MIB, 0.0)
+    [eager] = answer.alternatives
+    assert eager.price.estimate == 3
+
+
+def test_memory_is_priced_against_the_same_batch_where_there_is_one(small):
+    [record] = [r for r in small.records if r.name == "test_memory[onnx-b1-street]"]
+    bigger = replace(record, fullname="b4", batch_size=4, memory=replace(record.memory, peak_bytes=450 * MIB))
+    eager = replace(bigger, fullname="e4", backend="eager", memory=replace(record.memory, peak_bytes=900 * MIB))
+    [alternative] = least_memory([record, bigger, eager]).alternatives
+    assert alternative.price.estimate == 2
+
+
+def test_a_scene_with_a_disturbed_cell_is_left_out_for_all_setups(small):
+    [onnx] = [r for r in small.records if r.name == "test_pipeline[onnx-b1-street]"]
+    [eager] = [r for r in small.records if r.name == "test_pipeline[eager-b1-street]"]
+    quiet_noise = Noise(noisy=False, reasons=())
+    both = [replace(r, noise=quiet_noise) for r in (onnx, eager)]
+    slow = replace(onnx.times, median_s=9.0, rounds_s=(9.0,) * 10)
+    busy = replace(onnx, fullname="p1", scene="pet", times=slow, noise=Noise(noisy=True, reasons=("busy",)))
+    pet = replace(both[1], fullname="p2", scene="pet")
+    answer = fastest([*both, busy, pet])
+    assert (answer.winner.backend, answer.scenes) == ("onnx", ("street",))
+    assert fastest([busy, pet]).scenes == ("pet",)  # nothing else is left
+
+
+def test_a_close_second_is_named(small):
+    onnx = next(r for r in small.records if r.name == "test_pipeline[onnx-b1-street]")
+    twin = replace(onnx, fullname="twin", backend="twin")
+    answer = fastest([onnx, twin])
+    assert answer.tied == (answer.alternatives[0].setup,)
+    assert words.caution(answer, {}).startswith("This run cannot tell it from")
+    assert "too close to call" in three_lines([onnx, twin])[0]
+
+
+@pytest.mark.parametrize("name", ["test_threads[onnx-t1]", "test_large_photo[onnx]"])
+def test_other_questions_are_left_out(small, name):
+    other = replace(small.records[2], fullname="other", name=name, threads=1)
+    assert fastest([*small.records, other]) == fastest(small.records)
+
+
+def test_only_scenes_that_all_have_are_averaged(small):
+    eager, onnx = small.records[1], small.records[2]
+    pet = replace(eager, fullname="pet", scene="pet", times=replace(eager.times, median_s=9.0))
+    answer = fastest([eager, onnx, pet])
+    assert answer.scenes == ("street",)
+    assert answer.alternatives[0].figure.estimate == 0.0955
+
+
+def test_three_lines(small):
+    first, second, third = three_lines(small.records)
+    assert first.startswith("fastest for one photo: onnx (2 threads), 45.5 ms (4")
+    assert "; eager (2 threads) takes 2.10\N{MULTIPLICATION SIGN} (" in first
+    assert second.startswith("best throughput:       onnx (batch 4, 2 threads), 27.5 images/s (")
+    assert third.startswith("least memory:          onnx (batch 1), 300 MiB; article's recipe (batch 1) takes 3.00")
+
+
+def test_nothing_measured_gives_no_lines(small):
+    assert three_lines([]) == []
+    assert answers([r for r in small.records if r.kind == "stage"]) == []
+
+
+def test_without_raw_rounds_there_is_no_interval(small):
+    bare = [replace(r, times=replace(r.times, rounds_s=r.times.rounds_s[:0], interval=None)) for r in small.records]
+    answer = fastest(bare)
+    assert answer.figure == Interval(0.0455, 0.0455, 0.0455, 0.0)
+    assert words.figure(answer) == "45.5 ms"
+    assert "no interval" in words.basis(answer)
+
+
+def test_whether_the_machine_was_quiet(small):
+    calm = [replace(r, noise=Noise(noisy=False)) for r in small.records]
+    silent = [replace(r, noise=None) for r in small.records]
+    behind = ["bench/test_pipeline.py::test_pipeline[onnx-b1-street]"]
+    assert quiet(calm) == "The machine was quiet: none of 12 cells was disturbed."
+    assert "not recorded" in quiet(silent)
+    assert "during 1 of 12 cells, 1 of them behind these answers" in quiet(small.records, behind)
+    assert "none of them behind these answers" in quiet(small.records)
+
+
+def test_after_a_winner_of_reduced_precision_the_next_exact_one_is_priced(small):
+    [onnx] = [r for r in small.records if r.name == "test_pipeline[onnx-b1-street]"]
+    exact = replace(onnx, max_relative_error=4e-6, mean_relative_error=1e-6)
+    fast = replace(onnx.times, median_s=0.02, interval=None, rounds_s=onnx.times.rounds_s[:0])
+    faster = replace(fast, median_s=0.01)
+    int8, bf16 = (
+        replace(onnx, fullname=name, backend=name, times=times, max_relative_error=0.1, mean_relative_error=0.021)
+        for name, times in (("onnx-int8", faster), ("openvino-bf16", fast))
+    )
+    [line, *_] = three_lines([exact, int8, bf16])
+    assert ": onnx-int8 (2 threads), 10.0 ms, reduced precision; onnx (2 threads) takes 4.55" in line
+    answer = fastest([exact, int8, bf16])
+    said = words.caution(answer, fidelity_results.reduced([exact, int8, bf16]))
+    assert said.startswith("Reduced precision: its depth is 2.10 % of the range off.")
+    assert "reduced" not in three_lines([exact])[0]
+    assert words.runner_up(fastest([int8, bf16]), {"onnx-int8": None, "openvino-bf16": None}) is None

@@ -25,7 +25,9 @@ def plan(run, threads, pytestconfig):
     except UserError as error:
         pytest.skip(str(error))
     logs = loadgen.new_logs(pytestconfig.rootpath)
-    return loadgen.Plan(replace(run.config, threads=threads), run.photos, QUICK if run.settings.quick else SHORT, logs)
+    return loadgen.LoadPlan(
+        replace(run.config, threads=threads), run.photos, QUICK if run.settings.quick else SHORT, logs
+    )
 
 
 @pytest.fixture(scope="module")

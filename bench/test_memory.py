@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from midas_bench.measure.isolated_tasks import MODULE
-from midas_bench.measure.memory_sampler import Watch
+from midas_bench.measure.memory_sampler import MemorySampler
 from midas_bench.processes import ask
 
 CALLS = 5
@@ -23,13 +23,13 @@ def in_the_default_run(backend, batch_size, scene, **_):
 
 def in_a_fresh_process(config, photos):
     """Run the pipeline in a process of its own, watched from outside, and return what it reports."""
-    watch = Watch()
+    sampler = MemorySampler()
     request = {"task": "memory", "config": config.to_json(), "photos": photos.paths, "calls": CALLS}
-    reply = ask(MODULE, request, TIMEOUT_S, started=watch.start)
-    watch.finish()
+    reply = ask(MODULE, request, TIMEOUT_S, started=sampler.start)
+    sampler.finish()
     if reply["peak_rss_bytes"] is None:  # a system without a high-water mark
-        reply["peak_rss_bytes"] = max(watch.rss_bytes)
-    return reply | {"rss_over_time": {"t_s": watch.t_s, "rss_bytes": watch.rss_bytes}}
+        reply["peak_rss_bytes"] = max(sampler.rss_bytes)
+    return reply | {"rss_over_time": {"t_s": sampler.t_s, "rss_bytes": sampler.rss_bytes}}
 
 
 @pytest.mark.by_default.with_args(in_the_default_run)

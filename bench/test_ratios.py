@@ -6,7 +6,7 @@ import pytest
 
 from midas_bench import scene_photos
 from midas_bench.measure.blocks import blocks, log_ratios
-from midas_bench.measure.worker_client import Arm, Probe
+from midas_bench.measure.worker_client import TimedCall, WorkerSpec
 from midas_bench.results.record import ratio_fields
 
 BLOCKS = 4
@@ -21,8 +21,8 @@ class Ratio:
     """A quotient of times: what stands above and below, and how often each is called a block."""
 
     name: str
-    above: tuple[Probe, ...]
-    below: Probe
+    above: tuple[TimedCall, ...]
+    below: TimedCall
     photos_above: int = 1
     rounds: int = 6
 
@@ -32,18 +32,18 @@ class Ratio:
 
 
 RATIOS = {
-    "jit-over-eager": Ratio("jit/eager", (Probe("jit", "one"),), Probe("eager", "one")),
-    "onnx-over-eager": Ratio("onnx/eager", (Probe("onnx", "one"),), Probe("eager", "one")),
+    "jit-over-eager": Ratio("jit/eager", (TimedCall("jit", "one"),), TimedCall("eager", "one")),
+    "onnx-over-eager": Ratio("onnx/eager", (TimedCall("onnx", "one"),), TimedCall("eager", "one")),
     "eager-b4-over-b1": Ratio(
-        "b4/b1 per photo eager", (Probe("eager", "four"),), Probe("eager", "one"), photos_above=4, rounds=4
+        "b4/b1 per photo eager", (TimedCall("eager", "four"),), TimedCall("eager", "one"), photos_above=4, rounds=4
     ),
     "onnx-b4-over-b1": Ratio(
-        "b4/b1 per photo onnx", (Probe("onnx", "four"),), Probe("onnx", "one"), photos_above=4, rounds=4
+        "b4/b1 per photo onnx", (TimedCall("onnx", "four"),), TimedCall("onnx", "one"), photos_above=4, rounds=4
     ),
     "article-preprocess-share": Ratio(
         "article preprocess share",
-        (Probe("article", "one", "decode"), Probe("article", "one", "preprocess")),
-        Probe("article", "one"),
+        (TimedCall("article", "one", "decode"), TimedCall("article", "one", "preprocess")),
+        TimedCall("article", "one"),
     ),
 }
 each_ratio = pytest.mark.parametrize("ratio", RATIOS)  # by name: parameters are written to the JSON whole
@@ -60,7 +60,7 @@ def arm(run, name, pipelines):
     config = asdict(replace(run.config, backend=backend, recipe=recipe, threads=1))
     photos = next(iter(run.scenes.values()))
     batches = {"one": scene_photos.batch(photos, 1).paths, "four": scene_photos.batch(photos, 4).paths}
-    return Arm(name, {p: {"photos": batches[p], "config": config} for p in sorted(pipelines)})
+    return WorkerSpec(name, {p: {"photos": batches[p], "config": config} for p in sorted(pipelines)})
 
 
 def measure(run, ratio, count):

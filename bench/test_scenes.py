@@ -7,7 +7,7 @@ import pytest
 
 from midas_bench.depth.photo import decode
 from midas_bench.measure.blocks import blocks, log_ratios
-from midas_bench.measure.worker_client import Arm, Probe
+from midas_bench.measure.worker_client import TimedCall, WorkerSpec
 from midas_bench.results.record import ratio_fields
 from midas_bench.scene_photos import SCENES
 
@@ -31,8 +31,8 @@ def measured(run, tmp_path_factory, measured_once):
         config = asdict(replace(run.config, backend=backend, threads=1))
         folder = tmp_path_factory.mktemp("scenes")
         pipelines = {scene: {"photos": [equal(run, scene, folder)], "config": config} for scene in run.scenes}
-        groups = [[Probe(backend, scene, call) for scene in run.scenes] for call in CALLS]
-        return backend, blocks([Arm(backend, pipelines)], groups, ROUNDS, SEED, BLOCKS)
+        groups = [[TimedCall(backend, scene, call) for scene in run.scenes] for call in CALLS]
+        return backend, blocks([WorkerSpec(backend, pipelines)], groups, ROUNDS, SEED, BLOCKS)
 
     return measured_once(all_blocks)
 
@@ -57,7 +57,7 @@ def test_scenes(cell, run, measured, stage, other):
 
     def ratio():
         backend, found = measured()
-        above, below = (Probe(backend, scene, stage) for scene in (other, BASELINE))
+        above, below = (TimedCall(backend, scene, stage) for scene in (other, BASELINE))
         fields = ratio_fields(log_ratios(found, lambda seconds: seconds[above] / seconds[below]))
         return fields | {"backend": backend, "numerator": other, "denominator": BASELINE}
 

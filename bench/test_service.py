@@ -55,7 +55,7 @@ def server(run, config):
 @pytest.fixture(scope="module")
 def photos(run):
     """Take the first photo of each scene."""
-    firsts = scene_photos.firsts(run.scenes)
+    firsts = scene_photos.first_per_scene(run.scenes)
     return scene_photos.batch(firsts, len(firsts))
 
 

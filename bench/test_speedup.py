@@ -6,7 +6,7 @@ import pytest
 
 from midas_bench import allocator, scene_photos
 from midas_bench.measure.blocks import blocks, log_ratios
-from midas_bench.measure.worker_client import Arm, Probe
+from midas_bench.measure.worker_client import TimedCall, WorkerSpec
 from midas_bench.results.record import ratio_fields
 
 BLOCKS = 10
@@ -24,7 +24,7 @@ def arm(run, name, photos):
     # the article knows nothing of allocators: their settings are part of our way
     environment = dict.fromkeys(allocator.SETTINGS, "") if name == ARTICLE else None
     pipelines = {p: {"photos": scene_photos.batch([photo], 1).paths, "config": config} for p, photo in photos.items()}
-    return Arm(name, pipelines, environment)
+    return WorkerSpec(name, pipelines, environment)
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +32,9 @@ def measured(run, measured_once):
     """Measure all backends together, once, in blocks."""
 
     def all_blocks():
-        photos = {"usual": scene_photos.firsts(run.scenes)[0], "large": scene_photos.largest(run.photos)}
+        photos = {"usual": scene_photos.first_per_scene(run.scenes)[0], "large": scene_photos.largest(run.photos)}
         arms = [arm(run, name, photos) for name in (ARTICLE, *run.settings.backends)]
-        groups = [[Probe(each.name, photo) for each in arms] for photo in photos]
+        groups = [[TimedCall(each.name, photo) for each in arms] for photo in photos]
         return blocks(arms, groups, ROUNDS, SEED, BLOCKS, pinned=False)
 
     return measured_once(all_blocks)
@@ -47,7 +47,7 @@ def test_speedup(cell, run, measured, backend, photo):
         pytest.skip("the article's recipe runs its own network, and --model another")
 
     def ratio():
-        above, below = Probe(ARTICLE, photo), Probe(backend, photo)
+        above, below = TimedCall(ARTICLE, photo), TimedCall(backend, photo)
         return ratio_fields(log_ratios(measured(), lambda seconds: seconds[above] / seconds[below]))
 
     cell.describe(

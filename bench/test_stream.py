@@ -7,7 +7,7 @@ import pytest
 
 from midas_bench import scene_photos
 from midas_bench.measure.blocks import blocks, log_ratios
-from midas_bench.measure.worker_client import Arm, Probe
+from midas_bench.measure.worker_client import TimedCall, WorkerSpec
 from midas_bench.results.record import ratio_fields
 
 STREAM_PHOTOS = 24
@@ -35,7 +35,7 @@ def threads():
 @pytest.fixture
 def stream(run):
     """Take the first photo of each scene, again and again."""
-    firsts = scene_photos.firsts(run.scenes)
+    firsts = scene_photos.first_per_scene(run.scenes)
     return scene_photos.batch(firsts, len(firsts)), scene_photos.batch(firsts, STREAM_PHOTOS)
 
 
@@ -65,10 +65,10 @@ def test_stream_over_article(cell, run, backend, threads, stream):
     ours = asdict(replace(run.config, backend=backend, threads=threads))
     theirs = asdict(replace(run.config, backend="eager", recipe="article"))
     arms = [
-        Arm(backend, {"stream": {"photos": paths, "config": ours}}),
-        Arm("article", {"one": {"photos": different.paths[:1], "config": theirs}}),
+        WorkerSpec(backend, {"stream": {"photos": paths, "config": ours}}),
+        WorkerSpec("article", {"one": {"photos": different.paths[:1], "config": theirs}}),
     ]
-    above, below = Probe("article", "one"), Probe(backend, "stream", "stream")
+    above, below = TimedCall("article", "one"), TimedCall(backend, "stream", "stream")
 
     def measure():
         measured = blocks(arms, [(above, below)], ROUNDS, SEED, BLOCKS, pinned=False)

@@ -8,7 +8,7 @@ import pytest
 
 from midas_bench import allocator, processes
 from midas_bench.measure import machine
-from midas_bench.measure.worker_client import Arm, Worker
+from midas_bench.measure.worker_client import Worker, WorkerSpec
 
 GLIBC = allocator.takes_effect()
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
@@ -40,7 +40,7 @@ def started(monkeypatch):
         with pytest.raises(NotStarted):
             processes.ask("some.module", {}, 1, environment=environment)
         with pytest.raises(NotStarted):
-            Worker(Arm("an arm", {}, environment), None)
+            Worker(WorkerSpec("an arm", {}, environment), None)
         return environments
 
     return start

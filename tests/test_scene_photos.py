@@ -54,8 +54,8 @@ def test_a_row_becomes_a_photo_with_its_bytes(manifest, jpeg, tmp_path):
 def test_a_photo_knows_its_author_its_licence_and_what_it_shows(manifest, tmp_path, jpeg):
     [photo] = scene_photos.from_manifest(manifest(alt="a cat"))["pet"]
     assert (photo.author, photo.licence, photo.alt) == ("Zoë", "CC0-1.0", "a cat")
-    [unsaid] = scene_photos.from_manifest(manifest())["pet"]
-    assert unsaid.alt == "a photo of the kind pet"
+    [inconclusive] = scene_photos.from_manifest(manifest())["pet"]
+    assert inconclusive.alt == "a photo of the kind pet"
     (tmp_path / "own/street").mkdir(parents=True)
     (tmp_path / "own/street/a.jpg").write_bytes(jpeg)
     [own] = scene_photos.from_folder(tmp_path / "own")["street"]

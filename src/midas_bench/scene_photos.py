@@ -128,12 +128,12 @@ def batch(photos: Sequence[Photo], size: int) -> Batch:
     return Batch(tuple(photos[i % len(photos)] for i in range(size)), repeated=size > len(photos))
 
 
-def firsts(found: Scenes) -> list[Photo]:
+def first_per_scene(found: Scenes) -> list[Photo]:
     """Return the first photo of each scene."""
     return [photos[0] for photos in found.values()]
 
 
-def everything(found: Scenes) -> list[Photo]:
+def all_photos(found: Scenes) -> list[Photo]:
     """Return every photo of every scene."""
     return [photo for photos in found.values() for photo in photos]
 

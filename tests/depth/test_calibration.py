@@ -16,7 +16,7 @@ from midas_bench.depth.backends import registry
 from midas_bench.depth.config import PipelineConfig, resolve
 from midas_bench.depth.weights import seeded
 from midas_bench.errors import UserError
-from midas_bench.scene_photos import everything, from_manifest, paths
+from midas_bench.scene_photos import all_photos, from_manifest, paths
 
 CALIBRATED = [row.name for row in registry.ROWS if row.calibrated]
 DAMAGED_MANIFESTS = {
@@ -87,7 +87,7 @@ def checkout(tmp_path, encode, monkeypatch):
 
 @pytest.mark.parametrize("backend", CALIBRATED)
 def test_every_door_of_python_takes_the_projects_photos_in_any_folder(backend, tmp_path, project):
-    every = set(paths(everything(from_manifest(project / calibration.MANIFEST))))
+    every = set(paths(all_photos(from_manifest(project / calibration.MANIFEST))))
     assert opened_with(tmp_path, backend) == [every] * 4
 
 
@@ -98,7 +98,7 @@ def test_photos_that_are_named_are_taken_in_place_of_the_projects(tmp_path, phot
 
 @pytest.mark.parametrize("backend", CALIBRATED)
 def test_the_graph_is_that_of_the_command(backend, project, tmp_path, monkeypatch):
-    every = paths(everything(from_manifest(project / calibration.MANIFEST)))
+    every = paths(all_photos(from_manifest(project / calibration.MANIFEST)))
     monkeypatch.chdir(tmp_path)
     resolved = resolve(PipelineConfig(backend, weights="seeded"))
     assert key(backend, seeded(), resolved.calibration) == key(backend, seeded(), every)

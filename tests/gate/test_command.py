@@ -18,7 +18,7 @@ from midas_bench.cli.main import main
 from midas_bench.errors import UserError
 from midas_bench.gate import measurement
 from midas_bench.gate.fake_revision import CALLS
-from midas_bench.measure.noise_probe import Noise
+from midas_bench.measure.noise_probe import NoiseReading
 
 FAST = ["--cell", "eager", "--startup-threshold", "90%", "--seed", "1"]
 
@@ -43,9 +43,9 @@ def gate(repository, checkpoint, monkeypatch, capsys, tmp_path):
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch):
-    """Script what the sentinel says: nothing, whatever the machine does while the tests run."""
+    """Script what the probe says: nothing, whatever the machine does while the tests run."""
     reasons = []
-    monkeypatch.setattr(measurement, "judge", lambda *_: Noise(tuple(reasons), 1.0, 1.0, 0.0, 0.0))
+    monkeypatch.setattr(measurement, "judge", lambda *_: NoiseReading(tuple(reasons), 1.0, 1.0, 0.0, 0.0))
     return reasons
 
 

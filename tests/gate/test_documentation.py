@@ -8,7 +8,7 @@ from scipy import stats
 from midas_bench.gate.rule import REGRESSED
 from midas_bench.gate.self_test import LIVE_SLOWDOWN
 from midas_bench.gate.self_test_render import markdown
-from midas_bench.gate.simulation import Blocks, as_recorded, drawn, resampled, unflipped
+from midas_bench.gate.simulation import Blocks, observed_bias, resampled, simulate_gates, without_sign_flips
 
 GATES = 500
 
@@ -24,7 +24,7 @@ def test_the_table_in_the_documentation_is_that_of_the_recorded_blocks(recorded,
 
 def test_no_figure_of_the_recorded_equal_sides_differs_from_one(recorded):
     """A drawn block's sign is drawn too, which hides any difference; so the blocks themselves are asked."""
-    found = unflipped(Blocks.of(recorded))
+    found = observed_bias(Blocks.of(recorded))
     assert found == {name: pytest.approx(values) for name, values in recorded["resampled"]["unflipped"].items()}
     assert all(figure["holm"] > 0.05 for figure in found.values())
     assert all(figure["low"] < 0 < figure["high"] for figure in found.values())
@@ -39,8 +39,8 @@ def test_a_difference_in_the_recorded_blocks_would_show(recorded):
         ]
     }
     blocks = Blocks.of(shifted)
-    assert all(figure["holm"] < 0.001 for figure in unflipped(blocks).values())
-    assert as_recorded(blocks, 50, 1)["count"] == 50
+    assert all(figure["holm"] < 0.001 for figure in observed_bias(blocks).values())
+    assert without_sign_flips(blocks, 50, 1)["count"] == 50
 
 
 @pytest.mark.slow
@@ -48,8 +48,8 @@ def test_what_is_kept_is_what_is_drawn_with_its_seed(recorded):
     kept = recorded["resampled"]
     blocks = Blocks.of(recorded)
     [row] = [row for row in kept["rows"] if row["slowdown"] == LIVE_SLOWDOWN]
-    assert drawn(blocks, LIVE_SLOWDOWN, kept["gates"], kept["seed"]) == row
-    assert as_recorded(blocks, kept["gates"], kept["seed"]) == kept["as_recorded"]
+    assert simulate_gates(blocks, LIVE_SLOWDOWN, kept["gates"], kept["seed"]) == row
+    assert without_sign_flips(blocks, kept["gates"], kept["seed"]) == kept["as_recorded"]
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 import pytest
 
 from midas_bench.errors import UserError
-from midas_bench.gate.gate_cells import FAMILY, Cell, full, named
+from midas_bench.gate.gate_cells import FAMILY, GateCell, full, named
 
 
 def test_the_default_family_is_the_whole_way_and_each_of_its_stages():
@@ -23,11 +23,11 @@ def test_the_full_matrix_holds_each_pipeline_cell_and_the_family_once():
 @pytest.mark.parametrize(
     ("name", "wanted"),
     [
-        ("eager", Cell("pipeline", "eager")),
-        ("decode", Cell("decode")),
-        ("pipeline", Cell("pipeline")),
-        ("pipeline[jit-b4-pet]", Cell("pipeline", "jit", 4, "pet")),
-        ("test_pipeline[jit-b4-pet]", Cell("pipeline", "jit", 4, "pet")),
+        ("eager", GateCell("pipeline", "eager")),
+        ("decode", GateCell("decode")),
+        ("pipeline", GateCell("pipeline")),
+        ("pipeline[jit-b4-pet]", GateCell("pipeline", "jit", 4, "pet")),
+        ("test_pipeline[jit-b4-pet]", GateCell("pipeline", "jit", 4, "pet")),
     ],
 )
 def test_a_cell_is_called_by_its_backend_its_stage_or_its_benchmark(name, wanted):

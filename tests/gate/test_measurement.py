@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import pytest
 
 from midas_bench.gate import measurement
-from midas_bench.gate.block_series import Lane
+from midas_bench.gate.block_series import BlockSeries
 from midas_bench.gate.gate_cells import FAMILY
-from midas_bench.gate.revision_workers import BASE, HEAD, SIDES, probe
+from midas_bench.gate.revision_workers import BASE, HEAD, SIDES, timed_call
 from midas_bench.measure.blocks import Block
-from midas_bench.measure.worker_client import Arm
+from midas_bench.measure.worker_client import WorkerSpec
 
 CELL, OTHER = FAMILY[:2]
 SENTINEL = SimpleNamespace(read=lambda: None, best=None)
@@ -18,18 +18,18 @@ SENTINEL = SimpleNamespace(read=lambda: None, best=None)
 
 @pytest.fixture
 def measured(monkeypatch):
-    """Measure the next block of a lane with a stand-in for `one_block`."""
+    """Measure the next block of a series with a stand-in for `one_block`."""
 
-    def measure(lane, one_block):
+    def measure(series, one_block):
         monkeypatch.setattr(measurement, "one_block", one_block)
         monkeypatch.setattr(measurement, "judge", lambda *_: SimpleNamespace(reasons=()))
-        return measurement.measured(lane, lane.cells, 1, SENTINEL)
+        return measurement.measured(series, series.cells, 1, SENTINEL)
 
     return measure
 
 
-def lane(*cells):
-    return Lane("onnx", cells, [Arm(side, {}) for side in SIDES])
+def series(*cells):
+    return BlockSeries("onnx", cells, [WorkerSpec(side, {}) for side in SIDES])
 
 
 def block(rounds, peak_bytes=9):
@@ -37,7 +37,7 @@ def block(rounds, peak_bytes=9):
 
 
 def seconds(cell, base, head):
-    return {probe(BASE, cell): base, probe(HEAD, cell): head}
+    return {timed_call(BASE, cell): base, timed_call(HEAD, cell): head}
 
 
 def test_the_side_that_starts_first_is_drawn_anew_for_each_block(measured):
@@ -47,7 +47,7 @@ def test_the_side_that_starts_first_is_drawn_anew_for_each_block(measured):
         first.append(arms[0].name)
         return block([seconds(CELL, 1.0, 1.0)])
 
-    growing = lane(CELL)
+    growing = series(CELL)
     for _ in range(40):
         growing.rows.append(measured(growing, one_block))
     assert 8 < first.count(BASE) < 32  # 20 expected, 3 the standard deviation; always the same, the seed being fixed
@@ -60,18 +60,18 @@ def test_both_sides_of_a_cell_are_called_side_by_side(measured):
         groups.extend(asked)
         return block([seconds(CELL, 1.0, 1.0) | seconds(OTHER, 1.0, 1.0)])
 
-    measured(lane(CELL, OTHER), one_block)
-    assert groups == [[probe(side, cell) for side in SIDES] for cell in (CELL, OTHER)]
+    measured(series(CELL, OTHER), one_block)
+    assert groups == [[timed_call(side, cell) for side in SIDES] for cell in (CELL, OTHER)]
 
 
 def test_a_block_gives_a_log_ratio_of_head_over_base_and_the_base_itself(measured):
     rounds = [seconds(CELL, base, 1.1 * base) for base in (1.0, 3.0, 2.0)]
-    row = measured(lane(CELL), lambda *_: block(rounds))
+    row = measured(series(CELL), lambda *_: block(rounds))
     logs = {CELL.name: math.log(1.1), "start-up [onnx]": math.log(2), "peak memory [onnx]": 0.0}
     assert row["log_ratios"] == pytest.approx(logs)
     assert row["base"] == {CELL.name: 2.0, "start-up [onnx]": 1.0, "peak memory [onnx]": 9.0}
 
 
 def test_there_is_no_memory_figure_where_the_system_keeps_no_mark(measured):
-    row = measured(lane(CELL), lambda *_: block([seconds(CELL, 1.0, 1.0)], peak_bytes=None))
+    row = measured(series(CELL), lambda *_: block([seconds(CELL, 1.0, 1.0)], peak_bytes=None))
     assert row["log_ratios"].keys() == row["base"].keys() == {CELL.name, "start-up [onnx]"}

@@ -4,18 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from midas_bench.gate.block_journal import Journal
+from midas_bench.gate.block_journal import BlockJournal
 from midas_bench.gate.block_series import Thresholds
 from midas_bench.gate.gate_cells import FAMILY
 from midas_bench.gate.revision_gate import Question, identity, notes_on
-from midas_bench.gate.revision_workers import BASE, HEAD, Side
-from midas_bench.gate.revisions import Tree
+from midas_bench.gate.revision_workers import BASE, HEAD, Revision
+from midas_bench.gate.revisions import SourceTree
 
 
 @pytest.fixture
 def tree(tmp_path):
     def made(label, digest="same", *pins):
-        return Tree(label, None, tmp_path, digest, pins)
+        return SourceTree(label, None, tmp_path, digest, pins)
 
     return made
 
@@ -42,10 +42,10 @@ FACTS = {"machine": {"fingerprint": "abc", "versions": {"torch": "2"}}, "weights
 
 
 def test_blocks_count_only_in_a_gate_that_asks_the_same(tree, tmp_path):
-    sides = {name: Side(tree(name)) for name in (BASE, HEAD)}
+    sides = {name: Revision(tree(name)) for name in (BASE, HEAD)}
 
     def path(question=QUESTION, sides=sides, facts=FACTS):
-        return Journal.of(tmp_path, identity(question, sides, facts)).path
+        return BlockJournal.of(tmp_path, identity(question, sides, facts)).path
 
     others = [
         path(replace(QUESTION, cells=FAMILY[:1])),
@@ -55,7 +55,7 @@ def test_blocks_count_only_in_a_gate_that_asks_the_same(tree, tmp_path):
         ),
         path(replace(QUESTION, alpha=0.02)),
         path(replace(QUESTION, fresh_env=True)),
-        path(sides=sides | {HEAD: Side(tree("head", "another"))}),
+        path(sides=sides | {HEAD: Revision(tree("head", "another"))}),
         path(facts=FACTS | {"weights": "official"}),
         path(facts=FACTS | {"machine": {"fingerprint": "abc", "versions": {"torch": "3"}}}),
         path(facts=FACTS | {"machine": {"fingerprint": "def", "versions": {"torch": "2"}}}),

@@ -81,7 +81,7 @@ def test_a_cell_that_is_absent_on_one_side_never_passes(side):
         assert found[NAME].verdict == MISSING
         assert found[NAME].reason == f"is in none of the 2 files of the {where}"
         assert result.exit_code == 3
-        assert NAME in result.unsaid
+        assert NAME in result.inconclusive
 
 
 def test_a_cell_that_one_of_several_files_lacks_never_passes(side):
@@ -143,7 +143,7 @@ def test_a_time_of_0_is_invalid_and_never_passed_over(side, zeros):
     assert (found[NAME].verdict, found[NAME].reason, found[NAME].ratio) == (INVALID, NO_RATIO, None)
     assert {judgement.verdict for name, judgement in found.items() if name != NAME} <= {PASSED, IMPROVED, UNDECIDED}
     assert result.exit_code == 3
-    assert NAME in result.unsaid
+    assert NAME in result.inconclusive
     assert f"invalid: {NO_RATIO}" in render.markdown(result).replace("\\", "")
 
 

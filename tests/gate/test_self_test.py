@@ -6,14 +6,14 @@ import pytest
 
 from midas_bench.cli.main import main
 from midas_bench.gate import self_test
-from midas_bench.gate.block_journal import Journal
+from midas_bench.gate.block_journal import BlockJournal
 from midas_bench.gate.block_series import Thresholds
 from midas_bench.gate.fake_revision import stand_in
 from midas_bench.gate.gate_cells import FAMILY
 from midas_bench.gate.result import GateResult
 from midas_bench.gate.revision_gate import Listener, Question
 from midas_bench.gate.revision_workers import BASE, HEAD
-from midas_bench.gate.self_test import Plan
+from midas_bench.gate.self_test import SelfTestPlan
 from midas_bench.processes import ProcessDiedError
 
 BLOCKS = 14
@@ -82,10 +82,10 @@ def test_live_gates_that_are_finished_are_not_run_again(monkeypatch, tmp_path):
     monkeypatch.setattr(self_test, "compare_sides", course.gate)
     question = Question("", None, FAMILY, "auto", Thresholds(0.05, 0.05, 0.2), 0.01, 300, seed=1)
     sides = {name: stand_in(tmp_path / name) for name in (BASE, HEAD)}
-    journal = Journal(tmp_path / "journal.jsonl")
+    journal = BlockJournal(tmp_path / "journal.jsonl")
 
     def live():
-        return self_test._live(Plan(10, 2, question), sides, None, {}, tmp_path, course, journal)
+        return self_test._live(SelfTestPlan(10, 2, question), sides, None, {}, tmp_path, course, journal)
 
     course.interrupted_before = 3
     with pytest.raises(KeyboardInterrupt):

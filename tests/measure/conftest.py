@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from midas_bench.measure.worker_client import Arm
+from midas_bench.measure.worker_client import WorkerSpec
 
 CALL_S = 0.002
 
@@ -31,6 +31,6 @@ def arm(package, log):
 
     def made(name, **config):
         how = {"photos": [], "config": {"name": name, "log": str(log), "call_s": CALL_S, **config}}
-        return Arm(name, {"one": how}, {"PYTHONPATH": str(package)})
+        return WorkerSpec(name, {"one": how}, {"PYTHONPATH": str(package)})
 
     return made

@@ -22,11 +22,11 @@ from midas_bench.measure.blocks import (
     start_order,
 )
 from midas_bench.measure.memory_sampler import MIB
-from midas_bench.measure.worker_client import Arm, Probe
+from midas_bench.measure.worker_client import TimedCall, WorkerSpec
 from midas_bench.processes import ProcessDiedError
 
-A, B = Probe("a", "one"), Probe("b", "one")
-FOURS = Probe("a", "four"), Probe("b", "four")
+A, B = TimedCall("a", "one"), TimedCall("b", "one")
+FOURS = TimedCall("a", "four"), TimedCall("b", "four")
 
 
 def events(log):
@@ -106,7 +106,7 @@ def fake_workers(monkeypatch):
     return log
 
 
-ARMS = [Arm("a", {}), Arm("b", {})]
+ARMS = [WorkerSpec("a", {}), WorkerSpec("b", {})]
 
 
 def test_each_arm_starts_first_in_half_of_the_blocks_and_chance_says_in_which(fake_workers):
@@ -124,7 +124,7 @@ def test_which_arm_warms_up_first_is_drawn(fake_workers):
 
 
 def test_of_several_arms_each_has_every_place_once_in_as_many_blocks():
-    several = [Arm(name, {}) for name in "abcd"]
+    several = [WorkerSpec(name, {}) for name in "abcd"]
     orders = [[each.name for each in start_order(several, number, 4)] for number in range(12)]
     for first in range(0, 12, 4):
         for place in range(4):
@@ -253,10 +253,10 @@ def test_a_worker_that_says_a_lot_is_not_stuck(arm, package):
 def test_ctrl_c_ends_the_workers(arm, package, log):
     """Interrupt a process in the middle of a call, and see that it takes its workers along."""
     script = f"""
-from midas_bench.measure.worker_client import Arm, Probe
+from midas_bench.measure.worker_client import TimedCall, WorkerSpec
 from midas_bench.measure.blocks import blocks
 how = {arm("a", hang=True).pipelines!r}
-blocks([Arm("a", how, {{"PYTHONPATH": {str(package)!r}}})], [[Probe("a", "one")]], 2, 1, 1)
+blocks([WorkerSpec("a", how, {{"PYTHONPATH": {str(package)!r}}})], [[TimedCall("a", "one")]], 2, 1, 1)
 """
     with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True) as parent:
         end_s = time.monotonic() + 60

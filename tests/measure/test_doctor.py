@@ -9,11 +9,13 @@ from midas_bench import allocator
 from midas_bench.cli import doctor as command
 from midas_bench.cli.main import main
 from midas_bench.errors import UserError
-from midas_bench.measure.doctor import BUSY_CORES_LIMIT, NEEDED_BYTES, SWAP_LIMIT_BYTES, Finding, examine
-from midas_bench.measure.machine import Condition, Machine
+from midas_bench.measure.doctor import BUSY_CORES_LIMIT, NEEDED_BYTES, SWAP_LIMIT_BYTES, MachineFinding, examine
+from midas_bench.measure.machine import Condition, MachineFacts
 from midas_bench.measure.noise_probe import STEAL_LIMIT
 
-GOOD = Machine("abc", "A CPU", ("AVX2",), 4, 8, 8, None, 16 << 30, None, "performance", True, False, "Linux", {}, {})
+GOOD = MachineFacts(
+    "abc", "A CPU", ("AVX2",), 4, 8, 8, None, 16 << 30, None, "performance", True, False, "Linux", {}, {}
+)
 QUIET = Condition((0.2, 0.2, 0.2), 0.05, 0.0, 12 << 30, 0, None)
 
 FINDINGS = {
@@ -79,7 +81,7 @@ def test_a_quota_below_one_core_still_advises_one_thread():
 
 
 def test_a_finding_is_one_line_of_what_why_and_remedy():
-    assert str(Finding("it rains", "cables get wet", "go inside")) == "it rains: cables get wet; go inside"
+    assert str(MachineFinding("it rains", "cables get wet", "go inside")) == "it rains: cables get wet; go inside"
 
 
 @pytest.fixture

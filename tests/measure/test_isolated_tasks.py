@@ -8,7 +8,7 @@ from midas_bench.depth.calls import long_stream_photos
 from midas_bench.depth.config import PipelineConfig, resolve
 from midas_bench.measure import isolated_tasks
 from midas_bench.measure.isolated_tasks import MODULE
-from midas_bench.measure.memory_sampler import MIB, Watch
+from midas_bench.measure.memory_sampler import MIB, MemorySampler
 from midas_bench.processes import ProcessDiedError, ask
 
 PATIENCE_S = 240.0
@@ -92,13 +92,13 @@ def test_the_reference_is_each_photos_depth_by_itself(monkeypatch, tmp_path):
 
 @pytest.mark.slow
 def test_onnx_stays_under_350_mib_with_one_photo(graphs, photos):
-    watch = Watch()
+    sampler = MemorySampler()
     paths = [str(photos["street"].path)]
     request = {"task": "memory", "config": config_for("onnx", graphs), "photos": paths, "calls": 5}
-    reply = ask(MODULE, request, PATIENCE_S, started=watch.start)
-    watch.finish()
+    reply = ask(MODULE, request, PATIENCE_S, started=sampler.start)
+    sampler.finish()
     assert 20 * MIB < reply["baseline_rss_bytes"] < reply["loaded_rss_bytes"] < reply["peak_rss_bytes"] < 350 * MIB
-    assert max(watch.rss_bytes) <= 1.01 * reply["peak_rss_bytes"]
+    assert max(sampler.rss_bytes) <= 1.01 * reply["peak_rss_bytes"]
 
 
 class ScriptedStart:

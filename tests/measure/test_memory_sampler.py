@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from midas_bench.measure import memory_sampler
-from midas_bench.measure.memory_sampler import MIB, Watch
+from midas_bench.measure.memory_sampler import MIB, MemorySampler
 from midas_bench.processes import ask
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's high-water mark is Linux's")
@@ -19,14 +19,14 @@ from midas_bench.measure import memory_sampler
 from midas_bench.processes import answer
 
 def handle(request):
-    baseline = rss.resident_bytes()
+    baseline = memory_sampler.resident_bytes()
     block = bytearray(request["mib"] << 20)
     block[::4096] = b"x" * len(block[::4096])  # a page that is not touched is not resident
     time.sleep(request.get("sleep_s", 0))
-    held = rss.resident_bytes()
+    held = memory_sampler.resident_bytes()
     del block
     time.sleep(request.get("sleep_s", 0))
-    return {"baseline": baseline, "held": held, "after": rss.resident_bytes(), "peak": rss.peak_bytes()}
+    return {"baseline": baseline, "held": held, "after": memory_sampler.resident_bytes(), "peak": memory_sampler.peak_bytes()}
 
 if __name__ == "__main__":
     sys.exit(answer(handle))
@@ -103,33 +103,33 @@ def test_windows_has_one_by_another_name(tmp_path, monkeypatch):
 
 
 def test_memory_over_time_is_seen_from_outside(callee):
-    watch = Watch()
-    reply = ask(callee, {"mib": ALLOCATED_MIB, "sleep_s": 0.8}, PATIENCE_S, started=watch.start)
-    watch.finish()
-    assert len(watch.t_s) == len(watch.rss_bytes) >= 5
-    assert watch.t_s[0] == 0
-    assert watch.t_s == sorted(watch.t_s)
-    assert watch.t_s[-1] >= 1.2
+    sampler = MemorySampler()
+    reply = ask(callee, {"mib": ALLOCATED_MIB, "sleep_s": 0.8}, PATIENCE_S, started=sampler.start)
+    sampler.finish()
+    assert len(sampler.t_s) == len(sampler.rss_bytes) >= 5
+    assert sampler.t_s[0] == 0
+    assert sampler.t_s == sorted(sampler.t_s)
+    assert sampler.t_s[-1] >= 1.2
     # it rises and falls again, and its highest is the peak where a system keeps no mark
-    assert max(watch.rss_bytes) == pytest.approx(reply["held"], rel=0.05)
-    assert watch.rss_bytes[0] < 0.5 * reply["held"]
-    assert min(watch.rss_bytes[len(watch.rss_bytes) // 2 :]) < 0.5 * reply["held"]
-    assert all(isinstance(size, int) for size in watch.rss_bytes)
+    assert max(sampler.rss_bytes) == pytest.approx(reply["held"], rel=0.05)
+    assert sampler.rss_bytes[0] < 0.5 * reply["held"]
+    assert min(sampler.rss_bytes[len(sampler.rss_bytes) // 2 :]) < 0.5 * reply["held"]
+    assert all(isinstance(size, int) for size in sampler.rss_bytes)
 
 
 def test_a_watch_ends_with_the_process_however_it_ends():
-    watch = Watch()
+    sampler = MemorySampler()
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], text=True) as child:
-        watch.start(child)
+        sampler.start(child)
         child.kill()
-    watch.finish()
-    assert not watch._thread.is_alive()
+    sampler.finish()
+    assert not sampler._thread.is_alive()
 
 
 def test_a_watch_that_was_not_started_has_nothing_to_wait_for():
-    watch = Watch()
-    watch.finish()
-    assert watch.rss_bytes == []
+    sampler = MemorySampler()
+    sampler.finish()
+    assert sampler.rss_bytes == []
 
 
 def test_this_process_is_resident():

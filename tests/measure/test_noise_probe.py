@@ -15,8 +15,8 @@ from midas_bench.measure.noise_probe import (
     SECOND_LOOK_AFTER_S,
     STEAL_LIMIT,
     Best,
+    NoiseProbe,
     Reading,
-    Sentinel,
     judge,
     own_disturbance,
 )
@@ -103,7 +103,7 @@ class ScriptedClock:
 
 def test_a_reading_is_the_best_of_a_few_and_the_run_keeps_the_best_of_all():
     clock = ScriptedClock([3, 2, 4, 0.7, 0.9, 0.8, 2.2, 2.3, 2.1, 0.6, 0.5, 0.7])
-    watched = Sentinel(clock)
+    watched = NoiseProbe(clock)
     assert watched.best == Best(float("inf"), float("inf"))
     first, second = watched.read(), watched.read()
     assert (first.matrix_s, first.copy_s) == (2, 0.7)
@@ -132,7 +132,7 @@ def test_what_is_over_after_a_rest_is_no_disturbance_and_what_stays_is(monkeypat
     clock = ScriptedClock([*QUIET, *spans_s])
     slept = []
     monkeypatch.setattr(noise_probe.time, "sleep", slept.append)
-    watched = Sentinel(clock)
+    watched = NoiseProbe(clock)
     watched.read()
     reading = watched.read()
     assert (reading.matrix_s, reading.copy_s) == read_s
@@ -142,7 +142,7 @@ def test_what_is_over_after_a_rest_is_no_disturbance_and_what_stays_is(monkeypat
 
 def test_the_work_is_done_on_one_thread_after_a_rest(monkeypatch):
     happened = []
-    watched = Sentinel(ScriptedClock([1] * 6))
+    watched = NoiseProbe(ScriptedClock([1] * 6))
 
     class Limit:
         def __init__(self, **how):
@@ -162,14 +162,14 @@ def test_the_work_is_done_on_one_thread_after_a_rest(monkeypatch):
 
 
 def test_the_libraries_threads_are_given_back():
-    watched = Sentinel()
+    watched = NoiseProbe()
     before = [(library["prefix"], library["num_threads"]) for library in watched._blas.info()]
     watched.read()
     assert [(library["prefix"], library["num_threads"]) for library in watched._blas.info()] == before
 
 
 def test_real_readings_have_real_figures_and_move_on():
-    watched = Sentinel()
+    watched = NoiseProbe()
     first = watched.read()
     assert all(value >= 0 for value in asdict(first).values())
     assert first.matrix_s > 0

@@ -10,7 +10,7 @@ from midas_bench.depth.config import PipelineConfig, resolve
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
 from midas_bench.measure import tune as module
-from midas_bench.measure.tune import ROUNDS, Plan, tune
+from midas_bench.measure.tune import ROUNDS, TunePlan, tune
 from midas_bench.measure.worker_client import WorkerDiedError
 from midas_bench.processes import ProcessDiedError
 from midas_bench.results.ranking import Setup
@@ -96,7 +96,7 @@ def world(monkeypatch):
 def plan(photos, tmp_path):
     def made(*backends, threads=(2, 1), budget_s=300.0):
         config = resolve(PipelineConfig("onnx", 1, "seeded", cache_dir=str(tmp_path)))
-        return Plan(config, backends or tuple(CALL_S), threads, [photos["street"]], budget_s)
+        return TunePlan(config, backends or tuple(CALL_S), threads, [photos["street"]], budget_s)
 
     return made
 

@@ -11,7 +11,7 @@ import pytest
 
 from midas_bench import NO_TELEMETRY
 from midas_bench.measure import worker
-from midas_bench.measure.worker_client import Arm, Worker
+from midas_bench.measure.worker_client import Worker, WorkerSpec
 
 SCRIPT = Path(worker.__file__)
 CALLS = ["inference", "pipeline"]
@@ -84,7 +84,7 @@ def test_a_worker_of_an_older_revision_inherits_the_switches_of_telemetry(packag
     calls = package / "midas_bench/depth/calls.py"
     calls.write_text("import os\n" + calls.read_text().replace('log("open")', "log(repr(dict(os.environ)))"))
     how = {"photos": [], "config": {"name": "a", "log": str(tmp_path / "log"), "call_s": 0.0}}
-    with Worker(Arm("old", {"one": how}, {"PYTHONPATH": str(package)}), None) as worker:
+    with Worker(WorkerSpec("old", {"one": how}, {"PYTHONPATH": str(package)}), None) as worker:
         worker.open()
     for name, value in NO_TELEMETRY.items():
         assert f"'{name}': '{value}'" in (tmp_path / "log").read_text()

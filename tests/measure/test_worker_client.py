@@ -7,10 +7,10 @@ import sys
 import psutil
 import pytest
 
-from midas_bench.measure.worker_client import Probe, Worker
+from midas_bench.measure.worker_client import TimedCall, Worker
 from midas_bench.processes import ProcessDiedError
 
-A = Probe("a", "one")
+A = TimedCall("a", "one")
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system cannot pin")

@@ -7,13 +7,13 @@ from midas_bench.report.charts.load import load
 from midas_bench.report.photo_strip import Album
 from midas_bench.report.select_runs import choose
 from midas_bench.report.write import write
-from midas_bench.results.load_records import Load, Point
+from midas_bench.results.load_records import Load, LoadPoint
 from midas_bench.results.run_files import read
 from midas_bench.results.units import NOTHING
 
 
 def point(rate, p99_s, rejected=None):
-    return Point(
+    return LoadPoint(
         offered_per_second=rate, achieved_per_second=min(rate, 15), p50_s=0.05, p90_s=0.06, p99_s=p99_s, requests=200,
         rejected=rejected,
     )  # fmt: skip

@@ -37,26 +37,24 @@ def test_the_newest_complete_run_of_a_folder_is_taken(saved, tmp_path):
     saved("0002_b.json", "2026-01-02")
     saved("0003_c.json", "2026-01-03", "partial")
     (tmp_path / "0004_d.json").write_text("{")
-    material = choose([tmp_path], [], Album())
-    assert material.run.name == "0002_b"
-    assert [run.name for run in material.history] == ["0001_a", "0002_b", "0003_c"]
-    assert material.remarks == (
-        "Left out: 0004_d.json, which is not whole JSON (it breaks off or goes wrong at line 1).",
-    )
+    data = choose([tmp_path], [], Album())
+    assert data.run.name == "0002_b"
+    assert [run.name for run in data.history] == ["0001_a", "0002_b", "0003_c"]
+    assert data.remarks == ("Left out: 0004_d.json, which is not whole JSON (it breaks off or goes wrong at line 1).",)
 
 
 def test_runs_of_any_name_are_shown_in_one_line(saved, tmp_path, odd_name):
     saved(f"a{odd_name[:200]}.json", "2026-01-01")
     (tmp_path / f"b{odd_name[:200]}.json").write_text("{")
-    material = choose([tmp_path], [], Album())
-    for text in (material.label, material.run.file, *material.remarks):
+    data = choose([tmp_path], [], Album())
+    for text in (data.label, data.run.file, *data.remarks):
         assert text.encode().decode().isprintable()
 
 
 def test_without_a_complete_run_the_newest_partial_one_is_taken_and_said(saved, tmp_path):
     saved("0001_a.json", "2026-01-01", "partial")
-    material = choose([tmp_path], [], Album())
-    assert "newest partial one" in material.remarks[0]
+    data = choose([tmp_path], [], Album())
+    assert "newest partial one" in data.remarks[0]
 
 
 def test_without_a_place_the_storage_is_searched(saved, tmp_path, monkeypatch):
@@ -86,11 +84,11 @@ def test_the_history_of_a_file_stands_beside_it_and_no_folder_below_is_looked_in
 
 def test_several_files_are_sides_and_labels_join_them(saved):
     paths = [saved(f"000{i}_{i}.json", f"2026-01-0{i}") for i in (1, 2, 3)]
-    material = choose(paths, [], Album())
-    assert [side.label for side in material.sides] == ["0001_1", "0002_2", "0003_3"]
-    assert material.run.name == "0003_3"
-    material = choose(paths, ["old", "old", "new"], Album())
-    assert [(side.label, len(side.runs)) for side in material.sides] == [("old", 2), ("new", 1)]
+    data = choose(paths, [], Album())
+    assert [side.label for side in data.sides] == ["0001_1", "0002_2", "0003_3"]
+    assert data.run.name == "0003_3"
+    data = choose(paths, ["old", "old", "new"], Album())
+    assert [(side.label, len(side.runs)) for side in data.sides] == [("old", 2), ("new", 1)]
 
 
 def test_a_file_given_twice_and_what_was_saved_of_it_before_are_no_repetitions(saved, tmp_path):
@@ -99,16 +97,15 @@ def test_a_file_given_twice_and_what_was_saved_of_it_before_are_no_repetitions(s
     part["benchmarks"] = part["benchmarks"][:2]
     (tmp_path / "part.json").write_text(json.dumps(part))
     paths = [whole, tmp_path / "part.json", other, other, whole]
-    material = choose(paths, ["old", "old", "old", "new", "new"], Album())
-    assert [[run.path for run in side.runs] for side in material.sides] == [[whole, other], [other, whole]]
+    data = choose(paths, ["old", "old", "old", "new", "new"], Album())
+    assert [[run.path for run in side.runs] for side in data.sides] == [[whole, other], [other, whole]]
     assert (
-        material.remarks[0]
-        == f"Left out of old: {tmp_path / 'part.json'}, whose rounds are all in another of its files."
+        data.remarks[0] == f"Left out of old: {tmp_path / 'part.json'}, whose rounds are all in another of its files."
     )
-    assert len(material.remarks) == 2
-    material = choose([other, other], [], Album())
-    assert (len(material.history), material.sides) == (1, ())
-    assert "Left out of " in material.remarks[0]
+    assert len(data.remarks) == 2
+    data = choose([other, other], [], Album())
+    assert (len(data.history), data.sides) == (1, ())
+    assert "Left out of " in data.remarks[0]
 
 
 def test_files_of_one_name_are_told_apart(changed, tmp_path):
@@ -173,6 +170,6 @@ def test_what_several_parts_need_is_computed_once(saved, tmp_path, monkeypatch):
     for name in ("compare", "frame", "findings"):
         real = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *args, name=name, real=real: (calls.update([name]), real(*args))[1])
-    material = choose([saved("a.json", "2026-01-01"), saved("b.json", "2026-01-02")], [], Album())
-    write(material, tmp_path / "out")
+    data = choose([saved("a.json", "2026-01-01"), saved("b.json", "2026-01-02")], [], Album())
+    write(data, tmp_path / "out")
     assert calls == {"compare": 1, "frame": 1, "findings": 1}

@@ -8,7 +8,7 @@ from midas_bench.report import tables
 from midas_bench.report.claims import findings
 from midas_bench.report.model import Table
 from midas_bench.results import units
-from midas_bench.results.compare import Side, compare
+from midas_bench.results.compare import ComparedRuns, compare
 from midas_bench.results.frame import frame
 from midas_bench.results.intervals import Interval
 from midas_bench.results.recommendations import answers
@@ -195,7 +195,7 @@ def test_the_machine(small):
 
 
 def test_a_comparison(small):
-    compared = compare(Side("old", (small,)), Side("new", (small,)))
+    compared = compare(ComparedRuns("old", (small,)), ComparedRuns("new", (small,)))
     fields = row(tables.comparison(compared, 1), "test_memory[eager")
     assert fields == ["test_memory[eager-b1-street]", "peak memory", "900 MiB", "900 MiB", f"1.00{X}", NOTHING,
                       "no verdict", ""]  # fmt: skip

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from midas_bench.results.compare import Side, compare, files_with, kinds_without_figures
+from midas_bench.results.compare import ComparedRuns, compare, files_with, kinds_without_figures
 from midas_bench.results.run_files import read
 
 
@@ -23,7 +23,7 @@ def scaled(factor):
 @pytest.fixture
 def side(changed):
     def make(label, *factors):
-        return Side(label, tuple(read(changed(scaled(f), f"{label}-{i}.json")) for i, f in enumerate(factors)))
+        return ComparedRuns(label, tuple(read(changed(scaled(f), f"{label}-{i}.json")) for i, f in enumerate(factors)))
 
     return make
 
@@ -77,7 +77,9 @@ def test_memory_and_startup_are_compared_too(changed):
             if "startup_s" in info:
                 info["startup_s"]["load"] = [0.9, 0.9, 0.9]
 
-    compared = compare(Side("old", (read(changed(name="o.json")),)), Side("new", (read(changed(more)),)))
+    compared = compare(
+        ComparedRuns("old", (read(changed(name="o.json")),)), ComparedRuns("new", (read(changed(more)),))
+    )
     assert by_figure(compared, "test_memory[eager", "peak memory").ratio.estimate == 2
     startup = by_figure(compared, "test_startup", "start-up")
     assert (startup.before, startup.after) == (pytest.approx(0.7), pytest.approx(1.4))
@@ -86,7 +88,7 @@ def test_memory_and_startup_are_compared_too(changed):
 def test_cells_of_one_side_are_listed(changed):
     fewer = read(changed(lambda content: content["benchmarks"].pop(0)))
     whole = read(changed(name="whole.json"))
-    compared = compare(Side("old", (whole,)), Side("new", (fewer,)))
+    compared = compare(ComparedRuns("old", (whole,)), ComparedRuns("new", (fewer,)))
     assert compared.only_before == ("bench/test_article.py::test_article[street]",)
     assert compared.only_after == ()
     assert not any("test_article" in c.fullname for c in compared.changes)
@@ -103,9 +105,9 @@ def test_other_machines_are_noticed(changed):
         content["machine_info"]["midas_bench"] |= {"fingerprint": "other", "cpu_model": "Another CPU"}
 
     old, new = read(changed(name="old.json")), read(changed(other))
-    differences = compare(Side("old", (old,)), Side("new", (new,))).machine_differences
+    differences = compare(ComparedRuns("old", (old,)), ComparedRuns("new", (new,))).machine_differences
     assert differences == {"kind": ("abc123", "other"), "cpu model": ("Test CPU", "Another CPU")}
-    assert compare(Side("old", (old,)), Side("new", (old,))).machine_differences == {}
+    assert compare(ComparedRuns("old", (old,)), ComparedRuns("new", (old,))).machine_differences == {}
 
 
 def of_no_time(content):
@@ -124,7 +126,7 @@ def test_a_figure_of_0_is_compared_without_a_ratio(changed, files, zeros):
     zero = [read(changed(of_no_time, f"zero-{i}.json")) for i in range(files)]
     before = {"after": usual, "one file of before": [zero[0], *usual[1:]]}.get(zeros, zero)
     after = usual if "before" in zeros else zero
-    sides = Side("old", tuple(before)), Side("new", tuple(after))
+    sides = ComparedRuns("old", tuple(before)), ComparedRuns("new", tuple(after))
     compared = compare(*sides)
     timed = [c for c in compared.changes if c.figure in ("median time", "start-up")]
     assert {c.figure for c in timed} == {"median time", "start-up"}
@@ -133,7 +135,7 @@ def test_a_figure_of_0_is_compared_without_a_ratio(changed, files, zeros):
     assert (compared.only_before, compared.only_after) == ((), ())
     assert all((c.before == 0) == (zeros in ("before", "both")) for c in timed)
     assert [files_with(side)[c.fullname, c.figure] for side in sides for c in timed] == [files] * 2 * len(timed)
-    assert kinds_without_figures(sides[0]) == kinds_without_figures(Side("usual", tuple(usual)))
+    assert kinds_without_figures(sides[0]) == kinds_without_figures(ComparedRuns("usual", tuple(usual)))
 
 
 def test_rounds_of_0_below_a_median_above_it_give_a_ratio_without_an_interval(changed):
@@ -146,7 +148,9 @@ def test_rounds_of_0_below_a_median_above_it_give_a_ratio_without_an_interval(ch
                 benchmark["extra_info"].pop("latency_s", None)
 
     change = by_figure(
-        compare(Side("old", (read(changed(name="o.json")),)), Side("new", (read(changed(some_zeros)),))),
+        compare(
+            ComparedRuns("old", (read(changed(name="o.json")),)), ComparedRuns("new", (read(changed(some_zeros)),))
+        ),
         "test_article[street]",
     )
     assert change.ratio.low == change.ratio.estimate == change.ratio.high > 0

@@ -227,9 +227,9 @@ def test_places_whose_labels_look_alike_are_sides_of_their_own(saved, tmp_path, 
 def test_one_place_by_two_paths_is_one_side(saved, tmp_path):
     path = saved((LONG, 0.1, latency()))
     (tmp_path / "folder").mkdir()
-    material = choose([path, tmp_path / "folder/.." / path.name], [], Album())
-    assert material.sides == ()
-    assert "Left out of" in material.remarks[0]
+    data = choose([path, tmp_path / "folder/.." / path.name], [], Album())
+    assert data.sides == ()
+    assert "Left out of" in data.remarks[0]
 
 
 @pytest.mark.parametrize("label", ["ends in #", "#", "x##"])

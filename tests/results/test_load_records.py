@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 
 from midas_bench.errors import UserError
-from midas_bench.results.load_records import Load, Point, knee
+from midas_bench.results.load_records import Load, LoadPoint, knee
 from midas_bench.results.record import CellInfo
 from midas_bench.results.run_files import read
 
 
 def point(rate, p99_s, **more):
-    return Point(offered_per_second=rate, achieved_per_second=rate, p50_s=0.05, p90_s=0.06, p99_s=p99_s, **more)
+    return LoadPoint(offered_per_second=rate, achieved_per_second=rate, p50_s=0.05, p90_s=0.06, p99_s=p99_s, **more)
 
 
 POINTS = (point(5.0, 0.1), point(9.0, 0.19), point(12.0, 0.5), point(11.0, 0.18, requests=100, rejected=3))

@@ -10,7 +10,7 @@ from midas_bench.gate.saved_gate import UNKNOWN_MACHINE, SavedQuestion, gate_sav
 from midas_bench.report.comparison import comparison_section
 from midas_bench.report.photo_strip import Album
 from midas_bench.report.select_runs import choose
-from midas_bench.results.compare import Side, compare, software_differences
+from midas_bench.results.compare import ComparedRuns, compare, software_differences
 from midas_bench.results.run_files import read
 from midas_bench.results.runs import UNKNOWN, of_one_kind
 
@@ -141,11 +141,11 @@ def test_a_machine_whose_cpu_nobody_names_is_unknown_invalid_and_loud(saved, nam
     assert result.exit_code == 3
     assert {j.reason for j in result.judgements} == {UNKNOWN_MACHINE}
     assert any(note.startswith("UNKNOWN MACHINE: kind: unknown and unknown") for note in result.notes)
-    material = choose([before[0], after[0]], [], Album())
-    [warning] = comparison_section(material).warnings
+    data = choose([before[0], after[0]], [], Album())
+    [warning] = comparison_section(data).warnings
     assert warning.startswith("UNKNOWN MACHINE: 0000.json, 0003.json: no CPU is named")
-    assert [run.path for run in material.history] == [after[0]]
-    assert any("names no CPU" in remark for remark in material.remarks)
+    assert [run.path for run in data.history] == [after[0]]
+    assert any("names no CPU" in remark for remark in data.remarks)
 
 
 def test_a_named_machine_beside_a_nameless_one_is_invalid(saved):
@@ -158,14 +158,14 @@ def test_a_named_machine_beside_a_nameless_one_is_invalid(saved):
 
 def test_nothing_is_a_history_of_a_nameless_machine(saved):
     paths = [saved({}), saved(of_new_versions(XEON)), saved(of_new_versions(XEON)), saved({})]
-    material = choose([paths[-1]], [], Album())
-    assert [run.path for run in material.history] == [paths[-1]]
-    assert material.remarks == ("No history: 0003.json names no CPU, so no other run is known to be of its machine.",)
-    material = choose([paths[2]], [], Album())
-    assert [run.path for run in material.history] == paths[1:3]
-    assert material.remarks == ()
-    material = choose(paths, ["one"] * 4, Album())
-    assert len(material.history) == 1
+    data = choose([paths[-1]], [], Album())
+    assert [run.path for run in data.history] == [paths[-1]]
+    assert data.remarks == ("No history: 0003.json names no CPU, so no other run is known to be of its machine.",)
+    data = choose([paths[2]], [], Album())
+    assert [run.path for run in data.history] == paths[1:3]
+    assert data.remarks == ()
+    data = choose(paths, ["one"] * 4, Album())
+    assert len(data.history) == 1
 
 
 def test_another_python_is_told_and_no_other_machine(saved):
@@ -173,7 +173,7 @@ def test_another_python_is_told_and_no_other_machine(saved):
         return of_new_versions(XEON) | {"python_implementation": implementation, "python_version": version}
 
     cpython, pypy = ([saved(python(name, "3.11.7")) for _ in range(3)] for name in ("CPython", "PyPy"))
-    sides = [Side(label, tuple(map(read, paths))) for label, paths in (("old", cpython), ("new", pypy))]
+    sides = [ComparedRuns(label, tuple(map(read, paths))) for label, paths in (("old", cpython), ("new", pypy))]
     assert compare(*sides).machine_differences == {}
     assert software_differences(*sides) == {"Python": ("CPython 3.11.7", "PyPy 3.11.7")}
     result = gate_saved(SavedQuestion(cpython, pypy, Thresholds(0.05, 0.05, 0.2), 0.01))
@@ -193,6 +193,6 @@ def test_facts_that_look_alike_are_all_shown_and_none_overrides_the_kind(saved):
     one, two = (read(saved(info)) for info in (ours, other))
     assert one.machine.facts["cpu quota"] == "1; 2"
     assert list(one.machine.versions.values()) == ["1; 2"]
-    old, new = compare(Side("old", (one,)), Side("new", (two,))).machine_differences["kind"]
+    old, new = compare(ComparedRuns("old", (one,)), ComparedRuns("new", (two,))).machine_differences["kind"]
     assert one.machine.kind in old
     assert two.machine.kind in new

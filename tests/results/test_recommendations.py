@@ -10,7 +10,7 @@ from midas_bench.results import recommendations as words
 from midas_bench.results.intervals import Interval, median_interval
 from midas_bench.results.ranking import Setup, best_throughput, fastest, least_memory
 from midas_bench.results.recommendations import answers, quiet, three_lines
-from midas_bench.results.runs import Noise, Photo, Times
+from midas_bench.results.runs import CellNoise, PhotoRecord, Times
 
 MIB = 1024 * 1024
 
@@ -66,7 +66,7 @@ def test_the_best_throughput_is_the_highest_of_batches_and_streams(small, photos
 
 
 def test_a_stream_of_other_photos_is_no_answer_beside_the_batches(small):
-    other = replace(stream(small, BEST_BATCH_S / 2), photos=(Photo("other.jpg", sha256="0" * 64),))
+    other = replace(stream(small, BEST_BATCH_S / 2), photos=(PhotoRecord("other.jpg", sha256="0" * 64),))
     assert best_throughput([*small.records, other]) == best_throughput(small.records)
     unrecorded = replace(other, photos=())
     assert best_throughput([*small.records, unrecorded]).winner.stream_photos == 24
@@ -76,8 +76,8 @@ def test_a_stream_of_other_photos_is_no_answer_beside_the_batches(small):
 
 def test_a_stream_stays_where_a_disturbed_scene_is_left_out(small):
     [onnx] = [r for r in small.records if r.name == "test_pipeline[onnx-b4-street]"]
-    calm = replace(onnx, noise=Noise(noisy=False))
-    busy = replace(onnx, fullname="pet", scene="pet", noise=Noise(noisy=True, reasons=("busy",)))
+    calm = replace(onnx, noise=CellNoise(noisy=False))
+    busy = replace(onnx, fullname="pet", scene="pet", noise=CellNoise(noisy=True, reasons=("busy",)))
     answer = best_throughput([calm, busy, stream(small, BEST_BATCH_S / 2)])
     assert answer.winner.stream_photos == 24
     assert best_throughput([calm, busy, stream(small, BEST_BATCH_S * 2)]).scenes == ("street",)
@@ -140,10 +140,10 @@ def test_memory_is_priced_against_the_same_batch_where_there_is_one(small):
 def test_a_scene_with_a_disturbed_cell_is_left_out_for_all_setups(small):
     [onnx] = [r for r in small.records if r.name == "test_pipeline[onnx-b1-street]"]
     [eager] = [r for r in small.records if r.name == "test_pipeline[eager-b1-street]"]
-    quiet_noise = Noise(noisy=False, reasons=())
+    quiet_noise = CellNoise(noisy=False, reasons=())
     both = [replace(r, noise=quiet_noise) for r in (onnx, eager)]
     slow = replace(onnx.times, median_s=9.0, rounds_s=(9.0,) * 10)
-    busy = replace(onnx, fullname="p1", scene="pet", times=slow, noise=Noise(noisy=True, reasons=("busy",)))
+    busy = replace(onnx, fullname="p1", scene="pet", times=slow, noise=CellNoise(noisy=True, reasons=("busy",)))
     pet = replace(both[1], fullname="p2", scene="pet")
     answer = fastest([*both, busy, pet])
     assert (answer.winner.backend, answer.scenes) == ("onnx", ("street",))
@@ -195,7 +195,7 @@ def test_without_raw_rounds_there_is_no_interval(small):
 
 
 def test_whether_the_machine_was_quiet(small):
-    calm = [replace(r, noise=Noise(noisy=False)) for r in small.records]
+    calm = [replace(r, noise=CellNoise(noisy=False)) for r in small.records]
     silent = [replace(r, noise=None) for r in small.records]
     behind = ["bench/test_pipeline.py::test_pipeline[onnx-b1-street]"]
     assert quiet(calm) == "The machine was quiet: none of 12 cells was disturbed."

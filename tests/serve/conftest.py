@@ -153,9 +153,9 @@ def serving() -> Callable[..., Any]:
 
     @contextmanager
     def running(config, opened=None, ready: bool = True):
-        from midas_bench.serve.server import Server
+        from midas_bench.serve.server import DepthServer
 
-        server = Server(config, "127.0.0.1", 0, opened)
+        server = DepthServer(config, "127.0.0.1", 0, opened)
         loaded = threading.Event()
         ended: list[BaseException | None] = []
 

@@ -19,7 +19,7 @@ from midas_bench.depth.pipeline import DepthPipeline  # noqa: E402
 from midas_bench.serve import engine as engine_module  # noqa: E402
 from midas_bench.serve.engine import STAGES, Engine, Job, _finish  # noqa: E402
 from midas_bench.serve.problems import RefusedError  # noqa: E402
-from midas_bench.serve.representations import JPEG, PNG, Answer  # noqa: E402
+from midas_bench.serve.representations import JPEG, PNG, Representation  # noqa: E402
 
 WAIT_S = 60.0
 
@@ -87,7 +87,7 @@ def stuck(configured, network, resolved, monkeypatch):
     """Start an engine of two workers, in which the photo `slow` stays in a stage until the network's gate opens."""
     engines = []
 
-    def start(stage: str, slow: bytes, **fields) -> tuple[Engine, Answer]:
+    def start(stage: str, slow: bytes, **fields) -> tuple[Engine, Representation]:
         def held(call):
             def hold(*given, **named):
                 if getattr(given[0], "source", given[0]) is slow or stage in ("network", "draw", "encode"):

@@ -307,7 +307,7 @@ import os, signal, sys, time
 import onnxruntime
 from midas_bench.cli.main import main
 from midas_bench.serve.engine import Engine
-from midas_bench.serve.server import Server
+from midas_bench.serve.server import DepthServer
 
 def load(engine):
     first = signal.getsignal(signals[0])
@@ -324,7 +324,7 @@ def drain(server):
     while len(signals) > 1:  # so that the second one finds it stopping; in short sleeps, for any thread may get it
         time.sleep(0.01)
 
-Server._drain = drain
+DepthServer._drain = drain
 sys.exit(main(["serve", "--port", "0", "--weights", "seeded"]))
 """
 

@@ -22,7 +22,7 @@ pytest.importorskip("flask", reason="needs the extra [web]")
 pytestmark = pytest.mark.slow
 
 from midas_bench.serve.serve_config import MIB  # noqa: E402
-from midas_bench.serve.server import SPARE_THREADS, Server  # noqa: E402
+from midas_bench.serve.server import SPARE_THREADS, DepthServer  # noqa: E402
 
 LIMIT_BYTES = 500_000
 WAIT_S = 60.0
@@ -57,7 +57,7 @@ def connect():
         one.close()
 
 
-def channels(server: Server) -> tuple:
+def channels(server: DepthServer) -> tuple:
     """Give the connections as they are now: the server's own thread changes them."""
     return tuple(server._http.active_channels.values())
 
@@ -349,7 +349,7 @@ def test_time_that_a_request_waits_for_a_thread_counts_against_its_deadline(serv
 def test_stopping_beside_a_stuck_photo_answers_everyone_and_comes_to_its_end(
     config, opened, network, callers, ask, photo, until
 ):
-    server = Server(replace(config, deadline_s=0.5, queue_size=16), "127.0.0.1", 0, opened)
+    server = DepthServer(replace(config, deadline_s=0.5, queue_size=16), "127.0.0.1", 0, opened)
     running = callers.submit(server.run)
     until(lambda: server.engine.ready)
     network.hold()
@@ -414,7 +414,7 @@ def test_stopping_answers_everyone_who_came_and_frees_the_model(
 def test_it_may_have_ended_by_itself_before_stopping_it_is_through(config, opened, monkeypatch):
     monkeypatch.setattr("midas_bench.serve.server.CHECK_S", 0.01)
     loaded = threading.Event()
-    server = Server(config, "127.0.0.1", 0, opened)
+    server = DepthServer(config, "127.0.0.1", 0, opened)
     running = threading.Thread(target=server.run, args=(loaded.set,), daemon=True)
     running.start()
     assert loaded.wait(WAIT_S)
@@ -463,18 +463,18 @@ def test_a_model_that_cannot_be_loaded_ends_it(config):
         raise UserError("the cache", "cannot be written", "free some space")
 
     with pytest.raises(UserError, match="free some space"):
-        Server(config, "127.0.0.1", 0, broken).run()
+        DepthServer(config, "127.0.0.1", 0, broken).run()
 
 
 def test_a_taken_port_is_the_users_to_change(server, config, opened):
     with pytest.raises(UserError, match=r"is taken; choose another --port"):
-        Server(config, "127.0.0.1", urlsplit(server.url).port, opened)
+        DepthServer(config, "127.0.0.1", urlsplit(server.url).port, opened)
 
 
 @pytest.mark.parametrize("host", ["caf\N{LATIN SMALL LETTER E WITH ACUTE}..", "a" * 300, "no.such.host.invalid"])
 def test_a_host_that_cannot_be_is_the_users_to_change(config, opened, host):
     with pytest.raises(UserError, match=r"cannot be listened on .*; check --host and --port"):
-        Server(config, host, 0, opened)
+        DepthServer(config, host, 0, opened)
 
 
 def test_who_binds_the_same_port_and_listens_first_has_it(config, opened, monkeypatch):
@@ -484,14 +484,14 @@ def test_who_binds_the_same_port_and_listens_first_has_it(config, opened, monkey
         rival.bind(("127.0.0.1", 0))
         monkeypatch.setattr(socket.socket, "bind", lambda *line: (bind(*line), rival.listen()))
         with pytest.raises(UserError, match="is taken"):
-            Server(config, "127.0.0.1", rival.getsockname()[1], opened)
+            DepthServer(config, "127.0.0.1", rival.getsockname()[1], opened)
 
 
 def test_it_goes_on_when_nobody_reads_that_it_is_ready(config, opened, ask, until):
     def unread():
         raise BrokenPipeError
 
-    server = Server(config, "127.0.0.1", 0, opened)
+    server = DepthServer(config, "127.0.0.1", 0, opened)
     running = threading.Thread(target=server.run, args=(unread,), daemon=True)
     running.start()
     until(lambda: server.engine.ready)

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print AbsRel, delta and Spearman for each photo and backend; 3 if the weights cannot be judged."""
-    every = scene_photos.everything(scene_photos.from_manifest(arguments.manifest))
+    every = scene_photos.all_photos(scene_photos.from_manifest(arguments.manifest))
     photos = [photo for photo in every if photo.depth]
     if not photos:
         raise UserError(arguments.manifest, "names no photo with true depth", "add depth and depth_scale to a row")

@@ -32,7 +32,7 @@ EXIT_NOTHING_MADE = 2
 
 
 @dataclass(frozen=True)
-class Task:
+class PhotoTask:
     """A photo and where its heat map goes."""
 
     photo: Path
@@ -50,7 +50,7 @@ class Task:
         return (photo.width, photo.height) == (heatmap.width, heatmap.height)
 
 
-def tasks(folder: Path, output: Path, suffix: str) -> list[Task]:
+def tasks(folder: Path, output: Path, suffix: str) -> list[PhotoTask]:
     """Return a task for each photo that stands in the folder itself, in the order of their names.
 
     A heat map is named like its photo; photos that differ in their suffix alone keep it, as `a.jpg.png`. Where that
@@ -73,10 +73,12 @@ def tasks(folder: Path, output: Path, suffix: str) -> list[Task]:
     names = [photo.stem if stems[photo.stem] == 1 else photo.name for photo in photos]
     if len(set(names)) < len(names):
         names = [photo.name for photo in photos]
-    return [Task(photo, output / (name + suffix)) for photo, name in zip(photos, names, strict=True)]
+    return [PhotoTask(photo, output / (name + suffix)) for photo, name in zip(photos, names, strict=True)]
 
 
-def run(tasks: Sequence[Task], output: Path, config: Resolved, save: Callable[[NDArray[np.uint8], Path], None]) -> int:
+def run(
+    tasks: Sequence[PhotoTask], output: Path, config: Resolved, save: Callable[[NDArray[np.uint8], Path], None]
+) -> int:
     """Make what is missing, list the photos that cannot be used, and return the exit code.
 
     Raises:
@@ -99,7 +101,7 @@ def run(tasks: Sequence[Task], output: Path, config: Resolved, save: Callable[[N
 
 
 def _make(
-    missing: Sequence[Task], output: Path, config: Resolved, save: Callable[[NDArray[np.uint8], Path], None]
+    missing: Sequence[PhotoTask], output: Path, config: Resolved, save: Callable[[NDArray[np.uint8], Path], None]
 ) -> list[UserError]:
     """Write the heat maps and return what was wrong with photos that have none."""
     bad: list[UserError] = []

@@ -18,7 +18,7 @@ from midas_bench.cli.gate_flags import add_arguments, mode, question, saved_ques
 from midas_bench.errors import UserError
 from midas_bench.files import as_utf8, check_writable, write_whole
 from midas_bench.gate import render
-from midas_bench.gate.block_series import Lane
+from midas_bench.gate.block_series import BlockSeries
 from midas_bench.gate.result import GateResult
 from midas_bench.gate.revision_gate import Listener, gate
 from midas_bench.gate.rule import Family
@@ -87,7 +87,7 @@ def _self_test(arguments: argparse.Namespace) -> int:
         gates = document.get("resampled", {}).get("gates", simulation.RESAMPLED)
         document["resampled"] = simulation.resampled(document, gates)
     else:
-        plan = self_test.Plan(arguments.blocks, arguments.gates, question(arguments), arguments.quick)
+        plan = self_test.SelfTestPlan(arguments.blocks, arguments.gates, question(arguments), arguments.quick)
         with listening(plan.question.budget_s, plan.question.resume) as listener:
             document, journal = self_test.self_test(plan, Path.cwd(), listener)
     text, chart = markdown(document), power(document)
@@ -132,14 +132,14 @@ class Terminal(Listener):
         """Print a sentence above the bar."""
         self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def block(self, lane: Lane, family: Family, left_s: float) -> None:
+    def block(self, series: BlockSeries, family: Family, left_s: float) -> None:
         """Move the bar; tell the first block and each look where there is none."""
-        self.finished |= bool(lane.rows)
+        self.finished |= bool(series.rows)
         known = render.progress_line(list(family.judgements.values()))
-        text = f"{lane.backend}, block {len(lane.rows) + 1}: {known}; at most {duration(left_s)} left"
+        text = f"{series.backend}, block {len(series.rows) + 1}: {known}; at most {duration(left_s)} left"
         self._bar.update(self._task, description=text, completed=self._budget_s - left_s)
-        if not self._bar.console.is_terminal and self._looks.get(lane.backend) != lane.looks:
-            self._looks[lane.backend] = lane.looks
+        if not self._bar.console.is_terminal and self._looks.get(series.backend) != series.looks:
+            self._looks[series.backend] = series.looks
             self.say(text)
 
 

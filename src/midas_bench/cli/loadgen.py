@@ -64,7 +64,7 @@ class Results:
 
     planned: list[str]
     path: Path | None
-    machine: machine.Machine
+    machine: machine.MachineFacts
     cells: list[dict[str, Any]] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
 
@@ -98,10 +98,10 @@ def run(arguments: argparse.Namespace) -> int:
     if logs.exists() and not logs.is_dir():
         raise UserError(logs, "is a file and not a folder", "choose another one with --logs")
     check_writable((logs if logs.exists() else logs.parent) / "log", "--logs")
-    photos = scene_photos.everything(scene_photos.from_manifest(Path(scene_photos.MANIFEST)))
+    photos = scene_photos.all_photos(scene_photos.from_manifest(Path(scene_photos.MANIFEST)))
     config = resolve(PipelineConfig(backends[0], threads, arguments.weights, calibration=scene_photos.paths(photos)))
     bound_s = None if bound_ms is None else bound_ms / 1e3
-    plan = loadgen.Plan(config, photos, RULES[arguments.rules], logs, bound_s)
+    plan = loadgen.LoadPlan(config, photos, RULES[arguments.rules], logs, bound_s)
     if config.weights.source == "seeded":
         progress(TIMING_ONLY)
     results = Results([cell_name(b, name) for b in backends for name in names], arguments.json, machine.inspect())
@@ -131,7 +131,7 @@ def progress(what: str) -> None:
     print(f"midas-bench: {what}", file=sys.stderr, flush=True)
 
 
-def drive(plan: loadgen.Plan, backend: str, names: Sequence[str], accuracy: bool, results: Results) -> bool:
+def drive(plan: loadgen.LoadPlan, backend: str, names: Sequence[str], accuracy: bool, results: Results) -> bool:
     """Run the scenarios on one backend, each in a process of its own; tell whether all is well."""
     config = plan.config
     make_graph(replace(config, backend=backend), progress)
@@ -172,7 +172,7 @@ def drive(plan: loadgen.Plan, backend: str, names: Sequence[str], accuracy: bool
     return good
 
 
-def compared(plan: loadgen.Plan, backend: str) -> tuple[dict[str, Any], str | None]:
+def compared(plan: loadgen.LoadPlan, backend: str) -> tuple[dict[str, Any], str | None]:
     """Compare what LoadGen logged with the reference; return the figures, and what is wrong with them."""
     depth = loadgen.logged_depth(plan, backend)
     reference = Reference(plan.config)

@@ -59,9 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
         from midas_bench.report.write import write
 
         photos = album(Path(arguments.photos)) if arguments.photos else own_album()
-        material = choose(arguments.places, arguments.label, photos, step)
-        page = write(material, arguments.output, step)
-    for line in recommendations.three_lines(material.run.records):
+        data = choose(arguments.places, arguments.label, photos, step)
+        page = write(data, arguments.output, step)
+    for line in recommendations.three_lines(data.run.records):
         print(line)
     print(f"{printable(page)} ({page.stat().st_size / 1024:.0f} KiB), report.md, CSV and charts beside it")
     if arguments.open and not webbrowser.open(page.resolve().as_uri()):

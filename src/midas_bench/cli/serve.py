@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT, and finish what was accepted."""
     check_installed()
-    from midas_bench.serve.server import Server
+    from midas_bench.serve.server import DepthServer
 
     _check(arguments)
     samples = _samples(arguments.photos)  # before anything is fetched or made
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         max_upload_bytes=int(arguments.max_upload * MIB),
         samples=samples,
     )
-    server = Server(config, arguments.host, arguments.port)
+    server = DepthServer(config, arguments.host, arguments.port)
     server.stop_on_signals()
     try:
         ended = server.run(ready=lambda: print(f"{server.url} is ready; Ctrl-C ends it", flush=True))
@@ -105,6 +105,8 @@ def _samples(folder: str | None) -> tuple[Photo, ...]:
     photos = scene_photos.from_folder(Path(folder), warn) if folder else scene_photos.from_manifest(manifest)
     # page and addresses are UTF-8, and a file's name need not be
     named = {
-        name: replace(photo, file=name) for photo in scene_photos.firsts(photos) if (name := printable(photo.file))
+        name: replace(photo, file=name)
+        for photo in scene_photos.first_per_scene(photos)
+        if (name := printable(photo.file))
     }
     return tuple(named.values())

@@ -18,7 +18,7 @@ from midas_bench.errors import UserError
 from midas_bench.files import check_writable, write_whole
 from midas_bench.measure import machine
 from midas_bench.measure.doctor import advise
-from midas_bench.measure.tune import Plan, tune
+from midas_bench.measure.tune import TunePlan, tune
 from midas_bench.measure.tune_output import Advice
 from midas_bench.options import add_to_parser, seconds, split, thread_counts
 from midas_bench.results.tuning_results import Trial
@@ -57,9 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
     backends, left_out = chosen(split(arguments.backend), arguments.exact)
     counts = thread_counts(arguments.threads) or default_counts()
     found = scene_photos.from_manifest(Path(scene_photos.MANIFEST))
-    calibration = scene_photos.paths(scene_photos.everything(found))
+    calibration = scene_photos.paths(scene_photos.all_photos(found))
     config = resolve(PipelineConfig(backends[0], max(counts), arguments.weights, calibration=calibration))
-    plan = Plan(config, backends, tuple(sorted(counts, reverse=True)), next(iter(found.values())), budget_s)
+    plan = TunePlan(config, backends, tuple(sorted(counts, reverse=True)), next(iter(found.values())), budget_s)
     check_writable(arguments.output / JSON_FILE, "-o")  # better now than when the time is spent
     tuned = tune(plan, progress)
     advice = Advice(plan, tuned, left_out | tuned.left_out, arguments.weights, machine.inspect())

@@ -16,7 +16,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Journal:
+class BlockJournal:
     """Rows of one gate, or of one part of a self-test.
 
     Attributes:
@@ -28,7 +28,7 @@ class Journal:
     part: str = ""
 
     @classmethod
-    def of(cls, place: Path, same: Mapping[str, Any]) -> Journal:
+    def of(cls, place: Path, same: Mapping[str, Any]) -> BlockJournal:
         """Name a journal by all that must be the same for an interrupted gate to go on."""
         digest = hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:16]
         return cls(place / f"journal-{digest}.jsonl")
@@ -48,7 +48,7 @@ class Journal:
         else:
             cut_torn_line(self.path)
 
-    def of_part(self, name: str) -> Journal:
+    def of_part(self, name: str) -> BlockJournal:
         """Return the same file's part of this name."""
         return replace(self, part=name)
 

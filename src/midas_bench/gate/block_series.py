@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from midas_bench.gate.block_journal import Row
-from midas_bench.gate.gate_cells import Cell
+from midas_bench.gate.gate_cells import GateCell
 from midas_bench.gate.rule import Figure
 from midas_bench.measure.memory_sampler import peak_bytes
-from midas_bench.measure.worker_client import Arm
+from midas_bench.measure.worker_client import WorkerSpec
 
 
 @dataclass
-class Lane:
+class BlockSeries:
     """Cells of one backend, measured in the same blocks; `rows` grow, one a block.
 
     Attributes:
@@ -27,8 +27,8 @@ class Lane:
     """
 
     backend: str
-    cells: tuple[Cell, ...]
-    arms: Sequence[Arm]
+    cells: tuple[GateCell, ...]
+    arms: Sequence[WorkerSpec]
     rows: list[Row] = field(default_factory=list)
     deaths: list[str] = field(default_factory=list)
     looks: int = 0
@@ -85,11 +85,11 @@ class Thresholds:
     startup: float
 
 
-def figures(lanes: Sequence[Lane], thresholds: Thresholds) -> list[Figure]:
+def figures(all_series: Sequence[BlockSeries], thresholds: Thresholds) -> list[Figure]:
     """Return the family that is judged together: each cell's time, and each backend's memory and start-up.
 
     Memory is left out where the system keeps no high-water mark.
     """
-    times = [Figure(cell.name, thresholds.time) for lane in lanes for cell in lane.cells]
-    memory = [Figure(lane.memory, thresholds.memory, "bytes") for lane in lanes if peak_bytes() is not None]
-    return times + memory + [Figure(lane.startup, thresholds.startup) for lane in lanes]
+    times = [Figure(cell.name, thresholds.time) for series in all_series for cell in series.cells]
+    memory = [Figure(series.memory, thresholds.memory, "bytes") for series in all_series if peak_bytes() is not None]
+    return times + memory + [Figure(series.startup, thresholds.startup) for series in all_series]

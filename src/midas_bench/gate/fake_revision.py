@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from midas_bench.gate.revision_workers import Side
-from midas_bench.gate.revisions import PACKAGE, Tree
+from midas_bench.gate.revision_workers import Revision
+from midas_bench.gate.revisions import PACKAGE, SourceTree
 
 BACKEND = "stand-in"
 
@@ -34,11 +34,11 @@ def calls(photos, **config):
 """
 
 
-def stand_in(folder: Path) -> Side:
+def stand_in(folder: Path) -> Revision:
     """Write the tree and return it as a side."""
     depth = folder / PACKAGE / "depth"
     depth.mkdir(parents=True)
     for package in (depth.parent, depth):
         (package / "__init__.py").touch()
     (depth / "calls.py").write_text(CALLS.lstrip(), encoding="utf-8")
-    return Side(Tree(BACKEND, None, folder, BACKEND, ()))
+    return Revision(SourceTree(BACKEND, None, folder, BACKEND, ()))

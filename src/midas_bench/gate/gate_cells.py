@@ -19,7 +19,7 @@ NAME = re.compile(r"(?:test_)?(?P<call>\w+)\[(?P<backend>[\w-]+?)-b(?P<batch_siz
 
 
 @dataclass(frozen=True)
-class Cell:
+class GateCell:
     """One call that is timed on both sides.
 
     Attributes:
@@ -45,19 +45,22 @@ class Cell:
         return f"{self.call}[{self.backend}-{self.batch}]"
 
 
-FAMILY = tuple(Cell(call) for call in (PIPELINE, *STAGES))
+FAMILY = tuple(GateCell(call) for call in (PIPELINE, *STAGES))
 """The whole way with one photo, and each stage of it: what a change can make slower, and where."""
 
 
-def full() -> tuple[Cell, ...]:
+def full() -> tuple[GateCell, ...]:
     """Return the matrix of `bench/test_pipeline.py`, and the stages."""
     matrix = [
-        Cell(PIPELINE, backend, size, scene) for backend in registry.DEFAULT for size in BATCH_SIZES for scene in SCENES
+        GateCell(PIPELINE, backend, size, scene)
+        for backend in registry.DEFAULT
+        for size in BATCH_SIZES
+        for scene in SCENES
     ]
     return tuple(dict.fromkeys([*matrix, *FAMILY]))
 
 
-def named(names: Sequence[str]) -> tuple[Cell, ...]:
+def named(names: Sequence[str]) -> tuple[GateCell, ...]:
     """Return the cells of these names, each once: a cell's own, a backend's (its pipeline), or a stage's.
 
     Raises:
@@ -66,14 +69,14 @@ def named(names: Sequence[str]) -> tuple[Cell, ...]:
     return tuple(dict.fromkeys(_named(name) for name in names))
 
 
-def _named(name: str) -> Cell:
+def _named(name: str) -> GateCell:
     if name in registry.REGISTRY:
-        return Cell(PIPELINE, name)
+        return GateCell(PIPELINE, name)
     if name in (PIPELINE, *STAGES):
-        return Cell(name)
+        return GateCell(name)
     found = NAME.fullmatch(name)
     if found:
-        cell = Cell(found["call"], found["backend"], int(found["batch_size"]), found["scene"])
+        cell = GateCell(found["call"], found["backend"], int(found["batch_size"]), found["scene"])
         known = cell.call in (PIPELINE, *STAGES) and cell.backend in registry.REGISTRY and cell.scene in SCENES
         if known and cell.batch_size in BATCH_SIZES:
             return cell

@@ -7,16 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from midas_bench.cpu import pinnable_core
-from midas_bench.gate.block_series import Lane
-from midas_bench.gate.gate_cells import PIPELINE, Cell
+from midas_bench.gate.block_series import BlockSeries
+from midas_bench.gate.gate_cells import PIPELINE, GateCell
 from midas_bench.gate.outputs import Difference, Saved, compare
-from midas_bench.gate.revision_workers import BASE, HEAD, SIDES, probe
+from midas_bench.gate.revision_workers import BASE, HEAD, SIDES, timed_call
 from midas_bench.gate.rule import MISSING, Family
-from midas_bench.measure.worker_client import Arm, Worker
+from midas_bench.measure.worker_client import Worker, WorkerSpec
 from midas_bench.processes import ProcessDiedError
 
 
-def inspect(lane: Lane, family: Family, folder: Path) -> tuple[list[Difference], list[str]]:
+def inspect(series: BlockSeries, family: Family, folder: Path) -> tuple[list[Difference], list[str]]:
     """Open both sides once: set aside what one of them lacks, and compare the heat maps of the pipelines.
 
     Compiled modules and graphs are made here, so that no block pays for them.
@@ -27,24 +27,24 @@ def inspect(lane: Lane, family: Family, folder: Path) -> tuple[list[Difference],
     """
     saved: dict[str, dict[str, Saved]] = {}
     ready: dict[str, Mapping[str, Sequence[str]]] = {}
-    for arm in lane.arms:
+    for arm in series.arms:
         try:
             with Worker(arm, pinnable_core()) as worker:
                 ready[arm.name] = worker.open()
-                saved[arm.name] = _outputs(worker, ready[arm.name], arm, lane.cells, folder)
+                saved[arm.name] = _outputs(worker, ready[arm.name], arm, series.cells, folder)
         except ProcessDiedError as error:
-            for name in family.undecided & lane.names:
+            for name in family.undecided & series.names:
                 family.set_aside(name, MISSING, str(error))
-            lane.cells = ()
+            series.cells = ()
             return [], []
-    for cell in lane.cells:
+    for cell in series.cells:
         without = [side for side in SIDES if cell.call not in ready[side][cell.batch]]
         if without:
             family.set_aside(cell.name, MISSING, f"{' and '.join(without)}: no call {cell.call}")
-    lane.cells = tuple(cell for cell in lane.cells if not family.judgements[cell.name].decided)
+    series.cells = tuple(cell for cell in series.cells if not family.judgements[cell.name].decided)
     differences, notes = [], []
     for batch in ready[BASE]:
-        name = f"output [{lane.backend}-{batch}]"
+        name = f"output [{series.backend}-{batch}]"
         without = [side for side in SIDES if batch not in saved[side]]
         if without:
             notes.append(f"{name}: heat maps are not compared: {' and '.join(without)}: no call {PIPELINE}")
@@ -54,12 +54,12 @@ def inspect(lane: Lane, family: Family, folder: Path) -> tuple[list[Difference],
 
 
 def _outputs(
-    worker: Worker, ready: Mapping[str, Sequence[str]], arm: Arm, cells: Sequence[Cell], folder: Path
+    worker: Worker, ready: Mapping[str, Sequence[str]], arm: WorkerSpec, cells: Sequence[GateCell], folder: Path
 ) -> dict[str, Saved]:
     found = {}
     for cell in dict.fromkeys(replace(cell, call=PIPELINE) for cell in cells):
         if PIPELINE not in ready[cell.batch]:
             continue
         path = folder / f"{arm.name}-{cell.backend}-{cell.batch}.raw"
-        found[cell.batch] = Saved(path, worker.save(probe(arm.name, cell), path))
+        found[cell.batch] = Saved(path, worker.save(timed_call(arm.name, cell), path))
     return found

@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from midas_bench.gate.result import EXIT_NOTHING_SAID, EXIT_REGRESSED, GateResult
+from midas_bench.gate.result import EXIT_INCONCLUSIVE, EXIT_REGRESSED, GateResult
 from midas_bench.gate.rule import IMPROVED, MISSING, PASSED, REGRESSED, UNDECIDED, Judgement, first_look
 from midas_bench.results import units
 from midas_bench.results.intervals import Interval
@@ -67,12 +67,14 @@ def conclusion(result: GateResult) -> str:
 def _meaning(result: GateResult) -> str:
     if result.exit_code == EXIT_REGRESSED:
         return f"FAIL: {_listed(result.regressed)}: worse than on {result.base}"
-    if result.exit_code == EXIT_NOTHING_SAID:
+    if result.exit_code == EXIT_INCONCLUSIVE:
         if not result.judgements:
             return "NOTHING SAID: no cell was compared"
         explained = {judgement.figure.name for judgement in result.judgements if judgement.reason}
-        advice = "see why above" if explained >= set(result.unsaid) else "take a longer --budget or a quieter machine"
-        return f"NOTHING SAID of {_listed(result.unsaid)}: {advice}"
+        advice = (
+            "see why above" if explained >= set(result.inconclusive) else "take a longer --budget or a quieter machine"
+        )
+        return f"NOTHING SAID of {_listed(result.inconclusive)}: {advice}"
     passed = [j for j in result.judgements if j.verdict in (PASSED, IMPROVED)]
     if len(passed) < len(result.judgements):
         return f"PASS as asked, but of {len(result.judgements) - len(passed)} figures nothing can be said"

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from midas_bench.gate.block_journal import Journal
+from midas_bench.gate.block_journal import BlockJournal
 from midas_bench.gate.outputs import Difference
 from midas_bench.gate.rule import INVALID, MISSING, REGRESSED, UNDECIDED, Judgement
 
 SCHEMA = 1
-EXIT_PASS, EXIT_REGRESSED, EXIT_NOTHING_SAID = 0, 1, 3
+EXIT_PASS, EXIT_REGRESSED, EXIT_INCONCLUSIVE = 0, 1, 3
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class GateResult:
     facts: Mapping[str, Any] = field(default_factory=dict)
     log_ratios: Mapping[str, Sequence[float]] = field(default_factory=dict)
     base_values: Mapping[str, float] = field(default_factory=dict)
-    journal: Journal | None = None
+    journal: BlockJournal | None = None
 
     @property
     def regressed(self) -> list[str]:
@@ -54,7 +54,7 @@ class GateResult:
         return found + ([] if self.output_may_change else [d.name for d in self.differences if d.changed])
 
     @property
-    def unsaid(self) -> list[str]:
+    def inconclusive(self) -> list[str]:
         """Names of the figures that nothing can be said of."""
         silent = {MISSING} if self.lenient else {MISSING, UNDECIDED, INVALID}
         return [judgement.figure.name for judgement in self.judgements if judgement.verdict in silent]
@@ -64,7 +64,7 @@ class GateResult:
         """0 pass, 1 worse than the base, 3 inconclusive, invalid or missing."""
         if self.regressed:
             return EXIT_REGRESSED
-        return EXIT_NOTHING_SAID if self.unsaid or not self.judgements else EXIT_PASS
+        return EXIT_INCONCLUSIVE if self.inconclusive or not self.judgements else EXIT_PASS
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types; bounds that do not exist are null."""

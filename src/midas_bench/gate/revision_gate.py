@@ -17,16 +17,16 @@ from midas_bench.depth.config import PipelineConfig, Resolved, make_graph, resol
 from midas_bench.errors import UserError
 from midas_bench.files import cannot_write
 from midas_bench.gate import revisions
-from midas_bench.gate.block_journal import Journal
-from midas_bench.gate.block_series import Lane, Thresholds, figures
-from midas_bench.gate.gate_cells import Cell
+from midas_bench.gate.block_journal import BlockJournal
+from midas_bench.gate.block_series import BlockSeries, Thresholds, figures
+from midas_bench.gate.gate_cells import GateCell
 from midas_bench.gate.history import compared_with, notes_on_names
 from midas_bench.gate.measurement import Measurement
 from midas_bench.gate.outputs import Difference
 from midas_bench.gate.preflight import inspect
 from midas_bench.gate.result import SCHEMA, GateResult
-from midas_bench.gate.revision_workers import BASE, HEAD, Side, Sides, arms, fresh_python, saved
-from midas_bench.gate.revisions import Tree
+from midas_bench.gate.revision_workers import BASE, HEAD, Revision, Sides, arms, fresh_python, saved
+from midas_bench.gate.revisions import SourceTree
 from midas_bench.gate.rule import MISSING, Family
 from midas_bench.measure import machine
 from midas_bench.scene_photos import Photo
@@ -54,7 +54,7 @@ class Question:
 
     base: str
     head: str | None
-    cells: tuple[Cell, ...]
+    cells: tuple[GateCell, ...]
     weights: str
     thresholds: Thresholds
     alpha: float
@@ -73,7 +73,7 @@ class Listener:
     def say(self, text: str) -> None:
         """Take a sentence."""
 
-    def block(self, lane: Lane, family: Family, left_s: float) -> None:
+    def block(self, series: BlockSeries, family: Family, left_s: float) -> None:
         """Take what is known before a block, and the seconds of the budget that are left."""
 
 
@@ -104,7 +104,7 @@ def gate(question: Question, folder: Path, listener: Listener) -> GateResult:
         ]
         for note in notes:
             listener.say(note)
-        sides = {BASE: Side(base), HEAD: Side(head)}
+        sides = {BASE: Revision(base), HEAD: Revision(head)}
         if question.fresh_env:
             listener.say(f"installing what {base.title} depends on: some minutes")
             extras = {registry.find(cell.backend).extra for cell in question.cells} - {""}
@@ -131,7 +131,7 @@ def alone(place: Path) -> Iterator[None]:
         lock.release()
 
 
-def notes_on(base: Tree, head: Tree, fresh_env: bool) -> list[str]:
+def notes_on(base: SourceTree, head: SourceTree, fresh_env: bool) -> list[str]:
     """Say what both sides' code and dependencies have to do with each other."""
     pins = "; ".join(revisions.different_pins(base, head))
     same = base.digest == head.digest
@@ -147,18 +147,18 @@ def notes_on(base: Tree, head: Tree, fresh_env: bool) -> list[str]:
     return notes
 
 
-def lanes_of(
-    cells: Sequence[Cell], sides: Sides, config: Resolved, photos: Mapping[str, Sequence[Photo]], workshop: Path
-) -> list[Lane]:
-    """Return a lane for each backend of the cells."""
-    by_backend: dict[str, list[Cell]] = {}
+def series_of(
+    cells: Sequence[GateCell], sides: Sides, config: Resolved, photos: Mapping[str, Sequence[Photo]], workshop: Path
+) -> list[BlockSeries]:
+    """Return a series for each backend of the cells."""
+    by_backend: dict[str, list[GateCell]] = {}
     for cell in cells:
         by_backend.setdefault(cell.backend, []).append(cell)
-    return [Lane(b, tuple(own), arms(sides, own, config, photos, workshop)) for b, own in by_backend.items()]
+    return [BlockSeries(b, tuple(own), arms(sides, own, config, photos, workshop)) for b, own in by_backend.items()]
 
 
 def prepared(
-    config: Resolved, cells: Sequence[Cell], photos: Mapping[str, Sequence[Photo]], say: Callable[[str], None]
+    config: Resolved, cells: Sequence[GateCell], photos: Mapping[str, Sequence[Photo]], say: Callable[[str], None]
 ) -> Resolved:
     """Return the configuration with weights that both sides load, the head's graphs made.
 
@@ -170,7 +170,7 @@ def prepared(
     config = replace(
         config,
         weights=saved(config.weights, Path(config.cache_dir)),
-        calibration=scene_photos.paths(scene_photos.everything(photos)) if calibrated else (),
+        calibration=scene_photos.paths(scene_photos.all_photos(photos)) if calibrated else (),
     )
     for backend in backends:
         make_graph(replace(config, backend=backend), say)
@@ -185,7 +185,7 @@ def compare_sides(
     workshop: Path,
     notes: Sequence[str],
     listener: Listener,
-    journal: Journal | None = None,
+    journal: BlockJournal | None = None,
 ) -> GateResult:
     """Measure two sides whose trees lie in the workshop, until all is settled or the budget is spent.
 
@@ -197,33 +197,33 @@ def compare_sides(
     start_s = time.monotonic()
     facts = facts_of(question, config)
     config = prepared(config, question.cells, photos, listener.say)
-    lanes = lanes_of(question.cells, sides, config, photos, workshop)
-    family = Family(figures(lanes, question.thresholds), question.alpha)
+    all_series = series_of(question.cells, sides, config, photos, workshop)
+    family = Family(figures(all_series, question.thresholds), question.alpha)
     if sides[BASE].tree.digest is None:
         for name in list(family.undecided):
             family.set_aside(name, MISSING, f"{sides[BASE].tree.title} has no package src/midas_bench")
     differences: list[Difference] = []
     if family.undecided:
         listener.say("opening both sides, and comparing their heat maps")
-        for lane in lanes:
-            found, said = inspect(lane, family, workshop)
+        for series in all_series:
+            found, said = inspect(series, family, workshop)
             differences += found
             notes = [*notes, *said]
     if journal is None:
-        journal = Journal.of(Path(config.cache_dir) / "gate", identity(question, sides, facts))
+        journal = BlockJournal.of(Path(config.cache_dir) / "gate", identity(question, sides, facts))
         journal.begin(question.resume)
     measurement = Measurement(
-        lanes,
+        all_series,
         family,
         question.budget_s,
         question.seed,
         journal,
-        lambda lane, left_s: listener.block(lane, family, left_s),
+        lambda series, left_s: listener.block(series, family, left_s),
     )
     measurement.take_up()
-    earlier_s = sum(row["block_s"] for lane in lanes for row in lane.rows)
+    earlier_s = sum(row["block_s"] for series in all_series for row in series.rows)
     measurement.run()
-    rows = [row for lane in lanes for row in lane.rows]
+    rows = [row for series in all_series for row in series.rows]
     return GateResult(
         base=sides[BASE].tree.title,
         head=sides[HEAD].tree.title,
@@ -239,8 +239,8 @@ def compare_sides(
             "disturbed_blocks": sum(bool(row["disturbed"]) for row in rows),
             "seconds": time.monotonic() - start_s + earlier_s,
         },
-        log_ratios={name: logs for lane in lanes for name, logs in lane.log_ratios.items()},
-        base_values={name: value for lane in lanes for name, value in lane.base.items()},
+        log_ratios={name: logs for series in all_series for name, logs in series.log_ratios.items()},
+        base_values={name: value for series in all_series for name, value in series.base.items()},
         journal=journal,
     )
 

@@ -14,9 +14,9 @@ from midas_bench.depth.artifacts import artifact
 from midas_bench.depth.config import PipelineConfig, Resolved
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
-from midas_bench.gate.gate_cells import Cell
-from midas_bench.gate.revisions import Tree
-from midas_bench.measure.worker_client import Arm, Probe
+from midas_bench.gate.gate_cells import GateCell
+from midas_bench.gate.revisions import SourceTree
+from midas_bench.measure.worker_client import TimedCall, WorkerSpec
 from midas_bench.scene_photos import Photo, batch
 
 BASE, HEAD = "base", "head"
@@ -26,15 +26,15 @@ Without Doing Anything Obviously Wrong, ASPLOS 2009)."""
 
 
 @dataclass(frozen=True)
-class Side:
+class Revision:
     """One revision, and the interpreter that runs it."""
 
-    tree: Tree
+    tree: SourceTree
     python: str = sys.executable
     slowdown: float = 0.0
 
 
-Sides = Mapping[str, Side]
+Sides = Mapping[str, Revision]
 
 
 def saved(weights: Weights, cache_dir: Path) -> Weights:
@@ -50,8 +50,8 @@ def saved(weights: Weights, cache_dir: Path) -> Weights:
 
 
 def arms(
-    sides: Sides, cells: Sequence[Cell], config: Resolved, photos: Mapping[str, Sequence[Photo]], workshop: Path
-) -> list[Arm]:
+    sides: Sides, cells: Sequence[GateCell], config: Resolved, photos: Mapping[str, Sequence[Photo]], workshop: Path
+) -> list[WorkerSpec]:
     """Return one arm a side that opens what these cells of one backend need, on one thread.
 
     Raises:
@@ -63,28 +63,30 @@ def arms(
     used = {name: value for name, value in settings.items() if value != defaults[name]}
     pipelines = {cell.batch: {"photos": _paths(cell, photos), "config": used} for cell in cells}
     return [
-        Arm(name, pipelines, _environment(name, side, workshop), side.python, side.slowdown, str(side.tree.source))
+        WorkerSpec(
+            name, pipelines, _environment(name, side, workshop), side.python, side.slowdown, str(side.tree.source)
+        )
         for name, side in sides.items()
     ]
 
 
-def probe(side: str, cell: Cell) -> Probe:
+def timed_call(side: str, cell: GateCell) -> TimedCall:
     """Name a cell's call as a worker knows it."""
-    return Probe(side, cell.batch, cell.call)
+    return TimedCall(side, cell.batch, cell.call)
 
 
-def _paths(cell: Cell, photos: Mapping[str, Sequence[Photo]]) -> list[str]:
+def _paths(cell: GateCell, photos: Mapping[str, Sequence[Photo]]) -> list[str]:
     if cell.scene not in photos:
         raise UserError(cell.name, f"has no photos: there are {', '.join(photos)}", "choose another --cell")
     return batch(photos[cell.scene], cell.batch_size).paths
 
 
-def _environment(name: str, side: Side, workshop: Path) -> dict[str, str]:
+def _environment(name: str, side: Revision, workshop: Path) -> dict[str, str]:
     # compiled modules go into folders of ours: neither side starts with more of them, and no checkout gets any
     return {"PYTHONPATH": str(side.tree.source), "PYTHONPYCACHEPREFIX": str(workshop / "compiled" / name)}
 
 
-def fresh_python(tree: Tree, extras: Collection[str], folder: Path) -> str:
+def fresh_python(tree: SourceTree, extras: Collection[str], folder: Path) -> str:
     """Make a virtual environment with what a tree and these extras of it ask for, and return its interpreter.
 
     Raises:

@@ -35,7 +35,7 @@ NOT_OURS = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
 @dataclass(frozen=True)
-class Tree:
+class SourceTree:
     """One revision on disk.
 
     Attributes:
@@ -202,7 +202,7 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def check_out(repository: Path, ref: str, commit: str, folder: Path) -> Tree:
+def check_out(repository: Path, ref: str, commit: str, folder: Path) -> SourceTree:
     """Put a commit into a worktree at `folder`.
 
     Raises:
@@ -217,7 +217,7 @@ def check_out(repository: Path, ref: str, commit: str, folder: Path) -> Tree:
     return _tree(ref, commit, folder)
 
 
-def copy_working_tree(repository: Path, folder: Path) -> Tree:
+def copy_working_tree(repository: Path, folder: Path) -> SourceTree:
     """Copy the package as it is now, uncommitted changes included, so that editing does not disturb the gate.
 
     Raises:
@@ -236,13 +236,13 @@ def copy_working_tree(repository: Path, folder: Path) -> Tree:
     return _tree(WORKING_TREE, None, folder)
 
 
-def _tree(label: str, commit: str | None, folder: Path) -> Tree:
+def _tree(label: str, commit: str | None, folder: Path) -> SourceTree:
     package = folder / PACKAGE
     try:
         digest = sources_sha256(package) if package.is_dir() else None
     except OSError as error:
         raise UserError(f"revision {label}", f"holds {error.filename}, which cannot be read", "mend it") from error
-    return Tree(label, commit, folder, digest, *_pins(folder))
+    return SourceTree(label, commit, folder, digest, *_pins(folder))
 
 
 def _pins(folder: Path) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
@@ -255,7 +255,7 @@ def _pins(folder: Path) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
         return (), {}
 
 
-def different_pins(base: Tree, head: Tree) -> list[str]:
+def different_pins(base: SourceTree, head: SourceTree) -> list[str]:
     """Say which dependencies only one side asks for, in its own list or in an extra that a backend needs."""
     sides = ((base, head), (head, base))
     return [
@@ -263,7 +263,7 @@ def different_pins(base: Tree, head: Tree) -> list[str]:
     ]
 
 
-def _all_pins(tree: Tree) -> list[str]:
+def _all_pins(tree: SourceTree) -> list[str]:
     extras = [f"{pin} in extra {name}" for name, pins in tree.extras.items() for pin in pins]
     return [*tree.pins, *extras]
 

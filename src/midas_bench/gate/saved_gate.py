@@ -16,7 +16,7 @@ from midas_bench.gate.rule import INVALID, MISSING, REGRESSED, UNDECIDED, Figure
 from midas_bench.results.compare import (
     FIGURES,
     Change,
-    Side,
+    ComparedRuns,
     compare,
     files_with,
     kinds_without_figures,
@@ -91,17 +91,17 @@ def gate_saved(question: SavedQuestion) -> GateResult:
     )
 
 
-def _side(label: str, places: Sequence[Path]) -> Side:
+def _side(label: str, places: Sequence[Path]) -> ComparedRuns:
     paths = [path for place in places for path in (saved_in(place) if place.is_dir() else [place])]
     unique = dict.fromkeys(path.resolve() for path in paths)
-    return Side(label, tuple(read(path) for path in unique))
+    return ComparedRuns(label, tuple(read(path) for path in unique))
 
 
-def _title(side: Side) -> str:
+def _title(side: ComparedRuns) -> str:
     return ", ".join(run.name for run in side.runs)
 
 
-def _absent(before: Side, after: Side) -> dict[Key, str]:
+def _absent(before: ComparedRuns, after: ComparedRuns) -> dict[Key, str]:
     """Say of each figure that some file lacks where it is missing."""
     counts = [(side.label, len(side.runs), files_with(side)) for side in (before, after)]
     found: dict[Key, list[str]] = {}
@@ -113,7 +113,7 @@ def _absent(before: Side, after: Side) -> dict[Key, str]:
     return {key: " and ".join(reasons) for key, reasons in found.items()}
 
 
-def _notes(before: Side, after: Side) -> Iterable[str]:
+def _notes(before: ComparedRuns, after: ComparedRuns) -> Iterable[str]:
     for heading, differences in (
         (machine_heading(before, after), machine_differences(before, after)),
         ("DIFFERENT SOFTWARE", software_differences(before, after)),
@@ -133,7 +133,7 @@ def _notes(before: Side, after: Side) -> Iterable[str]:
             yield f"not compared, having no time, memory or start-up of their own: {cells}, in the {side.label}"
 
 
-def _changes(before: Side, after: Side, confidence: float) -> Sequence[Change]:
+def _changes(before: ComparedRuns, after: ComparedRuns, confidence: float) -> Sequence[Change]:
     with np.errstate(over="ignore"):  # two files far apart promise nothing, up to infinity
         return compare(before, after, confidence).changes
 
@@ -151,7 +151,9 @@ def _figure(fullname: str, figure: str, question: SavedQuestion) -> Figure:
     return Figure(_name(fullname, figure), threshold, unit)
 
 
-def _judged(before: Side, after: Side, absent: Collection[Key], question: SavedQuestion) -> list[Judgement]:
+def _judged(
+    before: ComparedRuns, after: ComparedRuns, absent: Collection[Key], question: SavedQuestion
+) -> list[Judgement]:
     """Judge all figures; each that regressed leaves a larger share of alpha to those that are left, as Holm has it.
 
     As in `rule.Family.look`, that holds for lower bounds; what passes does so by bounds that share alpha among all.

@@ -12,11 +12,11 @@ from midas_bench import scene_photos
 from midas_bench.depth.config import PipelineConfig, Resolved, resolve
 from midas_bench.errors import UserError
 from midas_bench.gate import revisions
-from midas_bench.gate.block_journal import Journal, Row
-from midas_bench.gate.block_series import Lane, Thresholds, figures
+from midas_bench.gate.block_journal import BlockJournal, Row
+from midas_bench.gate.block_series import BlockSeries, Thresholds, figures
 from midas_bench.gate.fake_revision import BACKEND as STAND_IN
 from midas_bench.gate.fake_revision import stand_in
-from midas_bench.gate.gate_cells import FAMILY, PIPELINE, Cell
+from midas_bench.gate.gate_cells import FAMILY, PIPELINE, GateCell
 from midas_bench.gate.measurement import MOST_DEATHS, measured
 from midas_bench.gate.preflight import inspect
 from midas_bench.gate.result import GateResult
@@ -27,13 +27,13 @@ from midas_bench.gate.revision_gate import (
     compare_sides,
     facts_of,
     identity,
-    lanes_of,
     prepared,
+    series_of,
 )
-from midas_bench.gate.revision_workers import BASE, HEAD, Side, Sides
+from midas_bench.gate.revision_workers import BASE, HEAD, Revision, Sides
 from midas_bench.gate.rule import Family, Figure
 from midas_bench.gate.simulation import RESAMPLED, RESAMPLED_QUICK, resampled
-from midas_bench.measure.noise_probe import Sentinel
+from midas_bench.measure.noise_probe import NoiseProbe
 from midas_bench.processes import ProcessDiedError
 
 LIVE_SLOWDOWN = 0.05
@@ -41,7 +41,7 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True)
-class Plan:
+class SelfTestPlan:
     """What is tried.
 
     Attributes:
@@ -58,7 +58,7 @@ class Plan:
     on_stand_in: bool = False
 
 
-def self_test(plan: Plan, folder: Path, listener: Listener) -> tuple[dict[str, Any], Journal]:
+def self_test(plan: SelfTestPlan, folder: Path, listener: Listener) -> tuple[dict[str, Any], BlockJournal]:
     """Record blocks, draw gates from them, and run live ones.
 
     Returns:
@@ -76,16 +76,16 @@ def self_test(plan: Plan, folder: Path, listener: Listener) -> tuple[dict[str, A
         question = replace(plan.question, cells=cells)
         facts = facts_of(question, config)
         same = identity(question, sides, facts) | {"self_test": SCHEMA, "budget_s": question.budget_s}
-        journal = Journal.of(place, same)
+        journal = BlockJournal.of(place, same)
         journal.begin(question.resume)
         live: list[dict[str, Any]] = []
         rows: list[Row] = []
         if not plan.on_stand_in:
             config = prepared(config, cells, photos, listener.say)
             live, rows = _live(plan, sides, config, photos, workshop, listener, journal)
-        lane = lanes_of(cells, sides, config, photos, workshop)[0]
-        lane.rows += [row for row in rows if row["log_ratios"].keys() >= {cell.name for cell in cells}]
-        _record(plan, lane, workshop, listener, journal.of_part("recorded"))
+        series = series_of(cells, sides, config, photos, workshop)[0]
+        series.rows += [row for row in rows if row["log_ratios"].keys() >= {cell.name for cell in cells}]
+        _record(plan, series, workshop, listener, journal.of_part("recorded"))
     document = {
         "schema": SCHEMA,
         "when": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -94,59 +94,59 @@ def self_test(plan: Plan, folder: Path, listener: Listener) -> tuple[dict[str, A
         "alpha": plan.question.alpha,
         "budget_s": plan.question.budget_s,
         "figures": [asdict(figure) for figure in _figures(cells, plan.question.thresholds)],
-        "blocks": lane.rows,
+        "blocks": series.rows,
         "live": live,
     }
     drawn = resampled(document, RESAMPLED_QUICK if plan.on_stand_in else RESAMPLED)
     return document | {"resampled": drawn}, journal
 
 
-def _sides(plan: Plan, repository: Path, workshop: Path) -> tuple[Sides, tuple[Cell, ...]]:
+def _sides(plan: SelfTestPlan, repository: Path, workshop: Path) -> tuple[Sides, tuple[GateCell, ...]]:
     if plan.on_stand_in:
-        cells = tuple(Cell(call, STAND_IN) for call in (PIPELINE, "decode"))
+        cells = tuple(GateCell(call, STAND_IN) for call in (PIPELINE, "decode"))
         return {name: stand_in(workshop / name) for name in (BASE, HEAD)}, cells
-    return {name: Side(revisions.copy_working_tree(repository, workshop / name)) for name in (BASE, HEAD)}, FAMILY
+    return {name: Revision(revisions.copy_working_tree(repository, workshop / name)) for name in (BASE, HEAD)}, FAMILY
 
 
-def _figures(cells: Sequence[Cell], thresholds: Thresholds) -> list[Figure]:
-    return figures([Lane(cells[0].backend, tuple(cells), ())], thresholds)
+def _figures(cells: Sequence[GateCell], thresholds: Thresholds) -> list[Figure]:
+    return figures([BlockSeries(cells[0].backend, tuple(cells), ())], thresholds)
 
 
-def _record(plan: Plan, lane: Lane, workshop: Path, listener: Listener, journal: Journal) -> None:
-    """Add blocks to the lane until it has as many as planned, those in the journal first."""
-    lane.rows += journal.rows()
-    family = Family(_figures(lane.cells, plan.question.thresholds), plan.question.alpha)
-    missing = plan.blocks - len(lane.rows)
+def _record(plan: SelfTestPlan, series: BlockSeries, workshop: Path, listener: Listener, journal: BlockJournal) -> None:
+    """Add blocks to the series until it has as many as planned, those in the journal first."""
+    series.rows += journal.rows()
+    family = Family(_figures(series.cells, plan.question.thresholds), plan.question.alpha)
+    missing = plan.blocks - len(series.rows)
     if missing <= 0:
         return
     listener.say(f"recording {missing} blocks of two equal sides")
     if not plan.on_stand_in:
-        inspect(lane, family, workshop)
+        inspect(series, family, workshop)
         for judgement in family.judgements.values():
             if judgement.decided:
                 raise UserError("self-test", f"cannot measure: {judgement.reason}", "mend the working tree")
-    sentinel = Sentinel()
-    while len(lane.rows) < plan.blocks:
-        listener.block(lane, family, (plan.blocks - len(lane.rows)) * lane.block_s)
+    probe = NoiseProbe()
+    while len(series.rows) < plan.blocks:
+        listener.block(series, family, (plan.blocks - len(series.rows)) * series.block_s)
         try:
-            row = measured(lane, lane.cells, plan.question.seed, sentinel)
+            row = measured(series, series.cells, plan.question.seed, probe)
         except ProcessDiedError as error:
-            lane.deaths.append(str(error))
-            if len(lane.deaths) >= MOST_DEATHS:
+            series.deaths.append(str(error))
+            if len(series.deaths) >= MOST_DEATHS:
                 raise UserError("self-test", str(error), "--resume goes on with its finished blocks") from error
             continue
         journal.append(row)
-        lane.rows.append(row)
+        series.rows.append(row)
 
 
 def _live(
-    plan: Plan,
+    plan: SelfTestPlan,
     sides: Sides,
     config: Resolved,
     photos: Mapping[str, Sequence[Any]],
     workshop: Path,
     listener: Listener,
-    journal: Journal,
+    journal: BlockJournal,
 ) -> tuple[list[dict[str, Any]], list[Row]]:
     """Run the live gates that the journal does not hold; return what each said, and the blocks of equal sides."""
     found: list[dict[str, Any]] = []

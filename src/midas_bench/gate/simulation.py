@@ -97,14 +97,14 @@ def resampled(document: Mapping[str, Any], gates: int = RESAMPLED, seed: int = S
         "seed": seed,
         "most_blocks": blocks.most,
         "slowed": blocks.figures[0].name,
-        "rows": [drawn(blocks, slowdown, gates, seed) for slowdown in SLOWDOWNS],
-        "as_recorded": as_recorded(blocks, gates, seed),
+        "rows": [simulate_gates(blocks, slowdown, gates, seed) for slowdown in SLOWDOWNS],
+        "as_recorded": without_sign_flips(blocks, gates, seed),
         "spread": {figure.name: float(blocks.logs[:, i].std(ddof=1)) for i, figure in enumerate(blocks.figures)},
-        "unflipped": unflipped(blocks),
+        "unflipped": observed_bias(blocks),
     }
 
 
-def drawn(blocks: Blocks, slowdown: float, gates: int, seed: int) -> dict[str, Any]:
+def simulate_gates(blocks: Blocks, slowdown: float, gates: int, seed: int) -> dict[str, Any]:
     """Draw gates with one slowdown of the first figure, and count their verdicts."""
     generator = np.random.default_rng([seed, SLOWDOWNS.index(slowdown)])
     shift = np.array([math.log1p(slowdown), *[0.0] * (len(blocks.figures) - 1)])
@@ -113,7 +113,7 @@ def drawn(blocks: Blocks, slowdown: float, gates: int, seed: int) -> dict[str, A
     )
 
 
-def as_recorded(blocks: Blocks, gates: int, seed: int) -> dict[str, Any]:
+def without_sign_flips(blocks: Blocks, gates: int, seed: int) -> dict[str, Any]:
     """Count the gates of equal sides with a false alarm, drawn from the blocks without swapping sides."""
     generator = np.random.default_rng([seed, AS_RECORDED])
     unmoved = np.zeros(len(blocks.figures))
@@ -121,7 +121,7 @@ def as_recorded(blocks: Blocks, gates: int, seed: int) -> dict[str, Any]:
     return Share(sum(REGRESSED in verdicts.values() for verdicts, _ in outcomes), gates).to_json()
 
 
-def unflipped(blocks: Blocks) -> dict[str, dict[str, float]]:
+def observed_bias(blocks: Blocks) -> dict[str, dict[str, float]]:
     """Say of each figure whether the recorded ratios of equal sides differ from 1: `log_ratio`, bounds, `p`, `holm`.
 
     The bounds hold with 95 %; `p` is of Wilcoxon's signed-rank test, two-sided, and `holm` the same corrected for the

@@ -18,16 +18,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from midas_bench.cpu import pinnable_core
-from midas_bench.measure.worker_client import Arm, Probe, Worker
+from midas_bench.measure.worker_client import TimedCall, Worker, WorkerSpec
 
 WARM_UP_CALLS = 3
 SETTLE_S = 0.1
 """An ONNX Runtime session with several threads leaves them spinning; by then they sleep. On one core there are none."""
 
-Round = Mapping[Probe, float]
+Round = Mapping[TimedCall, float]
 """Seconds of one call of each probe."""
 
-Groups = Sequence[Sequence[Probe]]
+Groups = Sequence[Sequence[TimedCall]]
 """Probes that are compared with each other: in a round their calls follow one another directly."""
 
 
@@ -53,12 +53,14 @@ class Block:
         """
         return statistics.median(math.log(quotient(each)) for each in self.rounds)
 
-    def median_s(self, probe: Probe) -> float:
+    def median_s(self, probe: TimedCall) -> float:
         """Return the median of a probe's calls."""
         return statistics.median(each[probe] for each in self.rounds)
 
 
-def blocks(arms: Sequence[Arm], groups: Groups, rounds: int, seed: int, count: int, pinned: bool = True) -> list[Block]:
+def blocks(
+    arms: Sequence[WorkerSpec], groups: Groups, rounds: int, seed: int, count: int, pinned: bool = True
+) -> list[Block]:
     """Measure so many blocks.
 
     Args:
@@ -77,7 +79,7 @@ def blocks(arms: Sequence[Arm], groups: Groups, rounds: int, seed: int, count: i
     return [one_block(start_order(arms, number, seed), groups, rounds, shuffle, core) for number in range(count)]
 
 
-def start_order(arms: Sequence[Arm], number: int, seed: object) -> list[Arm]:
+def start_order(arms: Sequence[WorkerSpec], number: int, seed: object) -> list[WorkerSpec]:
     """Return the order in which to start the workers of block `number`, counted from 0.
 
     The arm that starts first was seen to be slower, and by chance alone one of several may never be it. So in each N
@@ -88,7 +90,9 @@ def start_order(arms: Sequence[Arm], number: int, seed: object) -> list[Arm]:
     return order[turn:] + order[:turn]
 
 
-def one_block(arms: Sequence[Arm], groups: Groups, rounds: int, shuffle: random.Random, core: int | None) -> Block:
+def one_block(
+    arms: Sequence[WorkerSpec], groups: Groups, rounds: int, shuffle: random.Random, core: int | None
+) -> Block:
     """Measure one block; the arguments are those of `interleaved`, but workers start in the order that is given.
 
     Raises:
@@ -103,7 +107,7 @@ def one_block(arms: Sequence[Arm], groups: Groups, rounds: int, shuffle: random.
 
 
 def interleaved(
-    arms: Sequence[Arm], groups: Groups, rounds: int, shuffle: random.Random, core: int | None
+    arms: Sequence[WorkerSpec], groups: Groups, rounds: int, shuffle: random.Random, core: int | None
 ) -> Generator[Round]:
     """Start the workers, warm up, and yield the seconds of each probe, one round after the other.
 
@@ -122,7 +126,7 @@ def interleaved(
 
 
 @contextmanager
-def _started(arms: Sequence[Arm], core: int | None) -> Iterator[dict[str, Worker]]:
+def _started(arms: Sequence[WorkerSpec], core: int | None) -> Iterator[dict[str, Worker]]:
     with ExitStack() as stack:
         workers: dict[str, Worker] = {}
         for arm in arms:
@@ -148,18 +152,18 @@ def _rounds(
         yield seconds
 
 
-def balanced_orders(groups: Groups, rounds: int, shuffle: random.Random) -> Iterator[list[Probe]]:
+def balanced_orders(groups: Groups, rounds: int, shuffle: random.Random) -> Iterator[list[TimedCall]]:
     """Yield an order for each round: groups and the probes of each shuffled, every second one the reverse of the last.
 
     So each probe stands as often before any other as behind it, over an even number of rounds.
     """
-    order: list[Probe] = []
+    order: list[TimedCall] = []
     for number in range(rounds):
         order = _drawn(groups, shuffle) if number % 2 == 0 else order[::-1]
         yield order
 
 
-def _drawn(groups: Groups, shuffle: random.Random) -> list[Probe]:
+def _drawn(groups: Groups, shuffle: random.Random) -> list[TimedCall]:
     """Draw an order of the groups, and of the probes of each."""
     drawn = shuffle.sample(groups, len(groups))
     return [probe for group in drawn for probe in shuffle.sample(group, len(group))]

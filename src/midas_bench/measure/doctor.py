@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from midas_bench import allocator
 from midas_bench.errors import printable
-from midas_bench.measure.machine import Condition, Machine
+from midas_bench.measure.machine import Condition, MachineFacts
 from midas_bench.measure.noise_probe import STEAL_LIMIT
 
 BUSY_CORES_LIMIT = 0.15
@@ -17,7 +17,7 @@ SWAP_LIMIT_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
-class Finding:
+class MachineFinding:
     """One thing that will spoil a measurement.
 
     Attributes:
@@ -34,81 +34,81 @@ class Finding:
         return f"{self.what}: {self.effect}; {self.remedy}"
 
 
-def examine(machine: Machine, now: Condition) -> list[Finding]:
+def examine(machine: MachineFacts, now: Condition) -> list[MachineFinding]:
     """Return what will spoil a measurement, the worst first."""
     return [*_busy(now), *_stolen(now), *_power(machine, now), *_memory(machine, now), *_cores(machine)]
 
 
-def advise(environment: Mapping[str, str]) -> list[Finding]:
+def advise(environment: Mapping[str, str]) -> list[MachineFinding]:
     """Return what would make this process faster, and spoils no measurement if it is left as it is."""
     wanted = " ".join(f"{name}={value}" for name, value in allocator.settings(environment).items())
     if not wanted:
         return []
     effect = "PyTorch's eager mode pays for it with thousands of page faults a call (a tenth of its time, where tried)"
-    return [Finding("the C library's allocator works by its defaults", effect, f"start with {wanted}")]
+    return [MachineFinding("the C library's allocator works by its defaults", effect, f"start with {wanted}")]
 
 
-def _busy(now: Condition) -> Iterator[Finding]:
+def _busy(now: Condition) -> Iterator[MachineFinding]:
     if now.busy_cores > BUSY_CORES_LIMIT:
         named = ", ".join(f"{printable(name)} {cores:.1f}" for name, cores in now.hungry)
-        yield Finding(
+        yield MachineFinding(
             f"other work uses {now.busy_cores:.1f} cores" + (f" ({named})" if named else ""),
             "calls wait for a core, and two-thread figures suffer most",
             "end it, or wait for it; threads of an idle runtime that spin count too",
         )
     elif now.load_average[0] > 1:
-        yield Finding(
+        yield MachineFinding(
             f"the load average is {now.load_average[0]:.1f}",
             "something was busy a moment ago and may come back",
             "wait a minute and look again",
         )
 
 
-def _stolen(now: Condition) -> Iterator[Finding]:
+def _stolen(now: Condition) -> Iterator[MachineFinding]:
     if now.steal_fraction > STEAL_LIMIT:
-        yield Finding(
+        yield MachineFinding(
             f"the hypervisor takes {now.steal_fraction:.0%} of a core",
             "a neighbour's load shows in your figures",
             "measure at another time, or on a machine of its own",
         )
 
 
-def _power(machine: Machine, now: Condition) -> Iterator[Finding]:
+def _power(machine: MachineFacts, now: Condition) -> Iterator[MachineFinding]:
     if now.on_battery:
-        yield Finding("the machine runs on battery", "the clock rate changes with the charge", "plug it in")
+        yield MachineFinding("the machine runs on battery", "the clock rate changes with the charge", "plug it in")
     if machine.governor not in (None, "performance"):
-        yield Finding(
+        yield MachineFinding(
             f"the frequency governor is {machine.governor!r}",
             "the clock rate rises and falls with the load",
             "cpupower frequency-set -g performance",
         )
 
 
-def _memory(machine: Machine, now: Condition) -> Iterator[Finding]:
+def _memory(machine: MachineFacts, now: Condition) -> Iterator[MachineFinding]:
     available = min(now.available_bytes, machine.memory_limit_bytes or now.available_bytes)
     if available < NEEDED_BYTES:
-        yield Finding(
+        yield MachineFinding(
             f"only {available / 2**30:.1f} GiB of memory can be had",
             "eager at batch 4 may swap or be killed",
             "end other programs, or leave cells out with -k",
         )
     if now.swap_used_bytes > SWAP_LIMIT_BYTES:
-        yield Finding(
+        yield MachineFinding(
             f"{now.swap_used_bytes / 2**30:.1f} GiB are swapped out",
             "a call may wait for the disk",
             "end other programs, then swapoff -a && swapon -a",
         )
 
 
-def _cores(machine: Machine) -> Iterator[Finding]:
+def _cores(machine: MachineFacts) -> Iterator[MachineFinding]:
     if machine.allowed_cores < 2:
-        yield Finding(
+        yield MachineFinding(
             "this process may use one core",
             "pytest itself and the kernel take their share from the same one",
             "allow two cores (taskset, or the container's CPU limit)",
         )
     elif machine.cpu_quota is not None and machine.cpu_quota < machine.logical_cores:
-        yield Finding(
+        yield MachineFinding(
             f"a quota allows {machine.cpu_quota:g} of {machine.logical_cores} cores",
             "the kernel stops the process for milliseconds when it is used up",
             f"use --threads {max(1, int(machine.cpu_quota))} or fewer, or pin whole cores instead",

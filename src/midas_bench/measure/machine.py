@@ -69,7 +69,7 @@ SYS_CPU = Path("/sys/devices/system/cpu")
 
 
 @dataclass(frozen=True)
-class Machine:
+class MachineFacts:
     """Facts that stay the same between runs, so that a difference means a different machine or set-up.
 
     Attributes:
@@ -112,7 +112,7 @@ class Machine:
         return asdict(self)
 
 
-def inspect() -> Machine:
+def inspect() -> MachineFacts:
     """Find out what machine this is."""
     cpu = cpuinfo.get_cpu_info()
     flags = set(cpu.get("flags", ()))
@@ -130,7 +130,7 @@ def inspect() -> Machine:
     }
     # memory differs by a few pages between machines of one kind
     kind = facts | {"memory_bytes": round(facts["memory_bytes"] / 2**30)}
-    return Machine(
+    return MachineFacts(
         fingerprint=hashlib.sha256(json.dumps(kind, sort_keys=True).encode()).hexdigest()[:12],
         governor=kernel_text(SYS_CPU / "cpu0/cpufreq/scaling_governor"),
         turbo=_turbo(),

@@ -46,7 +46,7 @@ def peak_bytes(pid: int | None = None, proc: Path = PROC) -> int | None:
 
 
 @dataclass
-class Watch:
+class MemorySampler:
     """Sample a child's memory from outside, in a thread, until it ends.
 
     Attributes:

@@ -67,7 +67,7 @@ class Best:
     copy_s: float = float("inf")
 
 
-class Sentinel:
+class NoiseProbe:
     """Take readings, and keep the best as what an undisturbed machine does."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -141,7 +141,7 @@ def own_disturbance() -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class Noise:
+class NoiseReading:
     """What disturbed one cell.
 
     Attributes:
@@ -168,9 +168,9 @@ class Noise:
         return {"noisy": self.noisy, **asdict(self), "reasons": list(self.reasons)}
 
 
-def together(noises: Sequence[Noise]) -> Noise:
+def together(noises: Sequence[NoiseReading]) -> NoiseReading:
     """Join what disturbed the intervals that one result stands on: every reason once, and the worst figures."""
-    return Noise(
+    return NoiseReading(
         tuple(dict.fromkeys(reason for noise in noises for reason in noise.reasons)),
         max(noise.matrix_ratio for noise in noises),
         max(noise.copy_ratio for noise in noises),
@@ -179,7 +179,7 @@ def together(noises: Sequence[Noise]) -> Noise:
     )
 
 
-def judge(before: Reading, after: Reading, best: Best) -> Noise:
+def judge(before: Reading, after: Reading, best: Best) -> NoiseReading:
     """Compare the readings around a cell with the run's best, by the limits of this module."""
     wall_s = max(after.at_s - before.at_s, 1e-9)
     matrix = max(before.matrix_s, after.matrix_s) / best.matrix_s
@@ -195,4 +195,4 @@ def judge(before: Reading, after: Reading, best: Best) -> Noise:
         reasons.append(f"the hypervisor took {steal:.0%} of a core")
     if others > OTHERS_LIMIT:
         reasons.append(f"other processes used {others:.0%} of a core")
-    return Noise(tuple(reasons), matrix, copy, steal, others)
+    return NoiseReading(tuple(reasons), matrix, copy, steal, others)

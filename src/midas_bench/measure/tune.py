@@ -27,7 +27,7 @@ from midas_bench.depth.config import Resolved, make_graph
 from midas_bench.errors import UserError
 from midas_bench.measure.blocks import WARM_UP_CALLS, interleaved
 from midas_bench.measure.isolated_tasks import MODULE
-from midas_bench.measure.worker_client import Arm, Probe, WorkerDiedError
+from midas_bench.measure.worker_client import TimedCall, WorkerDiedError, WorkerSpec
 from midas_bench.processes import ProcessDiedError, ask
 from midas_bench.results.ranking import Setup
 from midas_bench.results.tuning_results import Trial, leaders, survivors
@@ -53,7 +53,7 @@ Step = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class TunePlan:
     """What is to be tried.
 
     Attributes:
@@ -86,7 +86,7 @@ class Tuning:
     elapsed_s: float
 
 
-def tune(plan: Plan, step: Step, now: Callable[[], float] = time.monotonic) -> Tuning:
+def tune(plan: TunePlan, step: Step, now: Callable[[], float] = time.monotonic) -> Tuning:
     """Measure, and end about when the budget does; what a step needs is estimated from what was seen before.
 
     Raises:
@@ -96,7 +96,7 @@ def tune(plan: Plan, step: Step, now: Callable[[], float] = time.monotonic) -> T
 
 
 class _Search:
-    def __init__(self, plan: Plan, step: Step, now: Callable[[], float]) -> None:
+    def __init__(self, plan: TunePlan, step: Step, now: Callable[[], float]) -> None:
         self._plan = plan
         self._now = now
         self._begun_s = now()
@@ -210,13 +210,13 @@ class _Search:
         trials = [self._keep(setup, calls_s=tuple(calls)) for setup, calls in calls_s.items()]
         return trials if keep_all else survivors(trials)
 
-    def _arms(self, setups: Sequence[Setup]) -> list[Arm]:
+    def _arms(self, setups: Sequence[Setup]) -> list[WorkerSpec]:
         arms: dict[str, dict[str, Any]] = {}
         for setup in setups:
             photos = scene_photos.batch(self._plan.photos, setup.batch_size).paths
             pipeline = {"photos": photos, "config": asdict(self._config(setup))}
             arms.setdefault(_arm_name(setup), {})[str(setup.batch_size)] = pipeline
-        return [Arm(name, pipelines) for name, pipelines in arms.items()]
+        return [WorkerSpec(name, pipelines) for name, pipelines in arms.items()]
 
     def _afforded(self, setups: Sequence[Setup], left_s: float) -> list[Setup]:
         """Return, from the first on, what the time and the memory that are left suffice for."""
@@ -257,6 +257,6 @@ def _name(setup: Setup) -> str:
     return f"{_arm_name(setup)}, {'stream' if setup.stream_photos else f'batch {setup.batch_size}'}"
 
 
-def _probe(setup: Setup) -> Probe:
+def _probe(setup: Setup) -> TimedCall:
     # a stream needs no pipeline of its own: it takes that of one photo
-    return Probe(_arm_name(setup), str(setup.batch_size), "long_stream" if setup.stream_photos else "pipeline")
+    return TimedCall(_arm_name(setup), str(setup.batch_size), "long_stream" if setup.stream_photos else "pipeline")

@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Any
 
 from midas_bench.depth.weights import TIMING_ONLY
-from midas_bench.measure.machine import Machine
-from midas_bench.measure.tune import Plan, Tuning
+from midas_bench.measure.machine import MachineFacts
+from midas_bench.measure.tune import TunePlan, Tuning
 from midas_bench.results import tuning_results, units
 from midas_bench.results.ranking import Setup
 from midas_bench.results.recommendations import stream_python
@@ -30,11 +30,11 @@ class Advice:
         machine: where.
     """
 
-    plan: Plan
+    plan: TunePlan
     tuned: Tuning
     left_out: Mapping[str, str]
     weights: str
-    machine: Machine
+    machine: MachineFacts
 
     @cached_property
     def choices(self) -> list[Choice]:

@@ -28,7 +28,7 @@ RAISED = 1
 
 
 @dataclass(frozen=True)
-class Arm:
+class WorkerSpec:
     """A worker process and the pipelines it opens.
 
     Attributes:
@@ -49,7 +49,7 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Probe:
+class TimedCall:
     """What is timed: a call of a pipeline of an arm."""
 
     arm: str
@@ -74,7 +74,7 @@ class WorkerDiedError(ProcessDiedError):
 class Worker:
     """The parent's end of one worker process."""
 
-    def __init__(self, arm: Arm, core: int | None) -> None:
+    def __init__(self, arm: WorkerSpec, core: int | None) -> None:
         self._arm = arm
         self._overdue = False
         self._start_s = time.perf_counter()
@@ -105,7 +105,7 @@ class Worker:
         self.startup_s = time.perf_counter() - self._start_s
         return ready
 
-    def save(self, probe: Probe, path: Path) -> list[tuple[int, ...]]:
+    def save(self, probe: TimedCall, path: Path) -> list[tuple[int, ...]]:
         """Make one call, write the arrays that it returns one behind the other, and return their shapes.
 
         Raises:
@@ -118,7 +118,7 @@ class Worker:
         """Return the process's highest resident memory so far, or None where the system keeps no such mark."""
         return peak_bytes(self._process.pid)
 
-    def call(self, probe: Probe) -> float:
+    def call(self, probe: TimedCall) -> float:
         """Make one call and return its seconds.
 
         Raises:

@@ -43,7 +43,7 @@ Measured = Sequence[Part] | Unknown
 
 
 @dataclass(frozen=True)
-class Finding:
+class ClaimFinding:
     """One row of the claim table.
 
     Attributes:
@@ -60,25 +60,25 @@ class Finding:
     why: str
 
 
-def findings(records: Sequence[Record]) -> list[Finding]:
+def findings(records: Sequence[Record]) -> list[ClaimFinding]:
     """Judge every claim by the records of one run."""
     rows = tomllib.loads(files("midas_bench.report").joinpath("claims.toml").read_text(encoding="utf-8"))["claim"]
     return [_finding(row, MEASURES[row["measure"]](records, row)) for row in rows]
 
 
-def _finding(row: Mapping[str, Any], measured: Measured) -> Finding:
+def _finding(row: Mapping[str, Any], measured: Measured) -> ClaimFinding:
     if isinstance(measured, Unknown):
-        return Finding(row["id"], row["text"], row["article"], units.NOTHING, OPEN, measured.reason)
+        return ClaimFinding(row["id"], row["text"], row["article"], units.NOTHING, OPEN, measured.reason)
     written = FORMATS[row["unit"]]
     figures = "; ".join(f"{part.name} {written(part.value)}".strip() for part in measured)
     why = row.get("note", "")
     if row["unit"] != "bytes" and any(part.value.confidence == 0 for part in measured):
         why = f"Too few rounds for an interval. {why}".strip()
-        return Finding(row["id"], row["text"], row["article"], figures, OPEN, why)
+        return ClaimFinding(row["id"], row["text"], row["article"], figures, OPEN, why)
     verdict = together(row["rule"], [judge(row, part.value) for part in measured])
     if verdict == OPEN:
         why = f"The interval reaches over the limit. {why}".strip()
-    return Finding(row["id"], row["text"], row["article"], figures, verdict, why)
+    return ClaimFinding(row["id"], row["text"], row["article"], figures, verdict, why)
 
 
 def judge(row: Mapping[str, Any], value: Interval) -> str:

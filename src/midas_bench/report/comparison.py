@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from midas_bench.report import tables
 from midas_bench.report.charts import forest
 from midas_bench.report.model import Section, present
-from midas_bench.report.report_data import Material
-from midas_bench.results.compare import Comparison, Side, software_differences
+from midas_bench.report.report_data import ReportData
+from midas_bench.results.compare import ComparedRuns, Comparison, software_differences
 from midas_bench.results.runs import UNKNOWN
 
 
-def comparison_section(material: Material) -> Section:
+def comparison_section(data: ReportData) -> Section:
     """Compare every other side with the first."""
-    compared = material.comparisons
+    compared = data.comparisons
     if not compared:
         return Section("comparison", "Comparison")
     shown = (tables.machines_differ, tables.comparison, tables.one_sided)
@@ -71,5 +71,5 @@ def _how(compared: Comparison) -> Iterable[str]:
         yield "The two sides have no cell in common."
 
 
-def _files(side: Side) -> str:
+def _files(side: ComparedRuns) -> str:
     return f"{len(side.runs)} file{'' if len(side.runs) == 1 else 's'}"

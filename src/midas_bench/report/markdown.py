@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from midas_bench.report.model import Card, Cell, Document, Section, Table
+from midas_bench.report.model import Card, Document, Section, Table, TableCell
 from midas_bench.results.json_fields import visible
 from midas_bench.results.markdown_escape import code, escape
 
@@ -68,7 +68,7 @@ def _table(table: Table) -> Iterable[str]:
         yield from ("</details>", "")
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: TableCell) -> str:
     return code(cell.text) if cell.code else escape(cell.text)
 
 

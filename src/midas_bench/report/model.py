@@ -19,20 +19,20 @@ LONG = 30
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """One field of a table.
 
     Attributes:
         text: what people read.
         key: what the column is sorted by; the text where it is None.
         code: whether it is an id or another name out of a file.
-        mood: good, bad or unsure: colours it; the text says the same in words.
+        status: good, bad or unsure: colours it; the text says the same in words.
     """
 
     text: str
     key: float | None = None
     code: bool = False
-    mood: str = ""
+    status: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", clean(self.text, LONGEST_NAME if self.code else LONGEST_CELL))
@@ -53,7 +53,7 @@ class Table:
     id: str
     title: str
     columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[TableCell, ...], ...]
     note: str = ""
 
     @property
@@ -157,23 +157,23 @@ class Document:
         return tuple(chart for section in self.sections for chart in section.charts)
 
 
-def number(text: str, key: float | None) -> Cell:
+def number(text: str, key: float | None) -> TableCell:
     """Return a numeric field; a missing one sorts last."""
-    return Cell(text, float("inf") if key is None else key)
+    return TableCell(text, float("inf") if key is None else key)
 
 
-def count(value: int | None) -> Cell:
+def count(value: int | None) -> TableCell:
     """Return a whole number, or a dash where it is not known."""
     return number(NOTHING if value is None else str(value), value)
 
 
-def code(text: str) -> Cell:
+def code(text: str) -> TableCell:
     """Return a name that stands in the file."""
-    return Cell(text, code=True)
+    return TableCell(text, code=True)
 
 
 def table(
-    id: str, title: str, columns: Sequence[str | Column], rows: Sequence[Sequence[Cell]], note: str = ""
+    id: str, title: str, columns: Sequence[str | Column], rows: Sequence[Sequence[TableCell]], note: str = ""
 ) -> Table | None:
     """Make a table unless it has no rows; a column's title that ends in `#` makes it numeric."""
     heads = tuple(

@@ -46,7 +46,7 @@ def album(place: Path) -> Album:
     Raises:
         UserError: there is no such place, or it is broken.
     """
-    photos = scene_photos.everything(
+    photos = scene_photos.all_photos(
         scene_photos.from_manifest(place) if place.is_file() else scene_photos.from_folder(place)
     )
     return Album(

@@ -8,9 +8,9 @@ from functools import cached_property
 
 import pandas as pd
 
-from midas_bench.report.claims import Finding, findings
+from midas_bench.report.claims import ClaimFinding, findings
 from midas_bench.report.photo_strip import Album
-from midas_bench.results.compare import Comparison, Side, compare
+from midas_bench.results.compare import ComparedRuns, Comparison, compare
 from midas_bench.results.frame import frame
 from midas_bench.results.runs import Run
 
@@ -18,7 +18,7 @@ Step = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Material:
+class ReportData:
     """All that a report is made from.
 
     Attributes:
@@ -33,7 +33,7 @@ class Material:
     run: Run
     label: str
     history: tuple[Run, ...]
-    sides: tuple[Side, ...]
+    sides: tuple[ComparedRuns, ...]
     album: Album
     remarks: tuple[str, ...] = ()
 
@@ -43,7 +43,7 @@ class Material:
         return frame([self.run], self.label)
 
     @cached_property
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[ClaimFinding]:
         """The claims, judged by the run."""
         return findings(self.run.records)
 

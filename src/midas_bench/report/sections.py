@@ -11,32 +11,32 @@ from midas_bench.report.charts.load import load
 from midas_bench.report.charts.trend import trend
 from midas_bench.report.comparison import comparison_section
 from midas_bench.report.model import Card, Document, Section, present
-from midas_bench.report.report_data import Material, Step
+from midas_bench.report.report_data import ReportData, Step
 from midas_bench.results import fidelity_results, roofline
 from midas_bench.results import recommendations as words
 from midas_bench.results.json_fields import clean
-from midas_bench.results.ranking import Answer
+from midas_bench.results.ranking import Recommendation
 from midas_bench.results.runs import Run
 
 
-def document(material: Material, step: Step = lambda _: None) -> Document:
+def document(data: ReportData, step: Step = lambda _: None) -> Document:
     """Build every section, leave out those with nothing to show; `step` hears what is being worked on."""
-    run = material.run
+    run = data.run
     answers = words.answers(run.records)
     builders: list[tuple[str, Callable[[], Section]]] = [
-        ("the answers", lambda: answer_section(material, answers)),
-        ("the comparison", lambda: comparison_section(material)),
-        ("the article", lambda: article_section(material, answers)),
+        ("the answers", lambda: answer_section(data, answers)),
+        ("the comparison", lambda: comparison_section(data)),
+        ("the article", lambda: article_section(data, answers)),
         ("ratios", lambda: ratio_section(run)),
         ("timing charts", lambda: timing_section(run)),
         ("speed against fidelity", lambda: fidelity_section(run)),
         ("the roofline and peers", lambda: limits_section(run)),
         ("load", lambda: load_section(run)),
-        ("memory and start-up charts", lambda: resources_section(material)),
-        ("the trend", lambda: trend_section(material)),
-        ("pictures", lambda: picture_section(material)),
-        ("the cells", lambda: cell_section(material)),
-        ("the machine", lambda: machine_section(material)),
+        ("memory and start-up charts", lambda: resources_section(data)),
+        ("the trend", lambda: trend_section(data)),
+        ("pictures", lambda: picture_section(data)),
+        ("the cells", lambda: cell_section(data)),
+        ("the machine", lambda: machine_section(data)),
     ]
     made: list[Section] = []
     for name, build in builders:
@@ -49,9 +49,9 @@ def document(material: Material, step: Step = lambda _: None) -> Document:
     return Document(title, subtitle, tuple(section for section in made if not section.empty))
 
 
-def warnings(material: Material) -> Iterable[str]:
+def warnings(data: ReportData) -> Iterable[str]:
     """Say first what changes how everything else is to be read."""
-    run = material.run
+    run = data.run
     if run.status == "partial":
         todo = len(run.unmeasured) + len(run.failed)
         yield f"This run is partial: {len(run.records)} cells measured, {todo} missing. `--resume` would finish it."
@@ -63,9 +63,9 @@ def warnings(material: Material) -> Iterable[str]:
         yield "Seeded (random) weights: good for timing, which they do not change; the depth itself means nothing."
 
 
-def answer_section(material: Material, answers: Sequence[Answer]) -> Section:
+def answer_section(data: ReportData, answers: Sequence[Recommendation]) -> Section:
     """Put the answers first, with what they cost and whether they can be trusted."""
-    run = material.run
+    run = data.run
     reduced = fidelity_results.reduced(run.records)
     cards = tuple(
         Card(
@@ -79,7 +79,7 @@ def answer_section(material: Material, answers: Sequence[Answer]) -> Section:
         )
         for answer in answers
     )
-    text = [*material.remarks]
+    text = [*data.remarks]
     if answers:
         text.append(words.quiet(run.records, [cell for answer in answers for cell in answer.cells]))
     else:
@@ -87,15 +87,15 @@ def answer_section(material: Material, answers: Sequence[Answer]) -> Section:
     if run.lacking:
         text.append(f"Not in {run.file}: {'; '.join(run.lacking)}.")
     found = present(tables.alternatives(answers))
-    return Section("answer", "The answer", tuple(warnings(material)), tuple(text), cards, found)
+    return Section("answer", "The answer", tuple(warnings(data)), tuple(text), cards, found)
 
 
-def article_section(material: Material, answers: Sequence[Answer]) -> Section:
+def article_section(data: ReportData, answers: Sequence[Recommendation]) -> Section:
     """Set the article's figures and claims beside this machine's."""
-    if all(record.kind == "plain" for record in material.run.records):
+    if all(record.kind == "plain" for record in data.run.records):
         return Section("article", "The article and this machine")
     best = next((answer for answer in answers if answer.question == "latency"), None)
-    found = present(tables.article_table(material.cells, best), tables.claims(material.findings))
+    found = present(tables.article_table(data.cells, best), tables.claims(data.findings))
     return Section("article", "The article and this machine", tables=found)
 
 
@@ -162,43 +162,43 @@ def load_section(run: Run) -> Section:
     return Section("load", "Load", (warning,) if short else (), tables=found, charts=present(load(run.records)))
 
 
-def resources_section(material: Material) -> Section:
+def resources_section(data: ReportData) -> Section:
     """Draw memory and start-up."""
-    records = material.run.records
+    records = data.run.records
     charts = present(resources.memory(records), resources.memory_over_time(records), resources.startup(records))
-    found = present(tables.memory(material.cells), tables.startup(records))
+    found = present(tables.memory(data.cells), tables.startup(records))
     return Section("resources", "Memory and start-up", tables=found, charts=charts)
 
 
-def trend_section(material: Material) -> Section:
+def trend_section(data: ReportData) -> Section:
     """Draw the saved runs of this machine kind over time."""
-    chart = trend(material.history)
+    chart = trend(data.history)
     if chart is None:
         return Section("trend", "Trend")
-    text = f"{len(material.history)} saved runs of this kind of machine ({material.run.machine.kind})."
+    text = f"{len(data.history)} saved runs of this kind of machine ({data.run.machine.kind})."
     return Section("trend", "Trend", text=(text,), charts=(chart,))
 
 
-def picture_section(material: Material) -> Section:
+def picture_section(data: ReportData) -> Section:
     """Show photos beside heat maps, with the warning that seeded weights need above them."""
-    shown = photo_strip.galleries(material.run, material.album)
+    shown = photo_strip.galleries(data.run, data.album)
     if not shown:
         return Section("pictures", "Pictures")
-    warning = photo_strip.weights_warning(material.run.records)
+    warning = photo_strip.weights_warning(data.run.records)
     text = ["Bright is near, dark is far; each map is stretched to its own range."]
-    if material.album.problem:
-        text.append(f"Without the photos: {material.album.problem}.")
+    if data.album.problem:
+        text.append(f"Without the photos: {data.album.problem}.")
     return Section("pictures", "Pictures", present(warning), tuple(text), galleries=tuple(shown))
 
 
-def cell_section(material: Material) -> Section:
+def cell_section(data: ReportData) -> Section:
     """List every cell with its figures."""
-    return Section("cells", "All cells", tables=present(tables.cells_table(material.cells)))
+    return Section("cells", "All cells", tables=present(tables.cells_table(data.cells)))
 
 
-def machine_section(material: Material) -> Section:
+def machine_section(data: ReportData) -> Section:
     """Say where and with what this was measured, what was noisy, and what is missing."""
-    run = material.run
+    run = data.run
     weights = dict.fromkeys((r.weights_source, r.weights_sha256) for r in run.records if r.weights_source)
     named = [f"{clean(source or '')} ({clean(sha256 or '?')[:8]})" for source, sha256 in weights]
     text = [f"Weights: {', '.join(named) or 'not said'}. Status of the run: {run.status}."]

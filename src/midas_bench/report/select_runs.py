@@ -1,4 +1,4 @@
-"""The command line's files, folders and labels -> the material of a report."""
+"""The command line's files, folders and labels -> the data of a report."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from midas_bench.errors import UserError, printable
 from midas_bench.report.photo_strip import Album
-from midas_bench.report.report_data import Material
-from midas_bench.results.compare import Side
+from midas_bench.report.report_data import ReportData
+from midas_bench.results.compare import ComparedRuns
 from midas_bench.results.run_files import STORAGE, beside, read, saved_in
 from midas_bench.results.runs import UNKNOWN, Run, copies, of_one_kind
 
@@ -17,7 +17,7 @@ MOST_SIDES = 6
 
 def choose(
     places: Sequence[Path], labels: Sequence[str], album: Album, step: Callable[[str], None] = lambda _: None
-) -> Material:
+) -> ReportData:
     """Decide what the report is about.
 
     No place: the newest complete run of `.benchmarks/`. One file: that run. One folder: its newest complete run. In
@@ -46,7 +46,7 @@ def choose(
         runs, remarks = [*others, run], []
     history, unknown = _history(run, runs)
     label = printable(labels[0]) if labels else run.name
-    return Material(run, label, history, (), album, (*remarks, *unknown))
+    return ReportData(run, label, history, (), album, (*remarks, *unknown))
 
 
 def _history(run: Run, others: Iterable[Run]) -> tuple[tuple[Run, ...], list[str]]:
@@ -59,7 +59,7 @@ def _history(run: Run, others: Iterable[Run]) -> tuple[tuple[Run, ...], list[str
     return tuple(sorted(same, key=age)), remarks
 
 
-def _comparison(places: Sequence[Path], labels: Sequence[str], album: Album, step: Callable[[str], None]) -> Material:
+def _comparison(places: Sequence[Path], labels: Sequence[str], album: Album, step: Callable[[str], None]) -> ReportData:
     sides: dict[str, list[Run]] = {}
     # labels that were not given are for showing: one place is one side, by whatever path it was named
     same = {place.resolve(): label for place, label in zip(places, default_labels(places), strict=True)}
@@ -82,12 +82,12 @@ def _comparison(places: Sequence[Path], labels: Sequence[str], album: Album, ste
         [(label, runs)] = sides.items()
         run = newest_complete(runs)
         history, unknown = _history(run, runs)
-        return Material(run, label, history, (), album, (*remarks, *unknown))
-    made = tuple(Side(label, tuple(runs)) for label, runs in sides.items())
+        return ReportData(run, label, history, (), album, (*remarks, *unknown))
+    made = tuple(ComparedRuns(label, tuple(runs)) for label, runs in sides.items())
     run = newest_complete(made[-1].runs)
     history, unknown = _history(run, (r for side in made for r in side.runs))
     remarks.append(f"All sections but the comparison are about {made[-1].label}: {run.file}.")
-    return Material(run, made[-1].label, history, made, album, (*remarks, *unknown))
+    return ReportData(run, made[-1].label, history, made, album, (*remarks, *unknown))
 
 
 def default_labels(places: Sequence[Path]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from midas_bench.report.report_data import Material
+from midas_bench.report.report_data import ReportData
 from midas_bench.results.frame import frame
 from midas_bench.results.runs import TIMED, Record
 
@@ -17,19 +17,19 @@ NAMES = ("cells", "rounds", "claims", "blocks", "memory_over_time", "startup", "
 """Every file that may be written, without its suffix."""
 
 
-def spreadsheets(material: Material) -> dict[str, str]:
+def spreadsheets(data: ReportData) -> dict[str, str]:
     """Return the text of each CSV file that has rows, by name."""
-    records = material.run.records
+    records = data.run.records
     tables: Mapping[str, pd.DataFrame] = {
-        "cells": material.cells,
+        "cells": data.cells,
         "rounds": _rounds(records),
-        "claims": pd.DataFrame([vars(finding) for finding in material.findings]),
+        "claims": pd.DataFrame([vars(finding) for finding in data.findings]),
         "blocks": pd.DataFrame(_blocks(records)),
         "memory_over_time": pd.DataFrame(_memory(records)),
         "startup": pd.DataFrame(_startup(records)),
         "load": pd.DataFrame(_load(records)),
-        "history": frame(material.history) if len(material.history) > 1 else pd.DataFrame(),
-        "comparison": pd.DataFrame(_comparison(material)),
+        "history": frame(data.history) if len(data.history) > 1 else pd.DataFrame(),
+        "comparison": pd.DataFrame(_comparison(data)),
     }
     return {name: safe(table).to_csv(index=False) for name, table in tables.items() if not table.empty}
 
@@ -85,8 +85,8 @@ def _load(records: Iterable[Record]) -> Iterable[dict[str, object]]:
             yield known | vars(point)
 
 
-def _comparison(material: Material) -> Iterable[dict[str, object]]:
-    for compared in material.comparisons:
+def _comparison(data: ReportData) -> Iterable[dict[str, object]]:
+    for compared in data.comparisons:
         for change in compared.changes:
             yield {
                 "before_label": compared.before.label,

@@ -9,12 +9,12 @@ from midas_bench.errors import UserError
 from midas_bench.files import check_writable, write_whole
 from midas_bench.report.html_page import page
 from midas_bench.report.markdown import CHARTS, markdown
-from midas_bench.report.report_data import Material, Step
+from midas_bench.report.report_data import ReportData, Step
 from midas_bench.report.sections import document
 from midas_bench.report.spreadsheets import NAMES, spreadsheets
 
 
-def write(material: Material, folder: Path, step: Step = lambda _: None) -> Path:
+def write(data: ReportData, folder: Path, step: Step = lambda _: None) -> Path:
     """Write the report into a folder, each file whole or not at all, and return the page's path.
 
     Charts and tables of an earlier report there that this one has not are removed; nothing else is touched.
@@ -25,12 +25,12 @@ def write(material: Material, folder: Path, step: Step = lambda _: None) -> Path
     if folder.exists() and not folder.is_dir():
         raise UserError(folder, "is a file and not a folder", "choose another one with -o")
     check_writable(folder / "report.html", "-o")
-    made = document(material, step)
+    made = document(data, step)
     step("tables as CSV")
     outputs: dict[Path, bytes] = {
         # names keep their control characters there; half a surrogate pair cannot be written
         folder / f"{name}.csv": text.encode(errors="backslashreplace")
-        for name, text in spreadsheets(material).items()
+        for name, text in spreadsheets(data).items()
     }
     for chart in made.charts:
         outputs[folder / CHARTS / f"{chart.id}.svg"] = chart.svg.encode()
@@ -39,8 +39,8 @@ def write(material: Material, folder: Path, step: Step = lambda _: None) -> Path
     outputs[folder / "report.md"] = markdown(made).encode()
     outputs[folder / "report.html"] = page(made).encode()
     step("writing")
-    for path, data in outputs.items():
-        write_whole(path, data)
+    for path, content in outputs.items():
+        write_whole(path, content)
     for path in _earlier(folder):
         if path not in outputs:
             path.unlink()

@@ -12,7 +12,7 @@ from midas_bench.results.intervals import CONFIDENCE, Interval, block_ratio, med
 from midas_bench.results.json_fields import Fields, clean
 from midas_bench.results.load_records import load_from
 from midas_bench.results.record import PHASES
-from midas_bench.results.runs import Memory, Noise, Peer, Photo, Ratio, Record, Startup, Times
+from midas_bench.results.runs import CellNoise, Memory, Peer, PhotoRecord, Ratio, Record, Startup, Times
 
 MIB = 1024 * 1024
 TIMERS_IN_NANOSECONDS = "_ns"
@@ -131,8 +131,8 @@ def _interval(info: Fields, name: str, estimate: float | None) -> Interval | Non
     return Interval(estimate, low, high, CONFIDENCE if confidence is None else confidence)
 
 
-def _photo(photo: Fields) -> Photo:
-    return Photo(photo.text("file") or "?", photo.whole("width"), photo.whole("height"), photo.text("sha256"))
+def _photo(photo: Fields) -> PhotoRecord:
+    return PhotoRecord(photo.text("file") or "?", photo.whole("width"), photo.whole("height"), photo.text("sha256"))
 
 
 def _peer(info: Fields, times: Times) -> Peer | None:
@@ -143,10 +143,10 @@ def _peer(info: Fields, times: Times) -> Peer | None:
     return Peer(name, times.median if median_s is None else Interval(median_s, median_s, median_s, confidence=0.0))
 
 
-def _noise(info: Fields) -> Noise | None:
+def _noise(info: Fields) -> CellNoise | None:
     section = info.section("noise")
     noisy = section.flag("noisy") if section else None
-    return None if section is None or noisy is None else Noise(noisy, section.texts("reasons"))
+    return None if section is None or noisy is None else CellNoise(noisy, section.texts("reasons"))
 
 
 def _memory(info: Fields, path: Path, fullname: str) -> Memory | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from midas_bench.results.intervals import CONFIDENCE, Interval, bootstrap_ratio, file_ratio, holm
-from midas_bench.results.runs import TIMED, UNKNOWN, Machine, Record, Run, of_one_kind
+from midas_bench.results.runs import TIMED, UNKNOWN, Record, RecordedMachine, Run, of_one_kind
 
 PYTHON = "Python"
 """The fact that names Python's implementation and version."""
@@ -17,7 +17,7 @@ SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedRuns:
     """Runs of one thing, such as a commit or a machine, under one label."""
 
     label: str
@@ -63,8 +63,8 @@ class Comparison:
         machine_differences: by name, what the two sides say of their machines.
     """
 
-    before: Side
-    after: Side
+    before: ComparedRuns
+    after: ComparedRuns
     by_file: bool
     changes: tuple[Change, ...]
     only_before: tuple[str, ...]
@@ -72,7 +72,7 @@ class Comparison:
     machine_differences: Mapping[str, tuple[str, str]]
 
 
-def compare(before: Side, after: Side, confidence: float = CONFIDENCE) -> Comparison:
+def compare(before: ComparedRuns, after: ComparedRuns, confidence: float = CONFIDENCE) -> Comparison:
     """Match the cells of two sides by id, and compare what each has on both; intervals over files have `confidence`."""
     old, new = _by_cell(before), _by_cell(after)
     by_file = min(len(before.runs), len(after.runs)) >= 2
@@ -91,7 +91,7 @@ def compare(before: Side, after: Side, confidence: float = CONFIDENCE) -> Compar
     )
 
 
-def _by_cell(side: Side) -> dict[str, list[Record]]:
+def _by_cell(side: ComparedRuns) -> dict[str, list[Record]]:
     cells: dict[str, list[Record]] = {}
     for run in side.runs:
         for record in run.records:
@@ -124,7 +124,7 @@ FIGURES = (
 )
 
 
-def files_with(side: Side) -> dict[tuple[str, str], int]:
+def files_with(side: ComparedRuns) -> dict[tuple[str, str], int]:
     """Return in how many files of a side each figure is, by its cell's id and its name."""
     found = Counter(
         (record.fullname, figure.name)
@@ -136,7 +136,7 @@ def files_with(side: Side) -> dict[tuple[str, str], int]:
     return dict(found)
 
 
-def kinds_without_figures(side: Side) -> dict[str, int]:
+def kinds_without_figures(side: ComparedRuns) -> dict[str, int]:
     """Return how many cells of each kind a side has that hold none of `FIGURES`, so that they are never compared."""
     cells = {(r.fullname, r.kind) for run in side.runs for r in run.records if all(f.of(r) is None for f in FIGURES)}
     return dict(sorted(Counter(kind for _, kind in cells).items()))
@@ -196,21 +196,21 @@ def _with_verdict(change: Change, p_value: float) -> Change:
     return replace(change, verdict=verdict)
 
 
-def machine_differences(before: Side, after: Side) -> dict[str, tuple[str, str]]:
+def machine_differences(before: ComparedRuns, after: ComparedRuns) -> dict[str, tuple[str, str]]:
     """Name what differs between the sides' machines; empty where all runs come from one kind of machine."""
     if of_one_kind((*before.runs, *after.runs)):
         return {}
     return _differences(before, after, _everything)
 
 
-def software_differences(before: Side, after: Side) -> dict[str, tuple[str, str]]:
+def software_differences(before: ComparedRuns, after: ComparedRuns) -> dict[str, tuple[str, str]]:
     """Name the software of which the sides ran other versions; empty where their machines differ anyway."""
     if not of_one_kind((*before.runs, *after.runs)):
         return {}
     return _differences(before, after, _software)
 
 
-def machine_heading(before: Side, after: Side) -> str:
+def machine_heading(before: ComparedRuns, after: ComparedRuns) -> str:
     """Return what must be said first: that machines differ, or that nobody knows whether they do; else nothing."""
     runs = (*before.runs, *after.runs)
     if of_one_kind(runs):
@@ -220,7 +220,7 @@ def machine_heading(before: Side, after: Side) -> str:
 
 
 def _differences(
-    before: Side, after: Side, facts: Callable[[Machine], Iterable[tuple[str, str]]]
+    before: ComparedRuns, after: ComparedRuns, facts: Callable[[RecordedMachine], Iterable[tuple[str, str]]]
 ) -> dict[str, tuple[str, str]]:
     old, new = _values(before, facts), _values(after, facts)
     return {
@@ -230,7 +230,9 @@ def _differences(
     }
 
 
-def _values(side: Side, facts: Callable[[Machine], Iterable[tuple[str, str]]]) -> dict[str, dict[str, None]]:
+def _values(
+    side: ComparedRuns, facts: Callable[[RecordedMachine], Iterable[tuple[str, str]]]
+) -> dict[str, dict[str, None]]:
     values: dict[str, dict[str, None]] = {}
     for run in side.runs:
         for name, value in facts(run.machine):
@@ -238,12 +240,12 @@ def _values(side: Side, facts: Callable[[Machine], Iterable[tuple[str, str]]]) -
     return values
 
 
-def _software(machine: Machine) -> Iterable[tuple[str, str]]:
+def _software(machine: RecordedMachine) -> Iterable[tuple[str, str]]:
     yield from ((name, value) for name, value in machine.facts.items() if name == PYTHON)
     yield from machine.versions.items()
 
 
-def _everything(machine: Machine) -> Iterable[tuple[str, str]]:
+def _everything(machine: RecordedMachine) -> Iterable[tuple[str, str]]:
     yield "kind", machine.kind
     yield from machine.facts.items()
     yield from machine.versions.items()

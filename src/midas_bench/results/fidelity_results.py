@@ -14,7 +14,7 @@ EXACT = 1e-3
 
 
 @dataclass(frozen=True)
-class Point:
+class FidelityPoint:
     """One backend, at the thread count that makes it fastest.
 
     Attributes:
@@ -36,22 +36,22 @@ class Point:
     cells: tuple[Record, ...]
 
 
-def points(records: Sequence[Record]) -> list[Point]:
+def points(records: Sequence[Record]) -> list[FidelityPoint]:
     """Return a point for each backend whose fidelity was recorded, the fastest first."""
     by_setup: dict[tuple[str, int | None], list[Record]] = {}
     for r in records:
         if r.is_pipeline and r.batch_size == 1 and r.recipe != ARTICLE and r.mean_relative_error is not None:
             by_setup.setdefault((str(r.backend), r.threads), []).append(r)
     ranked = sorted((_point(backend, cells) for (backend, _), cells in by_setup.items()), key=lambda p: p.time.estimate)
-    best: dict[str, Point] = {}
+    best: dict[str, FidelityPoint] = {}
     for point in ranked:
         best.setdefault(point.backend, point)
     return list(best.values())
 
 
-def _point(backend: str, cells: Sequence[Record]) -> Point:
+def _point(backend: str, cells: Sequence[Record]) -> FidelityPoint:
     means = [r.mean_relative_error for r in cells if r.mean_relative_error is not None]
-    return Point(
+    return FidelityPoint(
         backend=backend,
         time=mean_interval([r.times.median.mapped(1 / (r.stream_photos or 1)) for r in cells]),
         max_relative_error=max((r.max_relative_error for r in cells if r.max_relative_error is not None), default=None),
@@ -62,7 +62,7 @@ def _point(backend: str, cells: Sequence[Record]) -> Point:
     )
 
 
-def reduced(records: Sequence[Record]) -> dict[str, Point]:
+def reduced(records: Sequence[Record]) -> dict[str, FidelityPoint]:
     """Return the backends whose depth differs by more than rounding; by their streams where no batch was timed."""
     by_backend: dict[str, list[Record]] = {}
     for r in records:

@@ -12,7 +12,7 @@ PERCENTILES = ("p50", "p90", "p99")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
+class LoadPoint:
     """What was seen at one offered rate (open loop), or with so many clients that each wait (closed loop).
 
     Attributes:
@@ -79,7 +79,7 @@ class Load:
     images_per_second: float | None = None
     latency_bound_s: float | None = None
     target_per_second: float | None = None
-    points: tuple[Point, ...] = ()
+    points: tuple[LoadPoint, ...] = ()
     peak_rss_bytes: int | None = None
     logs: str | None = None
     outcomes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -100,7 +100,7 @@ class Load:
         return "" if self.valid is None else "valid" if self.valid else "not valid"
 
     @property
-    def open_loop(self) -> tuple[Point, ...]:
+    def open_loop(self) -> tuple[LoadPoint, ...]:
         """The points with an offered rate, the lowest first."""
         offered = (p for p in self.points if p.offered_per_second is not None)
         return tuple(sorted(offered, key=lambda p: p.offered_per_second or 0))
@@ -144,8 +144,8 @@ def _outcomes(requests: Fields | None) -> dict[str, dict[str, int]]:
     return found
 
 
-def _point(fields: Fields) -> Point:
-    return Point(
+def _point(fields: Fields) -> LoadPoint:
+    return LoadPoint(
         achieved_per_second=fields.required("achieved_per_second", "requests a second"),
         p50_s=fields.required("p50_s", "seconds"),
         p90_s=fields.required("p90_s", "seconds"),
@@ -158,7 +158,7 @@ def _point(fields: Fields) -> Point:
     )
 
 
-def knee(points: Sequence[Point], bound_s: float | None) -> Point | None:
+def knee(points: Sequence[LoadPoint], bound_s: float | None) -> LoadPoint | None:
     """Return the knee: the largest offered rate whose p99 stays within the bound and of which nothing was rejected.
 
     None where no point is so, or no bound is known. A rate above one that failed counts all the same: it was seen to

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from midas_bench.results.json_fields import Fields, clean
-from midas_bench.results.runs import UNKNOWN, Machine
+from midas_bench.results.runs import UNKNOWN, RecordedMachine
 from midas_bench.results.units import gib, percent
 
 BRAND_KEYS = ("brand_raw", "brand")
@@ -29,7 +29,7 @@ NOT_NAMES = ("machine", "processor", "arch", "arch_string", "arch_string_raw", "
 """Facts that machines with different CPUs share: Raspberry Pis of three generations name one and the same hardware."""
 
 
-def machine_from(info: Fields) -> Machine:
+def machine_from(info: Fields) -> RecordedMachine:
     """Describe the machine: our own facts where the file has them, else pytest-benchmark's.
 
     Its kind is unknown where no CPU is named: such machines may be anything, and are never of one kind.
@@ -50,12 +50,12 @@ def machine_from(info: Fields) -> Machine:
     if ours is None:
         name = cpu_name(brand, others)
         parts = (name, cpu.plain("count"), info.plain("machine"))
-        return Machine(" / ".join(str(part) for part in parts if part is not None) if name else UNKNOWN, facts)
+        return RecordedMachine(" / ".join(str(part) for part in parts if part is not None) if name else UNKNOWN, facts)
     own = shown({key: ours.plain(key) for key in ours if key not in ("fingerprint", "versions")})
     name = cpu_name(ours.plain("cpu_model") if "cpu_model" in ours else brand, others)
     kind = ours.text("fingerprint") or ""
     is_known = name and not PLACEHOLDER.fullmatch(kind)
-    return Machine(kind if is_known else UNKNOWN, {**facts, **own}, _rows(ours.plain("versions"), _version))
+    return RecordedMachine(kind if is_known else UNKNOWN, {**facts, **own}, _rows(ours.plain("versions"), _version))
 
 
 def cpu_name(text: object, others: Iterable[object] = ()) -> str | None:

@@ -58,7 +58,7 @@ class Alternative:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Recommendation:
     """One question answered.
 
     Attributes:
@@ -90,7 +90,7 @@ class _Candidate:
     draws: np.ndarray | None  # bootstrap draws of the estimate; None where no interval can be given
 
 
-def fastest(records: Sequence[Record]) -> Answer | None:
+def fastest(records: Sequence[Record]) -> Recommendation | None:
     """Find the set-up with the least time for one photo: the mean over scenes of the medians, in seconds.
 
     Scenes with a disturbed cell are left out for all set-ups, as long as others are left.
@@ -98,7 +98,7 @@ def fastest(records: Sequence[Record]) -> Answer | None:
     return _timed("latency", [r for r in records if r.is_pipeline and r.batch_size == 1], lambda seconds, _: seconds)
 
 
-def best_throughput(records: Sequence[Record]) -> Answer | None:
+def best_throughput(records: Sequence[Record]) -> Recommendation | None:
     """Find the set-up with the most images per second: a batch's or a stream's photos over its seconds.
 
     A batch's seconds are the mean over scenes of the medians. Scenes with a disturbed cell are left out as in
@@ -121,7 +121,7 @@ def _photos(cells: Iterable[Record]) -> set[str]:
 
 def _timed(
     question: str, cells: Sequence[Record], figure: Callable[[float, int], float], streams: Sequence[Record] = ()
-) -> Answer | None:
+) -> Recommendation | None:
     candidates = []
     scenes = _common_scenes(cells)
     for seed, (setup, group) in enumerate(sorted(_setups([*cells, *streams]).items(), key=lambda item: str(item[0]))):
@@ -134,7 +134,7 @@ def _timed(
     ranked = sorted(candidates, key=lambda c: c.estimate / c.setup.photos_per_call)
     winner, *others = _best_of_each(ranked)
     alternatives = tuple(Alternative(c.setup, _figure(c, figure), _price(c, winner)) for c in others)
-    return Answer(
+    return Recommendation(
         question=question,
         winner=winner.setup,
         figure=_figure(winner, figure),
@@ -205,7 +205,7 @@ def _bare(value: float) -> Interval:
     return Interval(value, value, value, confidence=0.0)
 
 
-def least_memory(records: Sequence[Record]) -> Answer | None:
+def least_memory(records: Sequence[Record]) -> Recommendation | None:
     """Find the set-up with the lowest peak, in bytes: the mean over its processes, their range as low and high."""
     cells = [r for r in records if r.memory is not None and r.backend]
     ranked = sorted(
@@ -222,7 +222,7 @@ def least_memory(records: Sequence[Record]) -> Answer | None:
     alternatives = tuple(
         Alternative(s, peaks, _bare(peaks.estimate / same.get(s.batch_size, figure).estimate)) for peaks, s, _ in others
     )
-    return Answer(
+    return Recommendation(
         question="memory",
         winner=winner,
         figure=figure,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from midas_bench.results import fidelity_results, units
-from midas_bench.results.fidelity_results import Point
+from midas_bench.results.fidelity_results import FidelityPoint
 from midas_bench.results.intervals import Interval
 from midas_bench.results.json_fields import clean
-from midas_bench.results.ranking import Alternative, Answer, Setup, best_throughput, fastest, least_memory
+from midas_bench.results.ranking import Alternative, Recommendation, Setup, best_throughput, fastest, least_memory
 from midas_bench.results.runs import TIMED, Record
 
 FORMATS: Mapping[str, Callable[[Interval], str]] = {
@@ -22,13 +22,13 @@ OWN_WEIGHTS = {"file": "weights", "model": "model"}
 COSTS = {"latency": "the time", "throughput": "the time a photo", "memory": "the memory"}
 
 
-def answers(records: Sequence[Record]) -> list[Answer]:
+def answers(records: Sequence[Record]) -> list[Recommendation]:
     """Return the answers that the records allow, in the order latency, throughput, memory."""
     questions = (fastest, best_throughput, least_memory)
     return [answer for question in questions if (answer := question(records)) is not None]
 
 
-def setup(answer: Answer, chosen: Setup) -> str:
+def setup(answer: Recommendation, chosen: Setup) -> str:
     """Name a set-up as far as the answer's question leaves it open."""
     threads = "" if chosen.threads is None or answer.question == "memory" else _plural(chosen.threads, "thread")
     size = "" if answer.question == "latency" else f"batch {chosen.batch_size}"
@@ -39,12 +39,12 @@ def setup(answer: Answer, chosen: Setup) -> str:
     return f"{name} ({rest})" if rest else name
 
 
-def figure(answer: Answer) -> str:
+def figure(answer: Recommendation) -> str:
     """Return the winner's figure with its interval."""
     return FORMATS[answer.question](answer.figure)
 
 
-def basis(answer: Answer) -> str:
+def basis(answer: Recommendation) -> str:
     """Say what the figure is a mean over and what its interval is."""
     many = len(answer.scenes) > 1
     if answer.question == "memory":
@@ -60,11 +60,11 @@ def basis(answer: Answer) -> str:
     return f"{over}, {least}; {_confidence(answer)}"
 
 
-def _confidence(answer: Answer) -> str:
+def _confidence(answer: Recommendation) -> str:
     return "95 % interval within this run" if answer.figure.confidence else "no interval: too few rounds, or one of 0 s"
 
 
-def python(answer: Answer, records: Sequence[Record]) -> list[str]:
+def python(answer: Recommendation, records: Sequence[Record]) -> list[str]:
     """Return the two lines of Python that stream `photos` as the winner does; none where a batch won.
 
     A checkpoint or model of the user's own is not recorded by name, so its place is left open.
@@ -83,19 +83,19 @@ def stream_python(arguments: Sequence[str]) -> list[str]:
     return [opening, "    for heatmap in pipeline.map(photos): ..."]
 
 
-def price(answer: Answer, alternative: Alternative) -> str:
+def price(answer: Recommendation, alternative: Alternative) -> str:
     """Say what an alternative costs beside the winner."""
     return f"{setup(answer, alternative.setup)} takes {units.times_span(alternative.price)} {COSTS[answer.question]}"
 
 
-def runner_up(answer: Answer, reduced: Collection[str]) -> str | None:
+def runner_up(answer: Recommendation, reduced: Collection[str]) -> str | None:
     """Say what the next best costs; after a winner of reduced precision, the next best whose depth is exact."""
     exact = [a for a in answer.alternatives if a.setup.backend not in reduced]
     rest = exact if answer.winner.backend in reduced else answer.alternatives
     return price(answer, rest[0]) if rest else None
 
 
-def caution(answer: Answer, reduced: Mapping[str, Point]) -> str:
+def caution(answer: Recommendation, reduced: Mapping[str, FidelityPoint]) -> str:
     """Say that the winner's precision is reduced, and which set-ups this run cannot tell from it."""
     said = []
     point = reduced.get(answer.winner.backend)

@@ -65,7 +65,7 @@ class Times:
 
 
 @dataclass(frozen=True)
-class Noise:
+class CellNoise:
     """Whether the machine was disturbed during a cell, and how that showed."""
 
     noisy: bool
@@ -111,7 +111,7 @@ class Peer:
 
 
 @dataclass(frozen=True)
-class Photo:
+class PhotoRecord:
     """A photo that a cell worked on."""
 
     file: str
@@ -143,7 +143,7 @@ class Record:
     batch_size: int | None = None
     stream_photos: int | None = None
     threads: int | None = None
-    photos: tuple[Photo, ...] = ()
+    photos: tuple[PhotoRecord, ...] = ()
     photos_repeated: bool = False
     weights_source: str | None = None
     weights_sha256: str | None = None
@@ -153,7 +153,7 @@ class Record:
     mean_relative_error: float | None = None
     rank_correlation: float | None = None
     flipped_pairs: float | None = None
-    noise: Noise | None = None
+    noise: CellNoise | None = None
     memory: Memory | None = None
     startup: Startup | None = None
     ratio: Ratio | None = None
@@ -188,7 +188,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Machine:
+class RecordedMachine:
     """Where a run took place; two runs may be compared when their `kind` is the same, and not `UNKNOWN`.
 
     Attributes:
@@ -237,7 +237,7 @@ class Run:
     when: str
     commit: str | None
     branch: str | None
-    machine: Machine
+    machine: RecordedMachine
     conditions: Mapping[str, str]
     lacking: tuple[str, ...]
 

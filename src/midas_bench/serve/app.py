@@ -15,11 +15,11 @@ from midas_bench.depth.config import resolve
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.errors import UserError
 from midas_bench.serve import client_mistakes, page, problems
-from midas_bench.serve.engine import STAGES, Done, Engine
+from midas_bench.serve.engine import STAGES, DepthResult, Engine
 from midas_bench.serve.metrics import CONTENT_TYPE, Metrics
 from midas_bench.serve.openapi import description
 from midas_bench.serve.problems import Problem, RefusedError
-from midas_bench.serve.representations import ANSWERS, JPEG, Answer, choose
+from midas_bench.serve.representations import ANSWERS, JPEG, Representation, choose
 from midas_bench.serve.serve_config import ServeConfig
 
 REFUSED = "midas_bench.refused"
@@ -99,7 +99,7 @@ def create_app(config: ServeConfig, opened: Callable[[], DepthPipeline] | None =
     def shown(status: int = 200, **what: Any) -> Response:
         return Response(render_template("page.html", **page.context(config, about, **what)), status)
 
-    def computed(photo: bytes, answer: Answer) -> Done:
+    def computed(photo: bytes, answer: Representation) -> DepthResult:
         try:
             done = engine(photo, answer, request.environ.get(ARRIVED))
         except RefusedError as error:

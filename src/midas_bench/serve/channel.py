@@ -12,14 +12,14 @@ from waitress.channel import HTTPChannel
 from waitress.task import WSGITask
 
 from midas_bench.serve.app import ARRIVED, REFUSED
-from midas_bench.serve.request_limits import Arriving
+from midas_bench.serve.request_limits import LimitedRequestParser
 
 LINGER_S = 2.0
 LINGER_BYTES = 64 << 20
 """What is read and dropped after a refusal: a client that still sends would lose the answer to a reset connection."""
 
 
-class Task(WSGITask):  # type: ignore[misc]  # waitress has no types
+class RequestTask(WSGITask):  # type: ignore[misc]  # waitress has no types
     """Serve a request; the last one on its connection if the server is stopping."""
 
     def get_environment(self) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class Task(WSGITask):  # type: ignore[misc]  # waitress has no types
         return header
 
 
-class RefusedTask(Task):
+class RefusedTask(RequestTask):
     """Let the application word the answer to a request that waitress refused, such as one with too large a body."""
 
     def get_environment(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class RefusedTask(Task):
 class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
     """A connection."""
 
-    task_class = Task
+    task_class = RequestTask
     error_task_class = RefusedTask
 
     close_when_flushed: bool
@@ -96,9 +96,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
         """What has arrived of bodies that are not answered yet."""
         return sum(one.body_bytes_received for one in (*self.requests, self.request) if one is not None)
 
-    def parser_class(self, adj: Adjustments) -> Arriving:
+    def parser_class(self, adj: Adjustments) -> LimitedRequestParser:
         """Return an empty request."""
-        return Arriving(adj, self._full)
+        return LimitedRequestParser(adj, self._full)
 
     def _full(self) -> bool:
         everyone = self.server.active_channels.values()

@@ -21,7 +21,7 @@ from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.depth.recipe import DecodedPhoto
 from midas_bench.errors import UserError
 from midas_bench.serve.problems import RefusedError, busy, of_photo
-from midas_bench.serve.representations import Answer
+from midas_bench.serve.representations import Representation
 from midas_bench.serve.serve_config import ServeConfig
 
 STAGES = ("queue", "decode", "preprocess", "inference", "heatmap", "encode")
@@ -31,7 +31,7 @@ STARTING_RETRY_S = 5
 
 
 @dataclass(frozen=True)
-class Done:
+class DepthResult:
     """An answer, and where its time went.
 
     Attributes:
@@ -60,10 +60,10 @@ class Job:
     """
 
     photo: bytes
-    answer: Answer
+    answer: Representation
     arrived_s: float
     expires_s: float = math.inf
-    done: Future[Done] = field(default_factory=Future)
+    done: Future[DepthResult] = field(default_factory=Future)
 
 
 class Engine:
@@ -117,7 +117,7 @@ class Engine:
             if self.state == "starting":
                 self.state = "ready"
 
-    def __call__(self, photo: bytes, answer: Answer, arrived_s: float | None = None) -> Done:
+    def __call__(self, photo: bytes, answer: Representation, arrived_s: float | None = None) -> DepthResult:
         """Return the answer for one photo; waits for it until its deadline, and no longer.
 
         Args:
@@ -139,7 +139,7 @@ class Engine:
         except PhotoError as error:
             raise RefusedError(of_photo(error)) from error
 
-    def _wait(self, job: Job) -> Done:
+    def _wait(self, job: Job) -> DepthResult:
         try:
             wait([job.done], max(0.0, job.expires_s - time.perf_counter()))
             if job.done.done():
@@ -298,7 +298,7 @@ def _finish(pipeline: DepthPipeline, jobs: list[Job], max_pixels: int) -> None:
             "encode": ended_s - drawn_s,
         }
         stage_s = {"queue": ended_s - job.arrived_s - sum(worked_s.values()), **worked_s}
-        job.done.set_result(Done(body, picture.width, picture.height, stage_s))
+        job.done.set_result(DepthResult(body, picture.width, picture.height, stage_s))
 
 
 def _fail(job: Job, error: Exception) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from midas_bench.depth.config import Resolved
 from midas_bench.depth.photo import FORMATS, decode_reduced, format_of
 from midas_bench.scene_photos import Photo
-from midas_bench.serve.engine import Done
+from midas_bench.serve.engine import DepthResult
 from midas_bench.serve.problems import Problem
 from midas_bench.serve.representations import JPEG
 from midas_bench.serve.serve_config import ServeConfig
@@ -93,7 +93,7 @@ def media_type(photo: bytes) -> str:
     return f"image/{str(format_of(photo)).lower()}"
 
 
-def result(photo: bytes, name: str, done: Done) -> dict[str, Any]:
+def result(photo: bytes, name: str, done: DepthResult) -> dict[str, Any]:
     """Return what the template shows of an answer; the heat map is a JPEG, and both stand in the page itself."""
     return {
         "photo_uri": data_uri(photo, media_type(photo)),

@@ -22,7 +22,7 @@ JPEG_QUALITY = 92
 
 
 @dataclass(frozen=True)
-class Answer:
+class Representation:
     """One form of answer.
 
     Attributes:
@@ -64,13 +64,13 @@ def _as_it_is(depth: NDArray[np.float32], width: int, height: int) -> NDArray[np
     return depth
 
 
-PNG = Answer("image/png", ".png", "The heat map, Inferno colours, in the photo's size.", heatmap, _png)
-JPEG = Answer("image/jpeg", ".jpg", "The heat map as a JPEG: smaller, nearly the same.", heatmap, _jpeg)
-DEPTH = Answer(
+PNG = Representation("image/png", ".png", "The heat map, Inferno colours, in the photo's size.", heatmap, _png)
+JPEG = Representation("image/jpeg", ".jpg", "The heat map as a JPEG: smaller, nearly the same.", heatmap, _jpeg)
+DEPTH = Representation(
     "image/png;depth=16", ".png",
     "Inverse depth as 16-bit grey in the photo's size: the nearest point is 65535, the farthest 0.", grey16, _png,
 )  # fmt: skip
-NPY = Answer(
+NPY = Representation(
     "application/x-npy", ".npy",
     "The network's own output: inverse relative depth, float32 (256, 256), as NumPy's save writes it.", _as_it_is, _npy,
 )  # fmt: skip
@@ -79,7 +79,7 @@ ANSWERS = (PNG, JPEG, DEPTH, NPY)
 """The first is the default, and what `*/*` and `image/*` get."""
 
 
-def choose(accept: MIMEAccept) -> Answer | None:
+def choose(accept: MIMEAccept) -> Representation | None:
     """Return the form that the client likes best, or None if it takes none of them.
 
     Of those that it likes equally, one that it names goes before one that a `*` covers, and then the order here counts.
@@ -87,7 +87,7 @@ def choose(accept: MIMEAccept) -> Answer | None:
     if not accept:
         return PNG
 
-    def liking(answer: Answer) -> tuple[float, bool]:
+    def liking(answer: Representation) -> tuple[float, bool]:
         found = accept.find(answer.media_type)
         said, quality = accept[found] if found >= 0 else ("*", 0.0)
         return quality, "*" not in said

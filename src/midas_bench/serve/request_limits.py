@@ -32,7 +32,7 @@ class BusyError(Error):  # type: ignore[misc]
     code, reason = 503, "Service Unavailable"
 
 
-class Arriving(HTTPRequestParser):  # type: ignore[misc]
+class LimitedRequestParser(HTTPRequestParser):  # type: ignore[misc]
     """A request; what refuses it is in `error` as for waitress's own reasons.
 
     Attributes:

@@ -46,7 +46,7 @@ WORKERS_S = 0.5
 """How long threads and workers, which by then nobody waits for, get to come to their end."""
 
 
-class Server:
+class DepthServer:
     """A server that has its port.
 
     Attributes:

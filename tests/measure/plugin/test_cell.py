@@ -51,7 +51,7 @@ def ask(module, request, timeout_s):
     scripted.note(f"{request['task']} {request['threads']}")
     return {"f32": 1e11, "int8": 1e12}
 
-matrix.ask = ask
+parametrize.ask = ask
 
 def test_cells(cell, opened, peaks, batch, batch_size):
     cell.describe_work(batch_size, peaks)

@@ -3,14 +3,14 @@ from types import SimpleNamespace
 import pytest
 
 from midas_bench.measure.plugin import eta
-from midas_bench.measure.plugin.eta import PRIOR_S, Schedule, expected_s, flop_per_s
+from midas_bench.measure.plugin.eta import PRIOR_S, Eta, expected_s, flop_per_s
 from midas_bench.results.units import duration
 
 
 @pytest.fixture
 def two_cells(monkeypatch):
     monkeypatch.setattr(eta.time, "monotonic", lambda: 1000.0)
-    return Schedule({"a": 60.0, "b": 30.0})
+    return Eta({"a": 60.0, "b": 30.0})
 
 
 def test_before_the_first_cell_the_expectation_is_what_is_left(two_cells):
@@ -37,7 +37,7 @@ def test_a_finished_run_has_nothing_left(two_cells):
 
 @pytest.mark.parametrize(("outcome", "when"), [("skipped", "setup"), ("failed", "setup"), ("failed", "call")])
 def test_a_cell_that_is_skipped_or_fails_is_no_longer_waited_for(two_cells, outcome, when):
-    config = SimpleNamespace(stash={eta.SCHEDULE: two_cells})
+    config = SimpleNamespace(stash={eta.ETA: two_cells})
     for moment, ended in (("setup", "passed"), (when, outcome), ("teardown", "passed")):
         report = SimpleNamespace(nodeid="a", when=moment, outcome=ended)
         assert eta.pytest_report_teststatus(report, config) is None

@@ -40,7 +40,7 @@ def config():
 def test_a_cell_that_is_given_back_is_the_same_to_the_last_digit(config, iterations):
     rounds_s = [0.1, 0.3, 0.7, 1 / 3, 1e-7]
     row = metadata("a", rounds_s, iterations).as_dict(include_data=True)
-    internals.give_back(config, [row])
+    internals.restore_results(config, [row])
     [given] = config.session.benchmarks
     assert given.as_dict(include_data=True) == row
     assert not given.has_error
@@ -49,7 +49,7 @@ def test_a_cell_that_is_given_back_is_the_same_to_the_last_digit(config, iterati
 
 def test_earlier_cells_come_first_until_they_are_put_in_order(config):
     config.session.benchmarks = [metadata("b", [1.0]), metadata("d", [1.0])]
-    internals.give_back(config, [metadata(name, [1.0]).as_dict() for name in ("c", "a")])
+    internals.restore_results(config, [metadata(name, [1.0]).as_dict() for name in ("c", "a")])
     assert [bench.name for bench in config.session.benchmarks] == ["c", "a", "b", "d"]
     internals.order(config, ["bench/a", "bench/b", "bench/c"])
     assert [bench.name for bench in config.session.benchmarks] == ["a", "b", "c", "d"]

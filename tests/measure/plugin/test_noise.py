@@ -1,4 +1,4 @@
-"""Cells marked, or measured again, by what the sentinel says and nothing else."""
+"""Cells marked, or measured again, by what the probe says and nothing else."""
 
 import json
 import os
@@ -142,7 +142,7 @@ def test_load_from_other_processes_marks_each_cell(fake):
     command = [sys.executable, "-c", "while True: sum(range(10000))"]
     others = [subprocess.Popen(command) for _ in range(os.cpu_count() or 2)]
     try:
-        fake.run("-k", "b1", "--benchmark-max-time=0.3", REAL_SENTINEL="yes")
+        fake.run("-k", "b1", "--benchmark-max-time=0.3", REAL_sentinelsINEL="yes")
     finally:
         for process in others:
             process.kill()

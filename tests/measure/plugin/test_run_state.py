@@ -10,15 +10,15 @@ from filelock import FileLock, Timeout
 from midas_bench.errors import UserError
 from midas_bench.measure.plugin import run_journal as journals
 from midas_bench.measure.plugin.resume_key import differences
-from midas_bench.measure.plugin.run_journal import SCHEMA, Journal, abandoned, new_journal, read_rows
-from midas_bench.measure.plugin.run_state import Ledger
+from midas_bench.measure.plugin.run_journal import SCHEMA, RunJournal, abandoned, new_journal, read_rows
+from midas_bench.measure.plugin.run_state import RunState
 
 HEAD = json.dumps({"journal": SCHEMA, "identity": {}}) + "\n"
 
 
 @pytest.fixture
 def journal(tmp_path):
-    return Journal(tmp_path / "journal-1.jsonl")
+    return RunJournal(tmp_path / "journal-1.jsonl")
 
 
 def written(path, text):
@@ -69,7 +69,7 @@ def test_of_two_runs_that_resume_at_once_each_gets_a_journal_of_its_own_or_none(
     first = abandoned(tmp_path)
     assert abandoned(tmp_path) is None
     with pytest.raises(Timeout):
-        Journal(first.path)
+        RunJournal(first.path)
     first.release()
     assert taken(tmp_path) == "journal-a.jsonl"
 
@@ -114,7 +114,7 @@ def test_two_processes_name_their_journals_differently(tmp_path, monkeypatch):
 def test_a_folder_that_cannot_be_made_is_the_users_error(tmp_path):
     written(tmp_path / "file", "")
     with pytest.raises(UserError, match="cannot be written"):
-        Journal(tmp_path / "file/journal-1.jsonl")
+        RunJournal(tmp_path / "file/journal-1.jsonl")
 
 
 def test_a_removed_journal_leaves_nothing(journal, tmp_path):
@@ -137,7 +137,7 @@ def report(name, outcome="passed", when="call", text="", longrepr=None):
 
 
 def test_what_became_of_each_cell_is_listed_and_journalled(journal):
-    kept = Ledger(["a", "b", "c", "d"], journal)
+    kept = RunState(["a", "b", "c", "d"], journal)
     kept.pending["a"] = {"fullname": "a"}
     kept.note(report("a", when="setup"))
     kept.note(report("a"))
@@ -160,7 +160,7 @@ def test_what_became_of_each_cell_is_listed_and_journalled(journal):
 
 
 def test_a_run_is_complete_when_each_cell_is_finished_or_skipped(journal):
-    kept = Ledger(["a", "b"], journal)
+    kept = RunState(["a", "b"], journal)
     kept.finished["a"] = {}
     assert not kept.complete
     kept.skipped["b"] = "reason"
@@ -168,7 +168,7 @@ def test_a_run_is_complete_when_each_cell_is_finished_or_skipped(journal):
 
 
 def test_a_cell_that_fails_after_it_was_timed_is_not_finished(journal):
-    kept = Ledger(["a"], journal)
+    kept = RunState(["a"], journal)
     kept.pending["a"] = {"fullname": "a"}
     kept.note(report("a"))
     kept.note(report("a", "failed", "teardown", text="it would not close"))

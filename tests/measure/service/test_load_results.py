@@ -2,19 +2,19 @@ import numpy as np
 import pytest
 
 from midas_bench.cpu import allowed_cores
-from midas_bench.measure.service.client import CONNECTION, HUNG_UP, Sent
-from midas_bench.measure.service.load_results import LostError, Seen, Soaked, Window
+from midas_bench.measure.service.client import CONNECTION, HUNG_UP, RequestResult
+from midas_bench.measure.service.load_results import LoadResult, LostError, SoakResult, Window
 from midas_bench.results.record import CellInfo
 
 WINDOW = Window(1.0, 3.0)
 
 
 def sent(due_s, ended_s, outcome="200"):
-    return Sent("photo", due_s, ended_s, outcome)
+    return RequestResult("photo", due_s, ended_s, outcome)
 
 
 def test_a_point_is_made_of_what_was_due_and_what_arrived_in_the_window():
-    seen = Seen(
+    seen = LoadResult(
         (
             sent(0.5, 0.9),  # warm-up
             sent(0.9, 1.1),  # arrived in it
@@ -49,20 +49,20 @@ def test_a_steady_rate_of_fewer_than_two_answers_is_none(ended_s):
 @pytest.mark.parametrize("outcome", [CONNECTION, "500", "415"])
 def test_a_request_that_is_neither_answered_nor_refused_is_no_figure(outcome):
     with pytest.raises(LostError, match=rf"of 2 requests \{{'{outcome}': 1\}} went wrong, 1 were answered"):
-        Seen((sent(1.0, 2.0), sent(1.0, 1.1, outcome)), 0.1, WINDOW).point(None, clients=1)
+        LoadResult((sent(1.0, 2.0), sent(1.0, 1.1, outcome)), 0.1, WINDOW).point(None, clients=1)
 
 
 def test_nothing_but_refusals_is_no_figure():
     with pytest.raises(LostError, match="0 were answered"):
-        Seen((sent(1.0, 1.1, "503"),), 0.1, WINDOW).point(None, clients=1)
+        LoadResult((sent(1.0, 1.1, "503"),), 0.1, WINDOW).point(None, clients=1)
 
 
 def test_a_soak_counts_by_kind_and_status_and_knows_what_must_not_be():
     good = {("photo", "200"): 5, ("bomb", "422"): 2, ("one pixel", "200"): 1, ("hung up midway", HUNG_UP): 3}
-    soaked = Soaked(good, (1,) * 10, {"200": 6, "422": 2})
+    soaked = SoakResult(good, (1,) * 10, {"200": 6, "422": 2})
     assert (soaked.requests, soaked.unexpected) == (11, {})
     assert soaked.answered == soaked.counted
-    bad = Soaked(good | {("bomb", "200"): 1, ("photo", CONNECTION): 1}, (1,) * 10, {})
+    bad = SoakResult(good | {("bomb", "200"): 1, ("photo", CONNECTION): 1}, (1,) * 10, {})
     assert bad.unexpected == {("bomb", "200"): 1, ("photo", CONNECTION): 1}
     info = CellInfo(kind="load", **soaked.to_fields()).to_extra_info()
     assert info["outcomes"]["bomb"] == {"422": 2}
@@ -73,6 +73,6 @@ def test_growth_leaves_the_warm_up_out_and_a_single_peak_too():
     flat = np.full(200, 300)
     flat[:20] = 100
     flat[150] = 900
-    assert Soaked({}, tuple(flat), {}).rss_growth == 0
+    assert SoakResult({}, tuple(flat), {}).rss_growth == 0
     grows = np.linspace(100, 200, 200)
-    assert Soaked({}, tuple(grows), {}).rss_growth == pytest.approx(190 / 120 - 1, rel=0.01)
+    assert SoakResult({}, tuple(grows), {}).rss_growth == pytest.approx(190 / 120 - 1, rel=0.01)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from midas_bench.measure.machine import Machine
+from midas_bench.measure.machine import MachineFacts
 from midas_bench.results.record import CellInfo
 from midas_bench.results.run_files import SCHEMA
 
@@ -30,7 +30,10 @@ def cell(info: CellInfo, took_s: float) -> dict[str, Any]:
 
 
 def document(
-    machine: Machine, cells: Sequence[Mapping[str, Any]], planned: Sequence[str], failed: Iterable[tuple[str, str]] = ()
+    machine: MachineFacts,
+    cells: Sequence[Mapping[str, Any]],
+    planned: Sequence[str],
+    failed: Iterable[tuple[str, str]] = (),
 ) -> dict[str, Any]:
     """Return the whole file; it is partial as long as a planned cell is missing."""
     finished = [each["name"] for each in cells]

@@ -23,7 +23,7 @@ from midas_bench.measure.loadgen.logs import NS, Outcome, outcome, responses
 from midas_bench.measure.loadgen.max_rate import largest_rate
 from midas_bench.measure.loadgen.rules import BOUND_OF_P90, RETRIES, SAMPLES_PER_QUERY, Rules
 from midas_bench.processes import Reply, answer
-from midas_bench.results.load_records import Load, Point
+from midas_bench.results.load_records import Load, LoadPoint
 
 MODULE = "midas_bench.measure.loadgen.process"
 WARM_UP_CALLS = 3
@@ -72,7 +72,7 @@ class Driver:
         sut.drive(self._respond, self._workers, self._samples, chosen, self._folder / logs)
         return outcome(self._folder / logs, name)
 
-    def load(self, name: str, found: Outcome, logs: str, points: Sequence[Point] = (), **more: Any) -> Load:
+    def load(self, name: str, found: Outcome, logs: str, points: Sequence[LoadPoint] = (), **more: Any) -> Load:
         """Return the record of a run."""
         reasons = found.reasons
         if not self._rules.full:
@@ -143,10 +143,10 @@ class _Tries:
         return self.found[rate].holds_bound
 
 
-def _point(rate: float, seen: Outcome) -> Point:
+def _point(rate: float, seen: Outcome) -> LoadPoint:
     p50_s, p90_s, p99_s = (seen.latency_s[p] for p in ("p50", "p90", "p99"))
     achieved = seen.images_per_second or 0.0
-    return Point(
+    return LoadPoint(
         offered_per_second=rate, achieved_per_second=achieved, requests=seen.queries,
         p50_s=p50_s, p90_s=p90_s, p99_s=p99_s,
     )  # fmt: skip

@@ -30,7 +30,7 @@ PATIENCE = 4
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoadPlan:
     """What is driven, and how.
 
     Attributes:
@@ -76,7 +76,7 @@ def check_installed() -> None:
         raise UserError("MLCommons LoadGen", "is needed for this and is not installed", advice)
 
 
-def look(plan: Plan, backend: str) -> Look:
+def look(plan: LoadPlan, backend: str) -> Look:
     """Open a backend in a process of its own and call it a few times.
 
     Raises:
@@ -85,7 +85,7 @@ def look(plan: Plan, backend: str) -> Look:
     return Look(**_ask(plan, backend, "look", OPENING_S))
 
 
-def measure(plan: Plan, backend: str, scenarios: Sequence[str], timeout_s: float) -> dict[str, Load]:
+def measure(plan: LoadPlan, backend: str, scenarios: Sequence[str], timeout_s: float) -> dict[str, Load]:
     """Run scenarios in turn in one fresh process, killed after `timeout_s`.
 
     Raises:
@@ -103,7 +103,7 @@ def timeout_s(expected: float) -> float:
     return OPENING_S + PATIENCE * expected
 
 
-def logged_depth(plan: Plan, backend: str) -> NDArray[np.float32]:
+def logged_depth(plan: LoadPlan, backend: str) -> NDArray[np.float32]:
     """Let LoadGen ask for every photo once in its AccuracyOnly mode; return float32 (N, 256, 256) as it logged it.
 
     Raises:
@@ -116,7 +116,7 @@ def logged_depth(plan: Plan, backend: str) -> NDArray[np.float32]:
         return np.stack([np.load(output) for output in outputs])
 
 
-def _ask(plan: Plan, backend: str, task: str, timeout_s: float, **more: Any) -> Reply:
+def _ask(plan: LoadPlan, backend: str, task: str, timeout_s: float, **more: Any) -> Reply:
     config = replace(plan.config, backend=backend).to_json()
     photos = [str(photo.path.absolute()) for photo in plan.photos]
     return ask(CHILD, {"task": task, "config": config, "photos": photos, **more}, timeout_s)

@@ -18,10 +18,10 @@ from midas_bench.depth.flop import flop_per_image
 from midas_bench.measure import noise_probe
 from midas_bench.measure.fidelity import fidelity, problem
 from midas_bench.measure.plugin import depth_maps, internals
-from midas_bench.measure.plugin.noise import WATCH, Watch
-from midas_bench.measure.plugin.parametrize import Opened
-from midas_bench.measure.plugin.run_state import LEDGER
-from midas_bench.measure.plugin.settings import Run
+from midas_bench.measure.plugin.noise import NOISE_MONITOR, NoiseMonitor
+from midas_bench.measure.plugin.parametrize import OpenedPipeline
+from midas_bench.measure.plugin.run_state import RUN_STATE
+from midas_bench.measure.plugin.settings import RunContext
 from midas_bench.processes import ProcessDiedError
 from midas_bench.results.record import CellInfo
 from midas_bench.scene_photos import Batch
@@ -32,18 +32,23 @@ WARM_UP_CALLS = 3
 Report = Mapping[str, Any]
 
 
-class Cell:
+class BenchmarkCell:
     """One point of a benchmark's matrix."""
 
     def __init__(
-        self, nodeid: str, benchmark: BenchmarkFixture, run: Run, watch: Watch, pictures_folder: Path | None
+        self,
+        nodeid: str,
+        benchmark: BenchmarkFixture,
+        run: RunContext,
+        monitor: NoiseMonitor,
+        pictures_folder: Path | None,
     ) -> None:
         self._nodeid = nodeid
         self._benchmark = benchmark
         self._run = run
-        self._watch = watch
+        self._monitor = monitor
         self._pictures = pictures_folder
-        self._opened: Opened | None = None
+        self._opened: OpenedPipeline | None = None
         self._info = CellInfo(kind="latency")
 
     def describe(self, **fields: Any) -> None:
@@ -60,7 +65,7 @@ class Cell:
             photos=photos, photos_repeated=batch.repeated, batch_size=len(batch.photos), scene=batch.photos[0].scene
         )
 
-    def describe_backend(self, opened: Opened) -> None:
+    def describe_backend(self, opened: OpenedPipeline) -> None:
         """Record the open backend, what it cost, and the threads that the libraries report.
 
         Raises:
@@ -135,7 +140,7 @@ class Cell:
         if not benchmark.enabled:
             benchmark(call, *args)
             return
-        (switches, faults), noise = self._watch.around(self._nodeid, work, self._opened is not None)
+        (switches, faults), noise = self._monitor.around(self._nodeid, work, self._opened is not None)
         self.describe(
             noise=noise.to_json()
             | {"involuntary_switches_per_call": switches / calls, "page_faults_per_call": faults / calls}
@@ -174,7 +179,7 @@ class Cell:
             if not benchmark.enabled:
                 all_rounds()
                 return
-            _, noise = self._watch.around(self._nodeid, all_rounds, backend_alive=False)
+            _, noise = self._monitor.around(self._nodeid, all_rounds, backend_alive=False)
         except ProcessDiedError as error:
             died = str(error)
         if died:  # outside of the handler, whose traceback would be shown too
@@ -188,11 +193,11 @@ class Cell:
 
 
 @pytest.fixture
-def cell(benchmark: BenchmarkFixture, run: Run, request: pytest.FixtureRequest) -> Iterator[Cell]:
+def cell(benchmark: BenchmarkFixture, run: RunContext, request: pytest.FixtureRequest) -> Iterator[BenchmarkCell]:
     """Give the cell under measurement, with what its benchmark's fixtures say of it."""
-    ledger = request.config.stash.get(LEDGER, None)
-    folder = ledger.journal.pictures if ledger else None
-    cell = Cell(request.node.nodeid, benchmark, run, request.config.stash[WATCH], folder)
+    state = request.config.stash.get(RUN_STATE, None)
+    folder = state.journal.pictures if state else None
+    cell = BenchmarkCell(request.node.nodeid, benchmark, run, request.config.stash[NOISE_MONITOR], folder)
     try:
         for name in ("opened", "article"):
             if name in request.fixturenames:
@@ -202,4 +207,4 @@ def cell(benchmark: BenchmarkFixture, run: Run, request: pytest.FixtureRequest) 
                 cell.describe_batch(request.getfixturevalue(name))
         yield cell
     finally:
-        internals.excuse(benchmark)
+        internals.suppress_unused_warning(benchmark)

@@ -26,7 +26,7 @@ PRIOR_S = 30.0
 EXTRA_CALLS = WARM_UP_CALLS + 3  # a check before, a calibration and pytest-benchmark's last, untimed call
 
 
-class Schedule:
+class Eta:
     """Expected seconds by cell, corrected by what the finished ones took."""
 
     def __init__(self, expected_s: dict[str, float]) -> None:
@@ -79,19 +79,19 @@ def flop_per_s(size: int = 768, repeats: int = 5) -> float:
     return 2 * size**3 / best_s
 
 
-SCHEDULE = pytest.StashKey[Schedule]()
+ETA = pytest.StashKey[Eta]()
 
 
-@pytest.hookimpl(trylast=True)  # after the ledger, which leaves out what is finished
+@pytest.hookimpl(trylast=True)  # after `run_state`, which leaves out what is finished
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     cells = [item for item in items if is_cell(item)]
     if config.option.collectonly or config.option.benchmark_disable or config.option.benchmark_skip or not cells:
         return
-    schedule = Schedule(_expectations(config, cells))
-    config.stash[SCHEDULE] = schedule
+    eta = Eta(_expectations(config, cells))
+    config.stash[ETA] = eta
     if config.option.verbose == 0:
         config.option.verbose = 1  # a line a cell: the run takes minutes, and dots would say little
-    say(config, f"{len(cells)} cells, about {duration(schedule.total_s)}")
+    say(config, f"{len(cells)} cells, about {duration(eta.total_s)}")
 
 
 def _expectations(config: pytest.Config, cells: Sequence[pytest.Item]) -> dict[str, float]:
@@ -120,13 +120,13 @@ def _expectations(config: pytest.Config, cells: Sequence[pytest.Item]) -> dict[s
 def pytest_report_teststatus(
     report: pytest.TestReport | pytest.CollectReport, config: pytest.Config
 ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
-    schedule = config.stash.get(SCHEDULE, None)
-    if schedule is None:
+    eta = config.stash.get(ETA, None)
+    if eta is None:
         return None
     if report.outcome != "passed":
-        schedule.drop(report.nodeid)
+        eta.drop(report.nodeid)
     if report.when != "call" or report.outcome != "passed":
         return None
-    schedule.finish(report.nodeid)
-    left_s = schedule.left_s()
+    eta.finish(report.nodeid)
+    left_s = eta.left_s()
     return "passed", ".", (f"timed, {duration(left_s)} left" if left_s else "timed", {"green": True})

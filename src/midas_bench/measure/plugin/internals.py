@@ -72,12 +72,12 @@ def rounds_s(benchmark: BenchmarkFixture) -> list[float]:
     return list(benchmark.stats.stats.data) if benchmark.stats is not None else []
 
 
-def excuse(benchmark: BenchmarkFixture) -> None:
+def suppress_unused_warning(benchmark: BenchmarkFixture) -> None:
     """Keep pytest-benchmark from warning of a cell that failed, or was interrupted, before it could be timed."""
     benchmark.skipped = True
 
 
-def give_back(config: pytest.Config, rows: Iterable[Mapping[str, Any]]) -> None:
+def restore_results(config: pytest.Config, rows: Iterable[Mapping[str, Any]]) -> None:
     """Let table, JSON and comparison include cells that an earlier, interrupted run finished."""
     session = session_of(config)
     session.benchmarks[:0] = [_metadata(row) for row in rows]

@@ -1,4 +1,4 @@
-"""Noise made visible: a sentinel around each cell, and cells measured again if the user asks for it."""
+"""Noise made visible: a probe around each cell, and cells measured again if the user asks for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import pytest
 from _pytest.runner import runtestprotocol
 
-from midas_bench.measure.noise_probe import IDLE_S, Noise, Reading, Sentinel, judge, together
+from midas_bench.measure.noise_probe import IDLE_S, NoiseProbe, NoiseReading, Reading, judge, together
 from midas_bench.measure.plugin import internals
 from midas_bench.measure.plugin.settings import SETTINGS, is_cell
 
@@ -20,16 +20,16 @@ T = TypeVar("T")
 class Shared(Generic[T]):
     """Data of several cells, measured once; what disturbed the machine meanwhile goes with them to each cell."""
 
-    def __init__(self, watch: Watch, measure: Callable[[], T]) -> None:
-        self._watch = watch
+    def __init__(self, monitor: NoiseMonitor, measure: Callable[[], T]) -> None:
+        self._monitor = monitor
         self._measure = measure
         self._kept: list[T] = []
         self.attempts = 0
-        self.noise: Noise | None = None
+        self.noise: NoiseReading | None = None
 
     def __call__(self) -> T:
         """Return the data, measured now if they are not yet there."""
-        self._watch.used.append(self)
+        self._monitor.used.append(self)
         if not self._kept:
             self.attempts += 1
             self._kept.append(self._measure())
@@ -41,20 +41,20 @@ class Shared(Generic[T]):
         self.noise = None
 
 
-class Watch:
+class NoiseMonitor:
     """Take one reading between two cells, which is the end of one and the start of the next."""
 
-    def __init__(self, sentinel: Sentinel) -> None:
-        self._sentinel = sentinel
+    def __init__(self, probe: NoiseProbe) -> None:
+        self._probe = probe
         self._last: Reading | None = None
-        self.noise: dict[str, Noise] = {}
+        self.noise: dict[str, NoiseReading] = {}
         self.used: list[Shared[Any]] = []
 
-    def around(self, nodeid: str, work: Callable[[], T], backend_alive: bool) -> tuple[T, Noise]:
+    def around(self, nodeid: str, work: Callable[[], T], backend_alive: bool) -> tuple[T, NoiseReading]:
         """Do the work of a cell, and return its result with what disturbed it."""
         idle_s = IDLE_S if backend_alive else 0.0
         self.used = []
-        before = self._last or self._sentinel.read(idle_s)
+        before = self._last or self._probe.read(idle_s)
         try:
             result = work()
         except BaseException:
@@ -62,8 +62,8 @@ class Watch:
                 if shared.noise is None:  # nobody will say what disturbed the measuring
                     shared.forget()
             raise
-        self._last = after = self._sentinel.read(idle_s)
-        noise = judge(before, after, self._sentinel.best)
+        self._last = after = self._probe.read(idle_s)
+        noise = judge(before, after, self._probe.best)
         for shared in self.used:
             shared.noise = shared.noise or noise
         # shared data were perhaps measured in an earlier cell: the moment in which they are looked up says nothing
@@ -83,30 +83,30 @@ class Watch:
         return True
 
 
-WATCH = pytest.StashKey[Watch]()
+NOISE_MONITOR = pytest.StashKey[NoiseMonitor]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[WATCH] = Watch(Sentinel())
+    config.stash[NOISE_MONITOR] = NoiseMonitor(NoiseProbe())
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """With --noise rerun: measure a cell again while the sentinel says it was disturbed, at most `MAX_RERUNS` times.
+    """With --noise rerun: measure a cell again while the probe says it was disturbed, at most `MAX_RERUNS` times.
 
-    The sentinel alone decides, never the cell's own result.
+    The probe alone decides, never the cell's own result.
     """
     config = item.config
     if config.stash[SETTINGS].noise != "rerun" or not is_cell(item):
         return None
-    watch = config.stash[WATCH]
+    monitor = config.stash[NOISE_MONITOR]
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for attempt in range(1 + MAX_RERUNS):
         if attempt:
             internals.forget(config, item.nodeid)
         reports = runtestprotocol(item, nextitem=nextitem, log=False)
-        noise = watch.noise.get(item.nodeid)
-        if noise is None or not noise.noisy or attempt == MAX_RERUNS or not watch.again(item.nodeid):
+        noise = monitor.noise.get(item.nodeid)
+        if noise is None or not noise.noisy or attempt == MAX_RERUNS or not monitor.again(item.nodeid):
             break
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)
@@ -121,5 +121,5 @@ def measured_once(pytestconfig: pytest.Config) -> Callable[[Callable[[], T]], Sh
     A cell that uses such data is judged by what disturbed the machine while they were measured, and by nothing else:
     measure in this way all that it uses. A rerun of the cell measures them anew.
     """
-    watch = pytestconfig.stash[WATCH]
-    return lambda measure: Shared(watch, measure)
+    monitor = pytestconfig.stash[NOISE_MONITOR]
+    return lambda measure: Shared(monitor, measure)

@@ -14,7 +14,7 @@ from midas_bench.depth.backends import registry
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.errors import UserError
 from midas_bench.measure.isolated_tasks import MODULE
-from midas_bench.measure.plugin.settings import RUN, Run, is_cell
+from midas_bench.measure.plugin.settings import RUN, RunContext, is_cell
 from midas_bench.processes import ask
 from midas_bench.scene_photos import Batch
 
@@ -24,7 +24,7 @@ FAILURE = pytest.StashKey[UserError]()
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedPipeline:
     """A pipeline, and what it cost to have it.
 
     Attributes:
@@ -89,7 +89,7 @@ def _holds(item: pytest.Item, marker: str) -> bool:
 
 
 @pytest.fixture(scope="session")  # of wider scope than `opened`: measured before a backend is alive
-def peaks(run: Run, pytestconfig: pytest.Config) -> Mapping[int, Mapping[str, float]]:
+def peaks(run: RunContext, pytestconfig: pytest.Config) -> Mapping[int, Mapping[str, float]]:
     """Measure this machine's peak once a run, for each thread count; empty where nothing is timed."""
     if pytestconfig.option.benchmark_disable:
         return {}
@@ -99,49 +99,49 @@ def peaks(run: Run, pytestconfig: pytest.Config) -> Mapping[int, Mapping[str, fl
 
 
 @pytest.fixture(scope="module")
-def threads(run: Run) -> int:
+def threads(run: RunContext) -> int:
     """Give the thread count of cells that are not parametrised by it."""
     return run.config.threads
 
 
 @pytest.fixture(scope="module")
-def opened(run: Run, backend: str, threads: int) -> Iterator[Opened]:
+def opened(run: RunContext, backend: str, threads: int) -> Iterator[OpenedPipeline]:
     """Open one backend for the cells of a module, and close it before the next is opened."""
     yield from _open(run, backend, threads, "fast")
 
 
 @pytest.fixture(scope="module")
-def article(run: Run, threads: int) -> Iterator[Opened]:
+def article(run: RunContext, threads: int) -> Iterator[OpenedPipeline]:
     """Open the article's recipe: eager, with Pillow and torchvision before it."""
     if run.settings.model:
         pytest.skip("the article's recipe runs its own network, and --model another")
     yield from _open(run, "eager", threads, "article")
 
 
-def _open(run: Run, backend: str, threads: int, recipe: str) -> Iterator[Opened]:
+def _open(run: RunContext, backend: str, threads: int, recipe: str) -> Iterator[OpenedPipeline]:
     config = replace(run.config, backend=backend, threads=threads, recipe=recipe)
     start_s = time.perf_counter()
     with DepthPipeline.open(config=config) as pipeline:
         loaded_s = time.perf_counter()
-        first_photo = scene_photos.firsts(run.scenes)[0]
+        first_photo = scene_photos.first_per_scene(run.scenes)[0]
         pipeline.run([first_photo.data])
-        yield Opened(pipeline, loaded_s - start_s, time.perf_counter() - loaded_s)
+        yield OpenedPipeline(pipeline, loaded_s - start_s, time.perf_counter() - loaded_s)
 
 
 @pytest.fixture
-def batch(run: Run, scene: str, request: pytest.FixtureRequest) -> Batch:
+def batch(run: RunContext, scene: str, request: pytest.FixtureRequest) -> Batch:
     """Take the scene's photos for one call; one photo where the benchmark has no batch size."""
     size = request.getfixturevalue("batch_size") if "batch_size" in request.fixturenames else 1
     return scene_photos.batch(run.scenes[scene], size)
 
 
 @pytest.fixture
-def one_photo(run: Run) -> Batch:
+def one_photo(run: RunContext) -> Batch:
     """Take the first scene's first photo, for benchmarks that have no scenes."""
     return scene_photos.batch(next(iter(run.scenes.values())), 1)
 
 
 @pytest.fixture
-def largest_photo(run: Run) -> Batch:
+def largest_photo(run: RunContext) -> Batch:
     """Take the photo with the most pixels, whatever it shows."""
     return scene_photos.batch([scene_photos.largest(run.photos)], 1)

@@ -28,7 +28,7 @@ OPTIONS = (
 )
 
 
-def identity(config: pytest.Config, planned: Sequence[str]) -> dict[str, Any]:
+def resume_key(config: pytest.Config, planned: Sequence[str]) -> dict[str, Any]:
     """Return what identifies a run, in JSON types."""
     run, settings = config.stash[RUN], config.stash[SETTINGS]
     return {

@@ -20,7 +20,7 @@ SCHEMA = 1
 Row = dict[str, Any]
 
 
-class Journal:
+class RunJournal:
     """One run's cells on disk; locked while the run lives, so that another does not take it for abandoned.
 
     Raises:
@@ -66,16 +66,16 @@ class Journal:
         self.release()
 
 
-def new_journal(folder: Path) -> Journal:
+def new_journal(folder: Path) -> RunJournal:
     """Name a journal by time and process, so that two runs at once do not mix."""
-    return Journal(folder / f"journal-{datetime.now():%Y%m%d_%H%M%S}-{os.getpid()}.jsonl")
+    return RunJournal(folder / f"journal-{datetime.now():%Y%m%d_%H%M%S}-{os.getpid()}.jsonl")
 
 
-def abandoned(folder: Path) -> Journal | None:
+def abandoned(folder: Path) -> RunJournal | None:
     """Return the newest journal that no living run holds, now held by this one."""
     for path in sorted(folder.glob("journal-*.jsonl"), key=_changed_s, reverse=True):
         with suppress(Timeout, UserError):
-            journal = Journal(path)
+            journal = RunJournal(path)
             if path.exists():
                 return journal
             journal.release()  # its run was finished since the folder was read

@@ -15,10 +15,10 @@ from midas_bench.files import cut_torn_line
 from midas_bench.measure.plugin import internals
 from midas_bench.measure.plugin import run_journal as journals
 from midas_bench.measure.plugin.option_checks import journal_folder
-from midas_bench.measure.plugin.resume_key import differences, identity
+from midas_bench.measure.plugin.resume_key import differences, resume_key
 from midas_bench.measure.plugin.run_journal import (
-    Journal,
     Row,
+    RunJournal,
     abandoned,
     finished_in,
     new_journal,
@@ -28,10 +28,10 @@ from midas_bench.measure.plugin.settings import RUN, SETTINGS, is_cell, say
 from midas_bench.results import run_files
 
 
-class Ledger:
+class RunState:
     """What became of each planned cell; `unplanned` are finished ones of the journal that this run leaves out."""
 
-    def __init__(self, planned: Sequence[str], journal: Journal) -> None:
+    def __init__(self, planned: Sequence[str], journal: RunJournal) -> None:
         self.planned = list(planned)
         self.journal = journal
         self.finished: dict[str, Row] = {}
@@ -80,7 +80,7 @@ def _reason(report: pytest.TestReport) -> str:
     return lines[-1] if lines else "failed"
 
 
-LEDGER = pytest.StashKey[Ledger]()
+RUN_STATE = pytest.StashKey[RunState]()
 
 
 @pytest.hookimpl(trylast=True)  # the cells that -k and -m leave
@@ -90,19 +90,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not cells or not internals.measures(config):
         return
     try:
-        ledger = _open(config, [item.nodeid for item in cells])
+        state = _open(config, [item.nodeid for item in cells])
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
-    config.stash[LEDGER] = ledger
-    done = [item for item in cells if item.nodeid in ledger.finished]
+    config.stash[RUN_STATE] = state
+    done = [item for item in cells if item.nodeid in state.finished]
     if done:
         config.hook.pytest_deselected(items=done)
         items[:] = [item for item in items if item not in done]
 
 
-def _open(config: pytest.Config, planned: Sequence[str]) -> Ledger:
+def _open(config: pytest.Config, planned: Sequence[str]) -> RunState:
     folder = journal_folder(config)
-    now = identity(config, planned)
+    now = resume_key(config, planned)
     if config.stash[SETTINGS].resume:
         journal = abandoned(folder)
         if journal is not None:
@@ -115,12 +115,12 @@ def _open(config: pytest.Config, planned: Sequence[str]) -> Ledger:
     return _started(new_journal(folder), now, planned)
 
 
-def _started(journal: Journal, now: Row, planned: Sequence[str]) -> Ledger:
+def _started(journal: RunJournal, now: Row, planned: Sequence[str]) -> RunState:
     journal.append({"journal": journals.SCHEMA, "identity": now})
-    return Ledger(planned, journal)
+    return RunState(planned, journal)
 
 
-def _resumed(config: pytest.Config, journal: Journal, now: Row, planned: Sequence[str]) -> Ledger:
+def _resumed(config: pytest.Config, journal: RunJournal, now: Row, planned: Sequence[str]) -> RunState:
     found = read_rows(journal.path)
     if not found:
         cut_torn_line(journal.path)
@@ -134,20 +134,20 @@ def _resumed(config: pytest.Config, journal: Journal, now: Row, planned: Sequenc
             "run without --resume to start again, or with --resume=force to mix them",
         )
     cut_torn_line(journal.path)
-    ledger = Ledger(planned, journal)
+    state = RunState(planned, journal)
     for name, row in finished_in(rows).items():
-        (ledger.finished if name in set(planned) else ledger.unplanned)[name] = row
-    return ledger
+        (state.finished if name in set(planned) else state.unplanned)[name] = row
+    return state
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """Keep the finished cell's row until pytest reports it: a cell that is measured again is reported once."""
-    ledger = item.config.stash.get(LEDGER, None)
-    if ledger is not None and call.when == "call" and call.excinfo is None:
+    state = item.config.stash.get(RUN_STATE, None)
+    if state is not None and call.when == "call" and call.excinfo is None:
         row = internals.as_row(getattr(item, "funcargs", {}).get("benchmark"))
         if row is not None:
-            ledger.pending[item.nodeid] = row
+            state.pending[item.nodeid] = row
     return (yield)
 
 
@@ -159,24 +159,24 @@ class Writer:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Put the cell on disk, or stop the run if the disk does not take it."""
-        ledger = self._config.stash.get(LEDGER, None)
-        if ledger is None or report.nodeid not in ledger.planned:
+        state = self._config.stash.get(RUN_STATE, None)
+        if state is None or report.nodeid not in state.planned:
             return
         try:
-            ledger.note(report)
+            state.note(report)
         except UserError as error:
             pytest.exit(f"{error}; then go on with --resume", returncode=3)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(Writer(config), "midas-bench-ledger")
+    config.pluginmanager.register(Writer(config), "midas-bench-run-state")
 
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: Row) -> None:
-    ledger = config.stash.get(LEDGER, None)
-    if ledger is not None:
+    state = config.stash.get(RUN_STATE, None)
+    if state is not None:
         run = config.stash[RUN]
-        output_json["midas_bench"] = ledger.to_json() | {
+        output_json["midas_bench"] = state.to_json() | {
             "weights": run.weights.identity,
             "conditions": run.condition.to_json(),
         }

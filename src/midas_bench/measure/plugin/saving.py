@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from midas_bench.errors import UserError
 from midas_bench.measure.plugin import internals
-from midas_bench.measure.plugin.run_state import LEDGER, Ledger
+from midas_bench.measure.plugin.run_state import RUN_STATE, RunState
 from midas_bench.measure.plugin.settings import say
 from midas_bench.results.run_files import depth_maps_of
 
@@ -53,14 +53,14 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     nothing about it.
     """
     config = session.config
-    ledger = config.stash.get(LEDGER, None)
-    if ledger is None:
+    state = config.stash.get(RUN_STATE, None)
+    if state is None:
         internals.save_something_only(config)
         return (yield)
     measured_now = {bench.fullname for bench in internals.session_of(config).benchmarks}
-    internals.keep_only(config, ledger.finished.keys())
-    internals.give_back(config, [row for name, row in ledger.finished.items() if name not in measured_now])
-    internals.order(config, ledger.planned)
+    internals.keep_only(config, state.finished.keys())
+    internals.restore_results(config, [row for name, row in state.finished.items() if name not in measured_now])
+    internals.order(config, state.planned)
     internals.save_something_only(config)
     folder = internals.storage_folder(config)
     saving = Saving(folder if internals.stores(config) else None)
@@ -74,25 +74,25 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
         say(config, f"ERROR: {_not_saved(folder, error)}; then go on with --resume", red=True)
         return None
     finally:
-        _settle(session, ledger, saving)
+        _settle(session, state, saving)
 
 
-def _settle(session: pytest.Session, ledger: Ledger, saving: Saving) -> None:
+def _settle(session: pytest.Session, state: RunState, saving: Saving) -> None:
     """Keep what belongs to the saved files, and the journal where not all of it is in them."""
     whole = saving.paths is not None
     try:
-        _keep_pictures(ledger, saving.paths or set(), internals.session_of(session.config).json if whole else None)
+        _keep_pictures(state, saving.paths or set(), internals.session_of(session.config).json if whole else None)
     except OSError as error:
         whole = False
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
-        failed = _not_saved(ledger.journal.pictures, error)
-        say(session.config, f"ERROR: {failed}; the depth maps are still in {ledger.journal.pictures}", red=True)
-    if whole and ledger.complete and not ledger.unplanned:
-        ledger.journal.remove()
+        failed = _not_saved(state.journal.pictures, error)
+        say(session.config, f"ERROR: {failed}; the depth maps are still in {state.journal.pictures}", red=True)
+    if whole and state.complete and not state.unplanned:
+        state.journal.remove()
     else:
-        ledger.journal.release()
+        state.journal.release()
     if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-        session.exitstatus = pytest.ExitCode.OK if ledger.finished else EXIT_NOTHING_MEASURED
+        session.exitstatus = pytest.ExitCode.OK if state.finished else EXIT_NOTHING_MEASURED
 
 
 def _not_saved(folder: Path, error: OSError) -> UserError:
@@ -101,9 +101,9 @@ def _not_saved(folder: Path, error: OSError) -> UserError:
     return UserError(error.filename or folder, said, advice)
 
 
-def _keep_pictures(ledger: Ledger, saved: set[Path], json_path: str | None) -> None:
+def _keep_pictures(state: RunState, saved: set[Path], json_path: str | None) -> None:
     """Copy the run's depth maps beside each file that was saved, into a folder of its name."""
     targets = [*saved, *([Path(json_path)] if json_path else [])]
     for path in targets:
-        if ledger.journal.pictures.is_dir():
-            shutil.copytree(ledger.journal.pictures, depth_maps_of(path), dirs_exist_ok=True)
+        if state.journal.pictures.is_dir():
+            shutil.copytree(state.journal.pictures, depth_maps_of(path), dirs_exist_ok=True)

@@ -19,7 +19,7 @@ from midas_bench.errors import UserError
 from midas_bench.files import expanded
 from midas_bench.measure import machine
 from midas_bench.measure.doctor import examine
-from midas_bench.measure.machine import Condition, Machine
+from midas_bench.measure.machine import Condition, MachineFacts
 from midas_bench.measure.plugin.option_checks import check, check_parallel
 from midas_bench.measure.reference import Reference
 from midas_bench.options import add_to_pytest, split, thread_counts
@@ -60,7 +60,7 @@ class Settings:
     left_out: tuple[str, ...] = ()
 
 
-class Run:
+class RunContext:
     """What the cells of one run share."""
 
     def __init__(self, settings: Settings) -> None:
@@ -85,7 +85,7 @@ class Run:
     @property
     def photos(self) -> list[Photo]:
         """All photos of all scenes."""
-        return scene_photos.everything(self.scenes)
+        return scene_photos.all_photos(self.scenes)
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:
@@ -118,7 +118,7 @@ class Run:
         return self.settings.threads or (self.config.threads,)
 
     @cached_property
-    def machine(self) -> Machine:
+    def machine(self) -> MachineFacts:
         """What machine this is."""
         return machine.inspect()
 
@@ -139,7 +139,7 @@ class Run:
 
 
 SETTINGS = pytest.StashKey[Settings]()
-RUN = pytest.StashKey[Run]()
+RUN = pytest.StashKey[RunContext]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -154,7 +154,7 @@ def pytest_configure(config: pytest.Config) -> None:
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[SETTINGS] = settings
-    config.stash[RUN] = Run(settings)
+    config.stash[RUN] = RunContext(settings)
     if settings.quick:
         given = " ".join(map(str, config.invocation_params.args))
         for name, value in QUICK_ROUNDS.items():
@@ -233,6 +233,6 @@ def is_cell(item: pytest.Item) -> bool:
 
 
 @pytest.fixture(scope="session")
-def run(pytestconfig: pytest.Config) -> Run:
+def run(pytestconfig: pytest.Config) -> RunContext:
     """Give what the cells of this run share."""
     return pytestconfig.stash[RUN]

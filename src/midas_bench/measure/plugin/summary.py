@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from midas_bench.measure.plugin import internals
-from midas_bench.measure.plugin.noise import WATCH
-from midas_bench.measure.plugin.run_state import LEDGER, Ledger
+from midas_bench.measure.plugin.noise import NOISE_MONITOR
+from midas_bench.measure.plugin.run_state import RUN_STATE, RunState
 from midas_bench.results.recommendations import three_lines
 from midas_bench.results.run_files import run_from
 
@@ -20,17 +20,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     try:
         return (yield)
     finally:
-        ledger = config.stash.get(LEDGER, None)
-        if ledger is not None:
-            _summarise(terminalreporter, config, ledger)
+        state = config.stash.get(RUN_STATE, None)
+        if state is not None:
+            _summarise(terminalreporter, config, state)
 
 
-def _summarise(terminalreporter: pytest.TerminalReporter, config: pytest.Config, ledger: Ledger) -> None:
+def _summarise(terminalreporter: pytest.TerminalReporter, config: pytest.Config, state: RunState) -> None:
     write = terminalreporter.write_line
     terminalreporter.section("midas-bench")
     noisy = {
         name: row["extra_info"]["noise"]["reasons"]
-        for name, row in ledger.finished.items()
+        for name, row in state.finished.items()
         if row["extra_info"].get("noise", {}).get("noisy")
     }
     for name, reasons in list(noisy.items())[:SHOWN]:
@@ -39,17 +39,17 @@ def _summarise(terminalreporter: pytest.TerminalReporter, config: pytest.Config,
         write(f"noisy: {len(noisy) - SHOWN} more; extra_info.noise in the JSON says which", yellow=True)
     if noisy:
         write("`midas-bench doctor` says what disturbs; --noise rerun measures such cells again", yellow=True)
-    elif config.stash[WATCH].noise:
+    elif config.stash[NOISE_MONITOR].noise:
         write("quiet: no cell was disturbed")
-    if ledger.finished:
-        records = run_from({"benchmarks": list(ledger.finished.values())}, ledger.journal.path).records
+    if state.finished:
+        records = run_from({"benchmarks": list(state.finished.values())}, state.journal.path).records
         for line in three_lines(records):
             write(line, bold=True)
-    if ledger.complete and internals.saves(config):
+    if state.complete and internals.saves(config):
         write("tables, charts and one page: midas-bench report --open")
-    if ledger.unplanned:
-        kept = f"{ledger.journal.path.name} is kept: it holds {len(ledger.unplanned)} more cells"
+    if state.unplanned:
+        kept = f"{state.journal.path.name} is kept: it holds {len(state.unplanned)} more cells"
         write(f"{kept}, which this run left out; --resume without -k goes on with it", yellow=True)
-    if not ledger.complete:
-        missing = len([name for name in ledger.planned if name not in ledger.finished and name not in ledger.skipped])
-        write(f"partial: {missing} of {len(ledger.planned)} cells are missing; add --resume to go on", red=True)
+    if not state.complete:
+        missing = len([name for name in state.planned if name not in state.finished and name not in state.skipped])
+        write(f"partial: {missing} of {len(state.planned)} cells are missing; add --resume to go on", red=True)

@@ -42,7 +42,7 @@ class Message:
 
 
 @dataclass(frozen=True)
-class Sent:
+class RequestResult:
     """What became of a request; times are seconds since the load began.
 
     Attributes:
@@ -86,7 +86,7 @@ class Client:
         """Return the seconds since the load began."""
         return self._clock() - self._start_s
 
-    async def send(self, message: Message, due_s: float) -> Sent:
+    async def send(self, message: Message, due_s: float) -> RequestResult:
         """Send one request and wait for its answer; whatever happens is its one outcome."""
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -95,7 +95,7 @@ class Client:
             outcome = TIMEOUT
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError):  # refused, cut off, or no HTTP
             outcome = CONNECTION
-        return Sent(message.name, due_s, self.now_s(), outcome)
+        return RequestResult(message.name, due_s, self.now_s(), outcome)
 
     async def close(self) -> None:
         """Hang up."""
@@ -137,10 +137,10 @@ class Client:
         return await asyncio.open_connection(self._host, self._port, limit=HEAD_BYTES)
 
 
-async def closed_loop(client: Client, messages: Iterable[Message], clients: int, until_s: float) -> list[Sent]:
+async def closed_loop(client: Client, messages: Iterable[Message], clients: int, until_s: float) -> list[RequestResult]:
     """Let so many clients each send the next message when they have the last answer, until then or there is none."""
     turn = iter(messages)
-    sent: list[Sent] = []
+    sent: list[RequestResult] = []
     client.begin()
 
     async def one() -> None:
@@ -155,12 +155,12 @@ async def closed_loop(client: Client, messages: Iterable[Message], clients: int,
 
 async def open_loop(
     client: Client, messages: Iterable[Message], per_second: float, until_s: float, seed: int
-) -> list[Sent]:
+) -> list[RequestResult]:
     """Send at the times of a Poisson process, whether or not the ones before were answered."""
     draw = random.Random(seed)
     client.begin()
     due_s = 0.0
-    under_way: list[asyncio.Task[Sent]] = []
+    under_way: list[asyncio.Task[RequestResult]] = []
     for message in messages:
         due_s += draw.expovariate(per_second)
         if due_s >= until_s:

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from midas_bench.measure.service.client import Client, Sent, closed_loop, open_loop, post
+from midas_bench.measure.service.client import Client, RequestResult, closed_loop, open_loop, post
 from midas_bench.measure.service.soak_requests import mix
 from midas_bench.processes import Reply, answer
 
@@ -31,7 +31,7 @@ def load(request: Reply) -> Reply:
     host, port = request["host"], request["port"]
     messages = itertools.cycle([post(photo, Path(photo).read_bytes(), host) for photo in request["photos"]])
 
-    async def run() -> list[Sent]:
+    async def run() -> list[RequestResult]:
         client = Client(host, port, request["timeout_s"])
         if "clients" in request:
             sent = await closed_loop(client, messages, request["clients"], request["until_s"])
@@ -57,7 +57,7 @@ def soak(request: Reply) -> Reply:
                 rss_bytes.append(int(watched.memory_info().rss))
             yield message
 
-    async def run() -> list[Sent]:
+    async def run() -> list[RequestResult]:
         client = Client(host, port, request["timeout_s"])
         sent = await closed_loop(client, messages(), request["clients"], float("inf"))
         await client.close()
@@ -85,7 +85,7 @@ def pipeline(request: Reply) -> Reply:
     return {"ended_s": ended_s}
 
 
-def _reported(run: Coroutine[Any, Any, list[Sent]]) -> Reply:
+def _reported(run: Coroutine[Any, Any, list[RequestResult]]) -> Reply:
     before_s = time.process_time()
     sent = asyncio.run(run)
     return {"cpu_s": time.process_time() - before_s, "sent": [list(vars(one).values()) for one in sent]}

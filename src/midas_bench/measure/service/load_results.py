@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from midas_bench.cpu import allowed_cores
-from midas_bench.measure.service.client import Sent
+from midas_bench.measure.service.client import RequestResult
 from midas_bench.measure.service.soak_requests import OUTCOMES
-from midas_bench.results.load_records import Point
+from midas_bench.results.load_records import LoadPoint
 
 ACCEPTED = "200"
 REFUSED = "503"
@@ -53,10 +53,10 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Seen:
+class LoadResult:
     """One load: every request, and the CPU seconds of the process that sent them."""
 
-    sent: tuple[Sent, ...]
+    sent: tuple[RequestResult, ...]
     cpu_s: float
     window: Window
 
@@ -84,7 +84,7 @@ class Seen:
     def _accepted_s(self) -> list[float]:
         return [one.ended_s for one in self.sent if one.outcome == ACCEPTED]
 
-    def point(self, server_peak_bytes: int | None, **how: Any) -> Point:
+    def point(self, server_peak_bytes: int | None, **how: Any) -> LoadPoint:
         """Return it as the record has it; `how` is the rate or the number of clients.
 
         Raises:
@@ -96,14 +96,14 @@ class Seen:
         if lost or not latency_s:
             raise LostError(f"of {len(self.sent)} requests {dict(lost)} went wrong, {len(latency_s)} were answered")
         p50_s, p90_s, p99_s = (float(np.percentile(latency_s, q)) for q in (50, 90, 99))
-        return Point(
+        return LoadPoint(
             achieved_per_second=self.achieved_per_second, p50_s=p50_s, p90_s=p90_s, p99_s=p99_s, requests=len(due),
             rejected=len(due) - len(latency_s), peak_rss_bytes=server_peak_bytes, **how,
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Soaked:
+class SoakResult:
     """A soak's result.
 
     Attributes:

@@ -30,7 +30,7 @@ ANSWER_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
-class Server:
+class ServerProcess:
     """A server that is ready: where it answers, and its process."""
 
     host: str
@@ -75,7 +75,7 @@ class Server:
 
 
 @contextmanager
-def serving(config: Resolved, folder: Path, *arguments: str) -> Iterator[Server]:
+def serving(config: Resolved, folder: Path, *arguments: str) -> Iterator[ServerProcess]:
     """Run the command with the backend, weights, model, threads and cache of `config`.
 
     Args:
@@ -108,7 +108,7 @@ def serving(config: Resolved, folder: Path, *arguments: str) -> Iterator[Server]
             if ready is None:
                 errors.seek(0)
                 raise ProcessDiedError(f"the server was not ready: {last_words(errors.read())}")
-            yield Server(ready[1], int(ready[2]), process.pid)
+            yield ServerProcess(ready[1], int(ready[2]), process.pid)
             process.terminate()
             process.wait(STOP_TIMEOUT_S)
         finally:

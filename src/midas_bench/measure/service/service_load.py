@@ -9,11 +9,11 @@ from typing import Any
 
 from midas_bench.depth.config import Resolved
 from midas_bench.measure.memory_sampler import peak_bytes
-from midas_bench.measure.service.client import Sent
-from midas_bench.measure.service.load_results import Seen, Soaked, Window
-from midas_bench.measure.service.server_process import Server
+from midas_bench.measure.service.client import RequestResult
+from midas_bench.measure.service.load_results import LoadResult, SoakResult, Window
+from midas_bench.measure.service.server_process import ServerProcess
 from midas_bench.processes import Reply, ask
-from midas_bench.results.load_records import Point
+from midas_bench.results.load_records import LoadPoint
 
 CHILD = "midas_bench.measure.service.load_process"
 TIMEOUT_S = 60.0
@@ -23,7 +23,7 @@ WARM_UP_S = 1.0
 """The load runs so long before anything counts: queue and connections are then as they stay."""
 
 
-def load(server: Server, photos: Sequence[str], duration_s: float, **how: Any) -> Seen:
+def load(server: ServerProcess, photos: Sequence[str], duration_s: float, **how: Any) -> LoadResult:
     """Send photos (paths) in turn: closed loop with `clients`, or open loop with `per_second` and `seed`.
 
     Raises:
@@ -31,24 +31,28 @@ def load(server: Server, photos: Sequence[str], duration_s: float, **how: Any) -
     """
     until_s = WARM_UP_S + duration_s
     reply = _ask(server, "load", until_s + TIMEOUT_S, photos=list(photos), until_s=until_s, **how)
-    return Seen(tuple(Sent(*one) for one in reply["sent"]), reply["cpu_s"], Window(WARM_UP_S, until_s))
+    return LoadResult(tuple(RequestResult(*one) for one in reply["sent"]), reply["cpu_s"], Window(WARM_UP_S, until_s))
 
 
-def closed_loop(server: Server, photos: Sequence[str], clients: int, duration_s: float) -> tuple[Point, Seen]:
+def closed_loop(
+    server: ServerProcess, photos: Sequence[str], clients: int, duration_s: float
+) -> tuple[LoadPoint, LoadResult]:
     """Let so many clients each send the next photo when they have the last answer.
 
     Raises:
-        LostError, ProcessDiedError: as `Seen.point` and `ask`.
+        LostError, ProcessDiedError: as `LoadResult.point` and `ask`.
     """
     seen = load(server, photos, duration_s, clients=clients)
     return seen.point(peak_bytes(server.pid), clients=clients), seen
 
 
-def open_loop(server: Server, photos: Sequence[str], per_second: float, duration_s: float, seed: int) -> Point:
+def open_loop(
+    server: ServerProcess, photos: Sequence[str], per_second: float, duration_s: float, seed: int
+) -> LoadPoint:
     """Send at the times of a Poisson process of this rate, drawn by the seed.
 
     Raises:
-        LostError, ProcessDiedError: as `Seen.point` and `ask`.
+        LostError, ProcessDiedError: as `LoadResult.point` and `ask`.
     """
     seen = load(server, photos, duration_s, per_second=per_second, seed=seed)
     return seen.point(peak_bytes(server.pid), offered_per_second=per_second)
@@ -66,7 +70,9 @@ def pipeline_per_second(config: Resolved, photos: Sequence[str], duration_s: flo
     return Window(WARM_UP_S, until_s).steady_rate(ask(CHILD, request, OPENING_S + until_s)["ended_s"])
 
 
-def soak(server: Server, photos: Sequence[Path], requests: int, clients: int, seed: int, timeout_s: float) -> Soaked:
+def soak(
+    server: ServerProcess, photos: Sequence[Path], requests: int, clients: int, seed: int, timeout_s: float
+) -> SoakResult:
     """Send so many good and bad requests, drawn by the seed, and look at the server's memory meanwhile.
 
     The server's count must begin at none: its first photos come from here.
@@ -78,10 +84,10 @@ def soak(server: Server, photos: Sequence[Path], requests: int, clients: int, se
         server, "soak", timeout_s, photos=[str(photo) for photo in photos], requests=requests, clients=clients,
         seed=seed, pid=server.pid,
     )  # fmt: skip
-    outcomes = Counter((one.name, one.outcome) for one in (Sent(*values) for values in reply["sent"]))
-    return Soaked(dict(outcomes), tuple(reply["rss_bytes"]), server.counted(), peak_bytes(server.pid))
+    outcomes = Counter((one.name, one.outcome) for one in (RequestResult(*values) for values in reply["sent"]))
+    return SoakResult(dict(outcomes), tuple(reply["rss_bytes"]), server.counted(), peak_bytes(server.pid))
 
 
-def _ask(server: Server, task: str, timeout_s: float, **more: Any) -> Reply:
+def _ask(server: ServerProcess, task: str, timeout_s: float, **more: Any) -> Reply:
     where = {"host": server.host, "port": server.port, "timeout_s": TIMEOUT_S}
     return ask(CHILD, {"task": task, **where, **more}, timeout_s)

@@ -11,19 +11,19 @@ from midas_bench.report.charts import style
 from midas_bench.report.charts.timing import rounds_text
 from midas_bench.report.model import Chart
 from midas_bench.results import units
-from midas_bench.results.fidelity_results import Point
+from midas_bench.results.fidelity_results import FidelityPoint
 
 FLOOR = 1e-8
 """Below what float32 can show; where a backend agrees to the last bit, it is drawn here."""
 
 
-def correlation(point: Point) -> str:
+def correlation(point: FidelityPoint) -> str:
     """Return the rank correlation with as many digits as tell it from 1."""
     value = point.rank_correlation
     return units.NOTHING if value is None else "1" if value == 1 else f"{math.floor(value * 1e5) / 1e5:.5f}"
 
 
-def fidelity(points: Sequence[Point]) -> Chart | None:
+def fidelity(points: Sequence[FidelityPoint]) -> Chart | None:
     """Show each backend's time for one photo against its mean error: the lower and the further left, the better."""
     if len(points) < 2:
         return None

@@ -11,7 +11,7 @@ from matplotlib.figure import FigureBase
 from midas_bench.report.charts import style
 from midas_bench.report.model import Chart
 from midas_bench.results import units
-from midas_bench.results.load_records import Load, Point, knee
+from midas_bench.results.load_records import Load, LoadPoint, knee
 from midas_bench.results.runs import Record
 
 MS = 1e3
@@ -73,7 +73,7 @@ def _latencies(
     found: dict[str, Load],
     looks: dict[str, tuple[str, str]],
     labels: dict[str, str],
-    knees: dict[str, Point | None],
+    knees: dict[str, LoadPoint | None],
 ) -> float:
     """Draw p50, p99, bounds and knees; return the upper end of the axis."""
     bounds = [one.latency_bound_s for one in found.values() if one.latency_bound_s is not None]
@@ -103,7 +103,7 @@ def _latencies(
     return top_s * MS if top_s > 0 else 1.0
 
 
-def _words(label: str, one: Load, best: Point | None) -> str:
+def _words(label: str, one: Load, best: LoadPoint | None) -> str:
     bound_s = one.latency_bound_s
     bound = "no bound known" if bound_s is None else f"p99 within {units.seconds(bound_s)}"
     if best is None:

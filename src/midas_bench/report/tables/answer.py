@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from midas_bench.report.claims import FAILS, HOLDS, Finding
-from midas_bench.report.model import Cell, Table, number, table
+from midas_bench.report.claims import FAILS, HOLDS, ClaimFinding
+from midas_bench.report.model import Table, TableCell, number, table
 from midas_bench.results import units
 from midas_bench.results.frame import known
-from midas_bench.results.ranking import ARTICLE, Answer
+from midas_bench.results.ranking import ARTICLE, Recommendation
 from midas_bench.results.recommendations import TITLES, figure, setup
 from midas_bench.results.runs import PIPELINES
 
@@ -19,15 +19,15 @@ ARTICLES_OWN = ("the article", "all four", "1.05 to 1.23 s", "0.9 to 1.1 GB", "0
 """The table's first row, by its columns."""
 
 
-def alternatives(answers: Sequence[Answer]) -> Table | None:
+def alternatives(answers: Sequence[Recommendation]) -> Table | None:
     """Show every set-up's figure and price, question by question."""
     rows = []
     for answer in answers:
-        rows.append([Cell(TITLES[answer.question]), Cell(setup(answer, answer.winner), mood="good"),
+        rows.append([TableCell(TITLES[answer.question]), TableCell(setup(answer, answer.winner), status="good"),
                      number(figure(answer), answer.figure.estimate), number(f"1{units.TIMES}", 1.0)])  # fmt: skip
         for other in answer.alternatives:
-            shown = Answer(**{**vars(answer), "figure": other.figure})
-            rows.append([Cell(TITLES[answer.question]), Cell(setup(answer, other.setup)),
+            shown = Recommendation(**{**vars(answer), "figure": other.figure})
+            rows.append([TableCell(TITLES[answer.question]), TableCell(setup(answer, other.setup)),
                          number(figure(shown), other.figure.estimate),
                          number(units.times_span(other.price), other.price.estimate)])  # fmt: skip
     note = (
@@ -39,31 +39,31 @@ def alternatives(answers: Sequence[Answer]) -> Table | None:
     )
 
 
-def article_table(cells: pd.DataFrame, best: Answer | None) -> Table | None:
+def article_table(cells: pd.DataFrame, best: Recommendation | None) -> Table | None:
     """Reproduce the article's table for its recipe and for the fastest backend, beside its own figures."""
     timed = cells[(cells.kind == "latency") & (cells.batch_size == 1) & cells.benchmark.isin(PIPELINES)]
     groups = [("article's recipe", timed[timed.recipe == ARTICLE])]
     if best is not None and best.winner.recipe != ARTICLE:
         ours = timed[(timed.recipe != ARTICLE) & (timed.backend == best.winner.backend)]
         groups.append((best.winner.backend, ours[ours.threads == best.winner.threads] if best.winner.threads else ours))
-    rows = [[Cell(text) if i < 2 or i == 5 else number(text, None) for i, text in enumerate(ARTICLES_OWN)]]
+    rows = [[TableCell(text) if i < 2 or i == 5 else number(text, None) for i, text in enumerate(ARTICLES_OWN)]]
     for name, group in groups:
         for _, row in group.iterrows():
             per_second = 1 / row["mean_s"] if row["mean_s"] > 0 else None
             rows.append([
-                Cell(name),
-                Cell(str(row.scene)),
+                TableCell(name),
+                TableCell(str(row.scene)),
                 number(units.seconds(row["mean_s"]), row["mean_s"]),
                 _peak(cells, row),
                 number(units.rate(per_second), per_second),
-                Cell(_notes(row)),
+                TableCell(_notes(row)),
             ])  # fmt: skip
     columns = ("recipe", "scene", "mean time#", "peak memory#", "throughput#", "notes")
     note = "Means, as in the article; everywhere else this report quotes medians. Memory in GB of 10⁹ bytes, as there."
     return table("article", "The article's table", columns, rows, note=note) if len(rows) > 1 else None
 
 
-def _peak(cells: pd.DataFrame, row: pd.Series[Any]) -> Cell:
+def _peak(cells: pd.DataFrame, row: pd.Series[Any]) -> TableCell:
     right = (cells.kind == "memory") & (cells.backend == row.backend) & (cells.batch_size == 1)
     found = cells[right & (cells.scene == row.scene)]
     if found.empty:  # a process of another scene: the photo adds little
@@ -81,16 +81,16 @@ def _notes(row: pd.Series[Any]) -> str:
     return ", ".join(notes)
 
 
-def claims(found: Sequence[Finding]) -> Table | None:
+def claims(found: Sequence[ClaimFinding]) -> Table | None:
     """Show what the article says, what this run measured, and whether they agree."""
-    moods = {HOLDS: "good", FAILS: "bad"}
+    statuses = {HOLDS: "good", FAILS: "bad"}
     rows = [
         [
-            Cell(f.text),
-            Cell(f.article),
-            Cell(f.measured),
-            Cell(f.verdict, mood=moods.get(f.verdict, "unsure")),
-            Cell(f.why),
+            TableCell(f.text),
+            TableCell(f.article),
+            TableCell(f.measured),
+            TableCell(f.verdict, status=statuses.get(f.verdict, "unsure")),
+            TableCell(f.why),
         ]
         for f in found
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from midas_bench.report.model import Cell, Column, Table, code, number, table
+from midas_bench.report.model import Column, Table, TableCell, code, number, table
 from midas_bench.results import units
 from midas_bench.results.compare import Comparison
 from midas_bench.results.json_fields import clean
@@ -10,17 +10,18 @@ from midas_bench.results.json_fields import clean
 
 def comparison(compared: Comparison, number_: int) -> Table | None:
     """Show both sides' figures for each cell they share."""
-    moods = {"slower": "bad", "more": "bad", "faster": "good", "less": "good"}
+    statuses = {"slower": "bad", "more": "bad", "faster": "good", "less": "good"}
     rows = []
     for c in sorted(compared.changes, key=lambda change: -abs(change.ratio.estimate - 1) if change.ratio else 0):
         write = units.mib if c.unit == "bytes" else units.seconds
         estimate, low = (c.ratio.estimate, c.ratio.low) if c.ratio else (None, None)
         verdict = "no verdict" if c.ratio else "no ratio with 0"
         rows.append([
-            code(c.fullname.rsplit("::", 1)[-1]), Cell(c.figure), number(write(c.before), c.before),
+            code(c.fullname.rsplit("::", 1)[-1]), TableCell(c.figure), number(write(c.before), c.before),
             number(write(c.after), c.after), number(units.times(estimate), estimate),
             number(units.span(c.ratio), low),
-            Cell(c.verdict or verdict, mood=moods.get(c.verdict or "", "")), Cell("noisy" if c.noisy else ""),
+            TableCell(c.verdict or verdict, status=statuses.get(c.verdict or "", "")),
+            TableCell("noisy" if c.noisy else ""),
         ])  # fmt: skip
     before, after = compared.before.label, compared.after.label
     kind = "95 % interval" if compared.by_file else "95 % interval within these runs"
@@ -31,14 +32,16 @@ def comparison(compared: Comparison, number_: int) -> Table | None:
 
 def one_sided(compared: Comparison, number_: int) -> Table | None:
     """List the cells that one side lacks."""
-    rows = [[code(cell), Cell(f"only in {compared.before.label}")] for cell in compared.only_before]
-    rows += [[code(cell), Cell(f"only in {compared.after.label}")] for cell in compared.only_after]
+    rows = [[code(cell), TableCell(f"only in {compared.before.label}")] for cell in compared.only_before]
+    rows += [[code(cell), TableCell(f"only in {compared.after.label}")] for cell in compared.only_after]
     title = "Cells on one side only"
     return table(f"one-sided-{number_}", title, ("cell", "where"), rows)
 
 
 def machines_differ(compared: Comparison, number_: int) -> Table | None:
     """Show what the two sides say of their machines where they differ."""
-    rows = [[Cell(name), Cell(old), Cell(new)] for name, (old, new) in compared.machine_differences.items()]
+    rows = [
+        [TableCell(name), TableCell(old), TableCell(new)] for name, (old, new) in compared.machine_differences.items()
+    ]
     columns: list[str | Column] = ["fact", *(Column(clean(side.label)) for side in (compared.before, compared.after))]
     return table(f"machines-{number_}", "How the machines differ", columns, rows)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from midas_bench.report.charts.fidelity import correlation
-from midas_bench.report.model import Cell, Table, code, count, number, table
+from midas_bench.report.model import Table, TableCell, code, count, number, table
 from midas_bench.results import units
-from midas_bench.results.fidelity_results import Point
+from midas_bench.results.fidelity_results import FidelityPoint
 from midas_bench.results.intervals import Interval
 from midas_bench.results.roofline import Roof
 from midas_bench.results.runs import Record
 
 
-def fidelity(points: Sequence[Point]) -> Table | None:
+def fidelity(points: Sequence[FidelityPoint]) -> Table | None:
     """Show each backend's time for one photo and how close its depth is to the reference's."""
     rows = [
         [
@@ -65,8 +65,8 @@ def peers(found: Sequence[tuple[str, Record, Interval]]) -> Table | None:
     """Show others' programs and networks beside our backends: the network alone, one image a call."""
     rows = [
         [
-            Cell(name, mood="" if record.peer else "good"),
-            Cell("peer" if record.peer else "ours"),
+            TableCell(name, status="" if record.peer else "good"),
+            TableCell("peer" if record.peer else "ours"),
             count(record.threads),
             number(units.seconds_span(time), time.estimate),
         ]

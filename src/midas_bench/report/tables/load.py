@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from midas_bench.report.model import Cell, Table, code, count, number, table
+from midas_bench.report.model import Table, TableCell, code, count, number, table
 from midas_bench.results import units
 from midas_bench.results.runs import Record
 
 
 def loads(records: Sequence[Record]) -> Table | None:
     """Show each scenario's figures, and whether they hold by LoadGen's rules."""
-    moods = {"valid": "good", "not valid": "bad", "short run": "unsure"}
+    statuses = {"valid": "good", "not valid": "bad", "short run": "unsure"}
     rows = []
     for r in records:
         one = r.load
@@ -19,7 +19,7 @@ def loads(records: Sequence[Record]) -> Table | None:
             continue
         rate = one.target_per_second
         rows.append([
-            Cell(one.scenario), code(str(r.backend)),
+            TableCell(one.scenario), code(str(r.backend)),
             count(r.threads),
             *(number(units.seconds(one.latency_s.get(p)), one.latency_s.get(p)) for p in ("p50", "p90", "p99")),
             number(units.seconds(one.early_stopping_s), one.early_stopping_s),
@@ -27,8 +27,8 @@ def loads(records: Sequence[Record]) -> Table | None:
             number(units.NOTHING if rate is None else f"{units.digits(rate)}/s within "
                    f"{units.seconds(one.latency_bound_s)}", rate),
             count(one.queries),
-            Cell(one.judged or units.NOTHING, mood=moods.get(one.judged, "")),
-            Cell(one.invalid_reason or ""),
+            TableCell(one.judged or units.NOTHING, status=statuses.get(one.judged, "")),
+            TableCell(one.invalid_reason or ""),
         ])  # fmt: skip
     columns = ("scenario", "backend", "threads#", "p50#", "p90#", "p99#", "early stopping#", "throughput#",
                "largest rate#", "queries#", "by the rules", "why not")  # fmt: skip
@@ -70,7 +70,7 @@ def soaks(records: Sequence[Record]) -> Table | None:
         for request, counts in (r.load.outcomes if r.load else {}).items():
             for outcome, times in counts.items():
                 grown = number(units.percent(growth), growth)
-                rows.append([code(str(r.backend)), Cell(request), Cell(outcome), count(times), grown])
+                rows.append([code(str(r.backend)), TableCell(request), TableCell(outcome), count(times), grown])
                 growth = None  # once a soak
     columns = ("backend", "request", "answer", "requests#", "growth of memory#")
     note = (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from midas_bench.report.model import Cell, Table, code, count, number, table
+from midas_bench.report.model import Table, TableCell, code, count, number, table
 from midas_bench.results import units
 from midas_bench.results.frame import known
 from midas_bench.results.record import PHASES
@@ -18,8 +18,8 @@ def memory(cells: pd.DataFrame) -> Table | None:
     found = cells[cells.kind == "memory"].sort_values("peak_rss_bytes")
     columns = ("cell", "backend", "recipe", "batch#", "scene", "after imports#", "after load#", "peak#")
     rows = [
-        [code(str(row["name"])), Cell(str(row.backend)), Cell(str(known(row.recipe) or "fast")),
-         count(row.batch_size), Cell(str(known(row.scene) or units.NOTHING)),
+        [code(str(row["name"])), TableCell(str(row.backend)), TableCell(str(known(row.recipe) or "fast")),
+         count(row.batch_size), TableCell(str(known(row.scene) or units.NOTHING)),
          *(number(units.mib(known(row[key])), known(row[key]))
            for key in ("baseline_rss_bytes", "loaded_rss_bytes", "peak_rss_bytes"))]
         for _, row in found.iterrows()
@@ -35,7 +35,7 @@ def startup(records: Sequence[Record]) -> Table | None:
             means = {phase: sum(v) / len(v) for phase, v in r.startup.phases_s.items() if v}
             processes = max((len(v) for v in r.startup.phases_s.values()), default=0)
             times = [means.get(phase) for phase in PHASES]
-            rows.append([Cell(str(r.backend)), Cell(r.startup.cache), count(processes),
+            rows.append([TableCell(str(r.backend)), TableCell(r.startup.cache), count(processes),
                          *(number(units.seconds(t), t) for t in (*times, r.startup.build_s))])  # fmt: skip
     columns = ("backend", "cache", "processes#", "import#", "load#", "first inference#", "steady#", "making the graph#")
     return table("startup", "Start-up by phase", columns, rows)

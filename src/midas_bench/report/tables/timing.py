@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from midas_bench.report.model import Cell, Table, code, count, number, table
+from midas_bench.report.model import Table, TableCell, code, count, number, table
 from midas_bench.results import units
 from midas_bench.results.frame import known
 from midas_bench.results.intervals import Interval
@@ -28,8 +28,8 @@ def cells_table(cells: pd.DataFrame) -> Table | None:
             count(row.rounds),
             number(units.NOTHING if known(row.images_per_second) is None else units.digits(row.images_per_second),
                    known(row.images_per_second)),
-            Cell(units.NOTHING if known(row.noisy) is None else "noisy" if row.noisy else "quiet",
-                 mood="bad" if known(row.noisy) else ""),
+            TableCell(units.NOTHING if known(row.noisy) is None else "noisy" if row.noisy else "quiet",
+                 status="bad" if known(row.noisy) else ""),
         ]
         for _, row in timed.iterrows()
     ]  # fmt: skip
@@ -51,7 +51,7 @@ def streams(records: Sequence[Record]) -> Table | None:
         photos, rate = r.stream_photos, r.images_per_second
         if photos is not None and rate is not None:
             ends = r.times.median.inverted().mapped(photos)
-            rows.append([Cell(str(r.backend)), count(photos), number(units.digits(rate), rate),
+            rows.append([TableCell(str(r.backend)), count(photos), number(units.digits(rate), rate),
                          number(units.span(ends) if ends.confidence else units.NOTHING, ends.low),
                          count(r.threads), count(r.times.rounds)])  # fmt: skip
     columns = ("backend", "photos#", "images/s#", "95 % interval#", "threads a photo#", "rounds#")

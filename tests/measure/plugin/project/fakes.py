@@ -14,18 +14,18 @@ import scripted
 from midas_bench import files
 from midas_bench.depth.backends.registry import REGISTRY, Row
 from midas_bench.measure import machine, reference
-from midas_bench.measure.machine import Condition, Machine
+from midas_bench.measure.machine import Condition, MachineFacts
 from midas_bench.measure.noise_probe import Best, Reading
 
 for name in ("fake", "other"):
     REGISTRY[name] = Row(name, "fake_backend", "", ("json",), exact="FAKE_REFERENCE" in os.environ)
 
 
-def inspect() -> Machine:
+def inspect() -> MachineFacts:
     kind = os.environ.get("FAKE_MACHINE", "abcdef012345")
     variables = {name: os.environ[name] for name in machine.VARIABLES if name in os.environ}
     versions = {"numpy": "2"}
-    return Machine(kind, "A CPU", (), 2, 2, 2, None, 8 << 30, None, None, None, None, "Linux", versions, variables)
+    return MachineFacts(kind, "A CPU", (), 2, 2, 2, None, 8 << 30, None, None, None, None, "Linux", versions, variables)
 
 
 def condition() -> Condition:
@@ -73,7 +73,7 @@ def pytest_configure() -> None:
     from midas_bench.measure.plugin import noise, run_journal
 
     if "REAL_SENTINEL" not in os.environ:
-        noise.Sentinel = ScriptedSentinel
+        noise.NoiseProbe = ScriptedSentinel
     if "FAKE_ROWS_UNTIL_FULL" in os.environ:
         run_journal.append_json_line = disk_with_room_for(int(os.environ["FAKE_ROWS_UNTIL_FULL"]))
     if "FAKE_HOLD_AFTER" in os.environ:

@@ -9,7 +9,7 @@ from midas_bench import allocator
 from midas_bench.cli import doctor as command
 from midas_bench.cli.main import main
 from midas_bench.errors import UserError
-from midas_bench.measure.doctor import BUSY_CORES_LIMIT, NEEDED_BYTES, SWAP_LIMIT_BYTES, MachineFinding, examine
+from midas_bench.measure.doctor import BUSY_CORES_LIMIT, NEEDED_BYTES, SWAP_LIMIT_BYTES, UNSEEN, MachineFinding, examine
 from midas_bench.measure.machine import Condition, MachineFacts
 from midas_bench.measure.noise_probe import STEAL_LIMIT
 
@@ -19,13 +19,13 @@ GOOD = MachineFacts(
 QUIET = Condition((0.2, 0.2, 0.2), 0.05, 0.0, 12 << 30, 0, None)
 
 FINDINGS = {
-    "load": ({}, {"busy_cores": BUSY_CORES_LIMIT + 0.01}, "other work uses 0.2 cores"),
+    "load": ({}, {"busy_cores": BUSY_CORES_LIMIT + 0.01}, f"other work uses 0.2 cores ({UNSEEN})"),
     "recent load": ({}, {"load_average": (1.1, 0.5, 0.5)}, "the load average is 1.1"),
     "steal": ({}, {"steal_fraction": STEAL_LIMIT + 0.01}, "the hypervisor takes 3% of a core"),
     "battery": ({}, {"on_battery": True}, "the machine runs on battery"),
     "governor": ({"governor": "powersave"}, {}, "the frequency governor is 'powersave'"),
-    "memory": ({}, {"available_bytes": NEEDED_BYTES - 1}, "only 2.0 GiB of memory can be had"),
-    "memory limit": ({"memory_limit_bytes": 1 << 30}, {}, "only 1.0 GiB of memory can be had"),
+    "memory": ({}, {"available_bytes": NEEDED_BYTES - 1}, "only 2.0 GiB of memory is available"),
+    "memory limit": ({"memory_limit_bytes": 1 << 30}, {}, "only 1.0 GiB of memory is available"),
     "swap": ({}, {"swap_used_bytes": SWAP_LIMIT_BYTES + 1}, "0.1 GiB are swapped out"),
     "one core": ({"allowed_cores": 1}, {}, "this process may use one core"),
     "quota": ({"cpu_quota": 2.5}, {}, "a quota allows 2.5 of 8 cores"),
@@ -50,16 +50,16 @@ def test_a_quiet_machine_has_no_findings():
 
 
 @pytest.mark.parametrize("what", FINDINGS)
-def test_each_thing_that_spoils_a_measurement_is_found_alone(what):
-    machine, now, said = FINDINGS[what]
+def test_doctor_names_each_cause_alone(what):
+    machine, now, cause = FINDINGS[what]
     [finding] = examine(replace(GOOD, **machine), replace(QUIET, **now))
-    assert finding.what == said
+    assert finding.what == cause
     assert finding.effect
     assert finding.remedy
 
 
 @pytest.mark.parametrize("what", EDGES)
-def test_what_is_still_within_its_limit_is_not_found(what):
+def test_doctor_finds_nothing_at_the_limits(what):
     machine, now = EDGES[what]
     assert examine(replace(GOOD, **machine), replace(QUIET, **now)) == []
 
@@ -70,9 +70,10 @@ def test_a_busy_process_of_any_name_is_one_line(odd_name):
 
 
 def test_the_busiest_processes_are_named():
-    now = replace(QUIET, busy_cores=1.6, hungry=(("chrome", 1.2), ("backup", 0.3)))
+    now = replace(QUIET, busy_cores=1.6, hungry=(("chrome (PID 7)", 1.2), ("backup (PID 8)", 0.3)))
     [finding] = examine(GOOD, now)
-    assert finding.what == "other work uses 1.6 cores (chrome 1.2, backup 0.3)"
+    assert finding.what == "other work uses 1.6 cores (chrome (PID 7) 1.2, backup (PID 8) 0.3)"
+    assert finding.remedy == "end these processes or wait for them"
 
 
 def test_a_quota_below_one_core_still_advises_one_thread():
@@ -99,10 +100,10 @@ def scripted(monkeypatch):
 def test_the_command_is_content_with_a_quiet_machine(scripted, capsys):
     scripted()
     assert main(["doctor"]) == 0
-    told = capsys.readouterr().out
-    assert "Nothing in sight that would spoil a measurement." in told
-    assert "A CPU" in told
-    assert "torch: as built" in told
+    printed = capsys.readouterr().out
+    assert "The machine is quiet: nothing was found that would spoil a measurement." in printed
+    assert "A CPU" in printed
+    assert "torch: as built" in printed
 
 
 def test_a_backend_that_cannot_run_is_named_once_with_the_reason(scripted, monkeypatch, capsys):
@@ -110,8 +111,10 @@ def test_a_backend_that_cannot_run_is_named_once_with_the_reason(scripted, monke
     absent = UserError("backend jit", "needs a part", "add it")
     monkeypatch.setattr(command.registry, "missing", lambda row: absent if row.name == "jit" else None)
     assert main(["doctor"]) == 0
-    [told] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("backends")]
-    assert " eager, jit (needs a part; add it), " in told
+    [printed] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("backends")]
+    assert " eager, jit (needs a part; add it), " in printed
+    main(["doctor", "--json"])
+    assert json.loads(capsys.readouterr().out)["backends"]["jit"] == "needs a part; add it"
 
 
 def test_the_command_exits_with_1_if_something_will_spoil_a_measurement(scripted, capsys):
@@ -125,11 +128,13 @@ def test_the_command_exits_with_1_if_something_will_spoil_a_measurement(scripted
 def test_the_commands_json_holds_all_of_it(scripted, capsys):
     scripted(now=replace(QUIET, on_battery=True))
     assert main(["doctor", "--json"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert told["machine"] == json.loads(json.dumps(GOOD.to_json()))
-    assert told["condition"]["on_battery"] is True
-    assert told["builds"] == {"torch": "as built"}
-    assert len(told["findings"]) == 1
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["machine"] == json.loads(json.dumps(GOOD.to_json()))
+    assert printed["condition"]["on_battery"] is True
+    assert printed["builds"] == {"torch": "as built"}
+    assert len(printed["findings"]) == 1
+    assert printed["quiet"] is False
+    assert printed["backends"]["eager"] is None
 
 
 def test_advice_is_no_finding(scripted, monkeypatch, capsys):
@@ -138,9 +143,9 @@ def test_advice_is_no_finding(scripted, monkeypatch, capsys):
     for name in allocator.OWN_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     assert main(["doctor"]) == 0
-    told = capsys.readouterr().out
-    assert "advice: the C library's allocator works by its defaults: " in told
-    assert "; start with GLIBC_TUNABLES=glibc.malloc.hugetlb=1" in told
+    printed = capsys.readouterr().out
+    assert "advice: the C library's allocator works by its defaults: " in printed
+    assert "; start with GLIBC_TUNABLES=glibc.malloc.hugetlb=1" in printed
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=2")
     assert main(["doctor", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["advice"] == []
@@ -154,8 +159,8 @@ def test_the_command_runs_here(arguments):
     assert ran.returncode in (0, 1), ran.stderr
     assert ran.stderr == ""
     if arguments:
-        told = json.loads(ran.stdout)
-        assert bool(told["findings"]) == bool(ran.returncode)
-        assert set(told["builds"]) == {"torch", "onnxruntime", "opencv"}
+        printed = json.loads(ran.stdout)
+        assert bool(printed["findings"]) == bool(ran.returncode)
+        assert set(printed["builds"]) == {"torch", "onnxruntime", "opencv"}
     else:
         assert ("\n! " in ran.stdout) == bool(ran.returncode)

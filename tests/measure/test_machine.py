@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import asdict
 
 import psutil
@@ -15,14 +16,14 @@ GIB = 1 << 30
 def tree(tmp_path):
     """Make a tree of small files: `tree({"cpu.max": "max 100000"})`."""
 
-    def made(files):
+    def write_tree(files):
         for name, text in files.items():
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         return tmp_path
 
-    return made
+    return write_tree
 
 
 @pytest.mark.parametrize(
@@ -174,6 +175,7 @@ def test_the_present_condition_has_plausible_figures():
     assert 0 < now.available_bytes <= psutil.virtual_memory().total
     assert len(asdict(now)["load_average"]) == 3
     assert len(now.hungry) <= 3
+    assert all(re.fullmatch(r".+ \(PID \d+\)", name) for name, _ in now.hungry)
 
 
 def test_a_process_that_ends_meanwhile_counts_for_nothing():

@@ -23,16 +23,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the facts and the findings; return 1 if something will spoil a measurement."""
+    """Print the facts and the findings; return 1 if something will spoil a measurement.
+
+    The JSON holds `machine`, `condition`, `builds`, `backends` (why each cannot run, or null), `findings`, `advice` and
+    `quiet` (whether nothing was found).
+    """
     facts = machine.inspect()
     now = machine.condition()
     findings = examine(facts, now)
     advice = advise(os.environ)
     builds = _builds()
     if arguments.json:
-        document = {"machine": facts.to_json(), "condition": now.to_json(), "builds": builds}
-        told = {"findings": [str(finding) for finding in findings], "advice": [str(finding) for finding in advice]}
-        print(json.dumps(document | told, indent=2))
+        document = {
+            "quiet": not findings,
+            "findings": [str(finding) for finding in findings],
+            "advice": [str(finding) for finding in advice],
+            "backends": {row.name: _why_missing(row) for row in registry.ROWS},
+            "machine": facts.to_json(),
+            "condition": now.to_json(),
+            "builds": builds,
+        }
+        print(json.dumps(document, indent=2))
         return EXIT_DISTURBED if findings else 0
     memory = f"{facts.memory_bytes / 2**30:.0f} GiB"
     if facts.memory_limit_bytes:
@@ -58,13 +69,18 @@ def run(arguments: argparse.Namespace) -> int:
     for finding in advice:
         print(f"advice: {finding}")
     if not findings:
-        print("Nothing in sight that would spoil a measurement.")
+        print("The machine is quiet: nothing was found that would spoil a measurement.")
     return EXIT_DISTURBED if findings else 0
 
 
 def _backend(row: registry.Row) -> str:
-    reason = registry.missing(row)
-    return row.name if reason is None else f"{row.name} ({reason.why})"
+    reason = _why_missing(row)
+    return row.name if reason is None else f"{row.name} ({reason})"
+
+
+def _why_missing(row: registry.Row) -> str | None:
+    error = registry.missing(row)
+    return None if error is None else error.why
 
 
 def _builds() -> dict[str, str]:

@@ -12,8 +12,10 @@ from midas_bench.measure.noise_probe import STEAL_LIMIT
 
 BUSY_CORES_LIMIT = 0.15
 NEEDED_BYTES = 2 * 2**30
-"""Eager at batch 4 beside pytest stays below."""
+"""The eager backend at batch 4 and pytest together stay below this."""
 SWAP_LIMIT_BYTES = 64 * 2**20
+
+UNSEEN = "by no single process that is visible here: short-lived ones, or other containers of this host"
 
 
 @dataclass(frozen=True)
@@ -44,17 +46,19 @@ def advise(environment: Mapping[str, str]) -> list[MachineFinding]:
     wanted = " ".join(f"{name}={value}" for name, value in allocator.settings(environment).items())
     if not wanted:
         return []
-    effect = "PyTorch's eager mode pays for it with thousands of page faults a call (a tenth of its time, where tried)"
+    effect = (
+        "PyTorch's eager mode pays for it with thousands of page faults per call, a tenth of its time where measured"
+    )
     return [MachineFinding("the C library's allocator works by its defaults", effect, f"start with {wanted}")]
 
 
 def _busy(now: Condition) -> Iterator[MachineFinding]:
     if now.busy_cores > BUSY_CORES_LIMIT:
-        named = ", ".join(f"{printable(name)} {cores:.1f}" for name, cores in now.hungry)
+        processes = ", ".join(f"{printable(name)} {cores:.1f}" for name, cores in now.hungry)
         yield MachineFinding(
-            f"other work uses {now.busy_cores:.1f} cores" + (f" ({named})" if named else ""),
-            "calls wait for a core, and two-thread figures suffer most",
-            "end it, or wait for it; threads of an idle runtime that spin count too",
+            f"other work uses {now.busy_cores:.1f} cores ({processes or UNSEEN})",
+            "calls wait for a core, and figures for two threads suffer most",
+            "end these processes or wait for them" if processes else "wait, or look on the host with top",
         )
     elif now.load_average[0] > 1:
         yield MachineFinding(
@@ -88,7 +92,7 @@ def _memory(machine: MachineFacts, now: Condition) -> Iterator[MachineFinding]:
     available = min(now.available_bytes, machine.memory_limit_bytes or now.available_bytes)
     if available < NEEDED_BYTES:
         yield MachineFinding(
-            f"only {available / 2**30:.1f} GiB of memory can be had",
+            f"only {available / 2**30:.1f} GiB of memory is available",
             "eager at batch 4 may swap or be killed",
             "end other programs, or leave cells out with -k",
         )

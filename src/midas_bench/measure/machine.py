@@ -67,6 +67,9 @@ NO_LIMIT_BYTES = 1 << 60
 
 SYS_CPU = Path("/sys/devices/system/cpu")
 
+HUNGRY_CORES = 0.05
+"""A process that uses less than this does not disturb a measurement by itself."""
+
 
 @dataclass(frozen=True)
 class MachineFacts:
@@ -171,11 +174,11 @@ class Condition:
     Attributes:
         load_average: over 1, 5 and 15 minutes.
         busy_cores: cores' worth of CPU time that all processes used while looking.
-        steal_fraction: CPU seconds that the hypervisor gave to others a second of wall time, so 1.0 is one core.
-        available_bytes: memory that can be had without swapping.
+        steal_fraction: CPU seconds that the hypervisor gave to others per second of wall time, so 1.0 is one core.
+        available_bytes: memory that is available without swapping.
         swap_used_bytes: in use.
         on_battery: or None without a battery.
-        hungry: the busiest other processes: name and cores' worth.
+        hungry: the busiest other processes that this process can see: name with process ID, and cores' worth.
     """
 
     load_average: tuple[float, float, float]
@@ -200,7 +203,7 @@ def condition(look_s: float = 1.0) -> Condition:
     psutil.cpu_percent()
     percent = psutil.cpu_percent(interval=look_s)
     after = psutil.cpu_times()
-    used = sorted(((_cpu_percent(process) / 100, process.info["name"] or "?") for process in others), reverse=True)
+    used = sorted(((_cpu_percent(process) / 100, _named(process)) for process in others), reverse=True)
     battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
     cores = psutil.cpu_count() or 1
     return Condition(
@@ -210,12 +213,17 @@ def condition(look_s: float = 1.0) -> Condition:
         available_bytes=psutil.virtual_memory().available,
         swap_used_bytes=psutil.swap_memory().used,
         on_battery=None if battery is None else not battery.power_plugged,
-        hungry=tuple((name, cores_used) for cores_used, name in used[:3] if cores_used >= 0.05),
+        hungry=tuple((name, cores_used) for cores_used, name in used[:3] if cores_used >= HUNGRY_CORES),
     )
+
+
+def _named(process: psutil.Process) -> str:
+    return f"{process.info['name'] or 'process'} (PID {process.pid})"
 
 
 def _cpu_percent(process: psutil.Process) -> float:
     try:
         return float(process.cpu_percent())
-    except psutil.Error:  # ended meanwhile, or not ours to look at
+    # the process ended meanwhile, or another user owns it
+    except psutil.Error:
         return 0.0

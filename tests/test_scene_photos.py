@@ -183,8 +183,8 @@ def test_true_depth_is_read_from_a_folder_of_any_name(manifest, tmp_path, encode
     ("scene", "name", "content", "message"),
     [
         ("beach", "a.jpg", b"", "beach: is for an unknown scene 'beach'; choose from street"),
-        ("pet", ".txt", b"", "holds no photos; make one folder a scene in it: street, indoor, pet, portrait"),
-        ("pet", "a.txt", b"", r"holds no photos \(left out: 1 video or other: pet/a\.txt\); make one folder a scene"),
+        ("pet", ".txt", b"", "holds no photos; make one folder per scene in it: street, indoor, pet, portrait"),
+        ("pet", "a.txt", b"", r"holds no photos \(left out: 1 video or other: pet/a\.txt\); make one folder per scene"),
         ("pet", "a.jpg", b"GIF89a", r"holds no photos \(left out: 1 GIF: pet/a\.jpg\)"),
         ("DCIM", "a.txt", b"", r"holds no photos \(left out: 1 folder: DCIM\)"),
         ("pet", "a.jpg", b"", r"pet/a\.jpg: is empty \(0 bytes\)"),

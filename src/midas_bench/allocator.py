@@ -1,8 +1,8 @@
-"""What the C library's allocator is told: in processes that this suite starts, and in the one that times cells.
+"""The settings of the C library's allocator: in processes that this suite starts, and in the one that times cells.
 
-Eager mode allocates and frees tens of megabytes a call. With glibc's defaults each such block is mapped afresh, and the
-kernel clears and maps every page of it again: thousands of page faults a call. How many depends on what the process has
-done before, for glibc's thresholds rise with what is freed.
+Eager mode allocates and frees tens of megabytes per call. With glibc's defaults each such block is mapped afresh, and
+the kernel clears and maps every page of it again: thousands of page faults per call. How many depends on what the
+process has done before, for glibc's thresholds rise with what is freed.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ OPTIONS = {
             f"{ONE_COUNT}; several as 1,2",
             {"action": "append", "metavar": "N"},
         ),
-        Option("--photos", "folder with your own photos, one folder a scene", {"default": None, "metavar": "DIR"}),
+        Option("--photos", "folder with your own photos, one folder per scene", {"default": None, "metavar": "DIR"}),
         Option("--quick", "one scene, batch 1 and 4, few rounds: under a minute", {"action": "store_true"}),
         Option(
             "--noise",

@@ -65,7 +65,8 @@ def ask(
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
-        errors="replace",  # a path that a library prints need not be UTF-8
+        # a path that a library prints need not be UTF-8
+        errors="replace",
         env={**os.environ, **allocator.settings(os.environ), **(environment or {}), "PYTHONIOENCODING": "utf-8"},
     ) as child:
         try:
@@ -75,7 +76,8 @@ def ask(
         except subprocess.TimeoutExpired:
             child.kill()
             raise ProcessDiedError(f"no answer within {timeout_s:.0f} s", "try again when less runs here") from None
-        except BaseException:  # Ctrl-C included: no child outlives its question
+        # Ctrl-C included: no child outlives its question
+        except BaseException:
             child.kill()
             raise
     if child.returncode == 0:
@@ -127,4 +129,4 @@ def how_it_ended(returncode: int) -> str:
 def last_words(stderr: str) -> str:
     """Return the last line of what a process wrote to stderr."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "it printed nothing"

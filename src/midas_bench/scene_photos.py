@@ -128,14 +128,14 @@ def batch(photos: Sequence[Photo], size: int) -> Batch:
     return Batch(tuple(photos[i % len(photos)] for i in range(size)), repeated=size > len(photos))
 
 
-def first_per_scene(found: Scenes) -> list[Photo]:
+def first_per_scene(scenes: Scenes) -> list[Photo]:
     """Return the first photo of each scene."""
-    return [photos[0] for photos in found.values()]
+    return [photos[0] for photos in scenes.values()]
 
 
-def all_photos(found: Scenes) -> list[Photo]:
+def all_photos(scenes: Scenes) -> list[Photo]:
     """Return every photo of every scene."""
-    return [photo for photos in found.values() for photo in photos]
+    return [photo for photos in scenes.values() for photo in photos]
 
 
 def paths(photos: Iterable[Photo]) -> tuple[str, ...]:
@@ -154,11 +154,11 @@ def from_manifest(manifest: Path) -> dict[str, list[Photo]]:
     Raises:
         UserError: the manifest or one of its photos is missing, damaged or not what the row says.
     """
-    found: dict[str, list[Photo]] = {}
+    scenes: dict[str, list[Photo]] = {}
     for number, row in enumerate(calibration.rows(manifest), start=1):
         photo = _from_row(manifest, number, row)
-        found.setdefault(photo.scene, []).append(photo)
-    return _ordered(found)
+        scenes.setdefault(photo.scene, []).append(photo)
+    return _ordered(scenes)
 
 
 def _from_row(manifest: Path, number: int, row: Mapping[str, Any]) -> Photo:
@@ -282,18 +282,18 @@ def no_photos(folder: Path, others: Sequence[LeftOut], next_step: str) -> UserEr
     return UserError(folder, f"holds no photos ({left_out_line(others)})" if others else "holds no photos", next_step)
 
 
-def from_folder(folder: Path, tell: Callable[[str], object] = lambda _: None) -> dict[str, list[Photo]]:
-    """Read a user's photos: one folder a scene, named like it; scenes without a folder are left out.
+def from_folder(folder: Path, warn: Callable[[str], object] = lambda _: None) -> dict[str, list[Photo]]:
+    """Read a user's photos: one folder per scene, named like it; scenes without a folder are left out.
 
     Args:
         folder: holds the scenes' folders; other folders without photos are passed over.
-        tell: is called with one line that counts and names what is passed over, if anything is.
+        warn: is called with one line that counts and names what is passed over, if anything is.
 
     Raises:
         UserError: there is no such folder, it holds none of the scenes or photos of an unknown one, or a folder or a
             photo is unusable.
     """
-    advice = f"make one folder a scene in it: {', '.join(SCENES)}"
+    advice = f"make one folder per scene in it: {', '.join(SCENES)}"
     if not folder.is_dir():
         raise UserError(folder, "no such folder", advice)
     top = listing(folder)
@@ -318,7 +318,7 @@ def from_folder(folder: Path, tell: Callable[[str], object] = lambda _: None) ->
     if not photos:
         raise no_photos(folder, others, advice)
     if others:
-        tell(left_out_line(others))
+        warn(left_out_line(others))
     return _ordered(photos)
 
 
@@ -335,12 +335,12 @@ def _read(path: Path, scene: str, file: str, *, decodable: bool = False) -> Phot
         raise UserError(path, f"cannot be read ({error.strerror})", "restore it or remove it") from error
     photo = check(data, str(path))
     if decodable:
-        # what only a decoder hears, such as rows that are missing, is told before anything is measured
+        # a decoder alone notices some damage, such as missing rows; the user hears of it before anything is measured
         decode_reduced(photo, 1)
     info = photo.info
     sha256 = hashlib.sha256(data).hexdigest()
     return Photo(scene, file, data, info.width, info.height, sha256, path.resolve(), alt=f"a photo of the kind {scene}")
 
 
-def _ordered(found: Mapping[str, list[Photo]]) -> dict[str, list[Photo]]:
-    return {scene: found[scene] for scene in SCENES if scene in found}
+def _ordered(scenes: Mapping[str, list[Photo]]) -> dict[str, list[Photo]]:
+    return {scene: scenes[scene] for scene in SCENES if scene in scenes}

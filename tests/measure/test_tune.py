@@ -208,7 +208,7 @@ def test_what_there_is_no_memory_for_does_not_take_turns(world, plan, monkeypatc
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (ProcessDiedError("killed by SIGKILL (out of memory?): it said nothing"), "killed by SIGKILL"),
+        (ProcessDiedError("killed by SIGKILL (out of memory?): it printed nothing"), "killed by SIGKILL"),
         (UserError("backend eager", "needs torch", "install it"), "backend eager: needs torch; install it"),
     ],
 )

@@ -84,13 +84,13 @@ def source_digest() -> str:
 @cache
 def library_versions(names: tuple[str, ...]) -> dict[str, str]:
     """Return installed versions, without importing the libraries; what is not installed is left out."""
-    found = {}
+    versions = {}
     for name in names:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def key(kind: str, weights: Weights, calibration: Sequence[str] = ()) -> str:
@@ -154,9 +154,9 @@ def artifact(kind: str, weights: Weights, cache_dir: Path, calibration: Sequence
             "name some as calibration=",
         )
     path = _path(kind, weights, cache_dir, calibration)
-    found = _sound(path)
-    if found:
-        return found
+    cached = _sound(path)
+    if cached:
+        return cached
     base = artifact(KINDS[kind].base or "", weights, cache_dir) if KINDS[kind].base else None
     with locked(path.with_suffix(".lock")):
         return _sound(path) or _build(kind, weights, path, base, calibration)
@@ -217,9 +217,9 @@ def _build(kind: str, weights: Weights, path: Path, base: Artifact | None, calib
             own = weights.path if weights.source == "model" else None
             _ask(kind, {"source": str(base.path), "photos": list(calibration)}, temporary, own)
         build_s = time.perf_counter() - start_s + (base.build_s if base else 0.0)
-        made = Artifact(path, sha256_of(temporary), build_s, built_now=True)
-    write_whole(path.with_suffix(".json"), json.dumps({"sha256": made.sha256, "build_s": build_s}).encode())
-    return made
+        artifact = Artifact(path, sha256_of(temporary), build_s, built_now=True)
+    write_whole(path.with_suffix(".json"), json.dumps({"sha256": artifact.sha256, "build_s": build_s}).encode())
+    return artifact
 
 
 def _run_graph(kind: str, weights: Weights, path: Path) -> None:

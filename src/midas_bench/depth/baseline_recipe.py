@@ -35,7 +35,8 @@ _UPRIGHT = {
     3: Transpose.ROTATE_180,
     4: Transpose.FLIP_TOP_BOTTOM,
     5: Transpose.TRANSPOSE,
-    6: Transpose.ROTATE_270,  # Pillow turns the other way round
+    # Pillow turns anticlockwise
+    6: Transpose.ROTATE_270,
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
@@ -52,11 +53,13 @@ def decode(photo: bytes | CheckedPhoto, name: str = "photo") -> Image.Image:
     orientation = photo.info.orientation
     pillow_name = iso_media.PILLOW_NAMES.get(photo.info.format, photo.info.format)
     with decoding(photo.name), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of size, where the check has a limit of its own, and of lost transparency
+        # Pillow warns of size, for which the check has a limit of its own, and of lost transparency
+        warnings.simplefilter("ignore")
         image: Image.Image = Image.open(io.BytesIO(photo.plain), formats=[pillow_name])
         if orientation in _UPRIGHT:
             image = image.transpose(_UPRIGHT[orientation])
-        if image.mode.startswith("I"):  # Pillow would clip 16 bits to 255, not scale them
+        # Pillow would clip 16 bits to 255, not scale them
+        if image.mode.startswith("I"):
             image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
         return image.convert("RGB")
 

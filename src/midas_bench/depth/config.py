@@ -133,7 +133,8 @@ def resolve(config: PipelineConfig, environment: Mapping[str, str] | None = None
     if isinstance(weights, str) and config.model is not None:
         if weights != "auto":
             raise UserError(f"--weights {weights}", "has no use beside --model", "leave one of them out")
-        from midas_bench.depth.custom_model import own_model  # imports onnx, which nothing else here needs
+        # it imports onnx, which nothing else here needs
+        from midas_bench.depth.custom_model import own_model
 
         weights = own_model(config.model)
     elif isinstance(weights, str):

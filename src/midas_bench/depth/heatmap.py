@@ -67,7 +67,8 @@ def _stretch(
     if not np.isfinite(depth).all():
         raise ValueError("the depth map holds NaN or infinity: the weights or the input are broken")
     flat = np.zeros((height, width), np.float32), 0.0, 0.0
-    if depth.min() == depth.max():  # enlarging would add rounding errors, and the stretch would show them
+    # enlarging would add rounding errors, and the stretch would show them
+    if depth.min() == depth.max():
         return flat
     large = np.asarray(cv2.resize(depth, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
     low, high, _, _ = cv2.minMaxLoc(large)

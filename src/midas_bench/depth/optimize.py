@@ -85,15 +85,15 @@ def _pad_explicitly(network: MidasSmall) -> None:
     def record(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         return lambda _, given: sizes.update({name: (given[0].shape[-2], given[0].shape[-1])})
 
-    found = {name: each for name, each in network.named_modules() if isinstance(each, layers.Conv2dSame)}
-    hooks = [each.register_forward_pre_hook(record(name)) for name, each in found.items()]
+    convolutions = {name: module for name, module in network.named_modules() if isinstance(module, layers.Conv2dSame)}
+    hooks = [convolution.register_forward_pre_hook(record(name)) for name, convolution in convolutions.items()]
     with torch.inference_mode():
         network(torch.zeros(1, 3, INPUT_SIZE, INPUT_SIZE))
     for hook in hooks:
         hook.remove()
-    for name, conv in found.items():
+    for name, convolution in convolutions.items():
         parent, _, own_name = name.rpartition(".")
-        setattr(network.get_submodule(parent), own_name, _padded(conv, sizes[name]))
+        setattr(network.get_submodule(parent), own_name, _padded(convolution, sizes[name]))
 
 
 def _padded(conv: Any, size: tuple[int, int]) -> nn.Module:

@@ -42,7 +42,8 @@ STARTS = (
     (png.START, "PNG"),
     (b"GIF8", "GIF"),
     (b"BM", "BMP"),
-    (b"II*\0", "TIFF"),  # many raw formats of cameras too
+    # many raw formats of cameras too
+    (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
     (b"\xff\x0a", "JPEG XL"),
     (b"\0\0\0\x0cJXL ", "JPEG XL"),
@@ -54,7 +55,7 @@ MAX_PIXELS = 100_000_000
 """More than any camera gives, and 300 MB as RGB: a decompression bomb is refused before it is decoded."""
 
 ORIENTATION = 0x0112
-"""The EXIF tag. OpenCV reads it its own way, and so is told to leave it alone: `check` alone decides."""
+"""The EXIF tag. OpenCV has a reading of its own, which is switched off: `check` alone decides."""
 SIDEWAYS = (5, 6, 7, 8)
 """The orientations that swap width and height."""
 UPRIGHT: dict[int, Callable[[MatLike], MatLike]] = {
@@ -211,7 +212,8 @@ def format_of(head: bytes) -> str | None:
     """
     if head.startswith(b"RIFF"):
         return "WEBP" if head[8:12] == b"WEBP" else None
-    if head[4:8] == b"ftyp":  # ISO base media: the brand behind it tells a picture from a video
+    # ISO base media: the brand behind it tells a picture from a video
+    if head[4:8] == b"ftyp":
         return next((name for brands, name in iso_media.BRANDS if head[8:12] in brands), None)
     return next((name for start, name in STARTS if head.startswith(start)), None)
 
@@ -224,7 +226,8 @@ def _orientation(data: bytes) -> int:
             warnings.simplefilter("ignore")
             exif.load(data[:MAX_EXIF_BYTES])
             orientation = int(exif.get(ORIENTATION, 1))
-    except Exception:  # Pillow raises whatever damaged EXIF makes it stumble over
+    # Pillow raises whatever damaged EXIF makes it stumble over
+    except Exception:
         return 1
     return orientation if orientation in UPRIGHT else 1
 

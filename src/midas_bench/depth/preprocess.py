@@ -31,8 +31,8 @@ def preprocess(photos: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
     for row, photo in zip(batch, photos, strict=True):
         shrinks = min(photo.shape[:2]) > INPUT_SIZE
         # averaging over the covered area keeps fine texture from turning into noise when shrinking
-        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        resized = cv2.resize(photo, (INPUT_SIZE, INPUT_SIZE), interpolation=how)
+        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        resized = cv2.resize(photo, (INPUT_SIZE, INPUT_SIZE), interpolation=interpolation)
         for channel, plane in enumerate(cv2.split(resized)):
             np.multiply(plane, scale[channel], out=row[channel])
             row[channel] += offset[channel]

@@ -43,7 +43,8 @@ def ordered_map(
                     thing = next(source)
                 except StopIteration:
                     more = False
-                except Exception as error:  # the results of what came before it are sound
+                # the results of what came before it are sound
+                except Exception as error:
                     failure, more = error, False
                 else:
                     waiting.append(pool.submit(work, thing))

@@ -1,7 +1,7 @@
 """Find and check the network's weights, without importing torch.
 
 `auto` takes the official checkpoint, from the cache or from its release, and otherwise seeded weights, which are fit
-for timing and for nothing else. Loading what was found is `network.load_network`'s work.
+for timing and for nothing else. `network.load_network` loads the file.
 """
 
 from __future__ import annotations
@@ -143,13 +143,14 @@ def official(cache_dir: Path, release: Release) -> Weights:
         UnreachableError: the release cannot be reached.
     """
     path = release.cached(cache_dir)
-    found = _cached(path, release)
-    if found:
-        return found
+    cached_weights = _cached(path, release)
+    if cached_weights:
+        return cached_weights
     with _connect(release.url) as response, locked(path.with_suffix(".lock")):
-        found = _cached(path, release)  # another process may have fetched it meanwhile
-        if found:
-            return found
+        # another process may have fetched it meanwhile
+        cached_weights = _cached(path, release)
+        if cached_weights:
+            return cached_weights
         remove_left_behind(path)
         with written_atomically(path) as temporary:
             sha256 = _download(response, temporary, release)
@@ -183,7 +184,8 @@ def _connect(url: str) -> Response:
     def connect() -> None:
         try:
             outcome.append(urllib.request.urlopen(url, timeout=READ_TIMEOUT_S))
-        except Exception as error:  # handed to the waiting thread below
+        # handed to the waiting thread below
+        except Exception as error:
             outcome.append(error)
 
     # urlopen's time-out does not cover looking up the name, so a thread is left behind instead of waited for

@@ -44,11 +44,11 @@ class OnnxRuntimeBackend:
 
 
 def load(build: Build) -> OnnxRuntimeBackend:
-    """Open a session on the graph of the variant's kind, made first if the cache lacks it."""
-    made = artifact(build.variant, build.weights, build.cache_dir, build.calibration)
+    """Open a session on the graph of the variant's kind, which is made first if the cache lacks it."""
+    graph = artifact(build.variant, build.weights, build.cache_dir, build.calibration)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = build.threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    with readable(made.path, ".onnx") as name:
+    with readable(graph.path, ".onnx") as name:
         return OnnxRuntimeBackend(onnxruntime.InferenceSession(name, options, providers=["CPUExecutionProvider"]))

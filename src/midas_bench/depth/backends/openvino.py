@@ -63,21 +63,22 @@ class OpenVinoBackend:
 
 
 def load(build: Build) -> OpenVinoBackend:
-    """Compile the graph, made first if the cache lacks it."""
+    """Compile the graph, which is made first if the cache lacks it."""
     kind = "openvino-int8" if build.variant == "int8" else "onnx"
-    made = artifact(kind, build.weights, build.cache_dir, build.calibration)
+    graph = artifact(kind, build.weights, build.cache_dir, build.calibration)
     core = openvino.Core()
     if kind == "openvino-int8":
-        with zipfile.ZipFile(made.path) as archive:
+        with zipfile.ZipFile(graph.path) as archive:
             model = core.read_model(archive.read(IR_XML), archive.read(IR_BIN))
     else:
-        with readable(made.path, ".onnx") as name:
+        with readable(graph.path, ".onnx") as name:
             model = core.read_model(name)
     streams = max(1, allowed_cores() // build.threads)
     settings = {
         "INFERENCE_PRECISION_HINT": PRECISION[build.variant],
         "INFERENCE_NUM_THREADS": build.threads * streams,
         "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": streams,  # calls that run side by side; a request alone would make them wait for each other
+        # so many calls can run side by side; with a single request they would wait for each other
+        "NUM_STREAMS": streams,
     }
     return OpenVinoBackend(core.compile_model(model, "CPU", settings))

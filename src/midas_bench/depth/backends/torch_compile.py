@@ -17,7 +17,8 @@ from midas_bench.depth.weights import Weights
 
 OPTIONS: dict[str, Any] = {
     "freezing": True,
-    "cpp.dynamic_threads": True,  # or the code would keep to the number of threads it was compiled with
+    # without it the code would keep to the number of threads that it was compiled with
+    "cpp.dynamic_threads": True,
 }
 
 
@@ -40,9 +41,11 @@ def load(build: Build) -> CompiledBackend:
     return backend
 
 
-@lru_cache(maxsize=1)  # torch keeps what it compiled for as long as the process lives, closed or not
+# torch keeps what it compiled for as long as the process lives, closed or not
+@lru_cache(maxsize=1)
 def _compiled(weights: Weights) -> Any:
-    torch.compiler.reset()  # or it would take the frozen weights of the last network for this one's
+    # without it the frozen weights of the last network would be taken for those of this one
+    torch.compiler.reset()
     network: Any = load_network(weights)
     # made outside of inference mode, as every batch is, or the first of those would be compiled anew
     example = torch.zeros(1, 3, INPUT_SIZE, INPUT_SIZE)

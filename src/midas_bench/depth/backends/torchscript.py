@@ -13,9 +13,9 @@ from midas_bench.depth.backends.torch_eager import TorchBackend
 
 
 def load(build: Build) -> TorchBackend:
-    """Load the trace, made first if the cache lacks it; `frozen` makes its weights constants and folds batch norm."""
-    made = artifact("jit", build.weights, build.cache_dir)
-    with warnings.catch_warnings(), readable(made.path, ".pt") as name:
+    """Load the trace, graph first if the cache lacks it; `frozen` makes its weights constants and folds batch norm."""
+    graph = artifact("jit", build.weights, build.cache_dir)
+    with warnings.catch_warnings(), readable(graph.path, ".pt") as name:
         # TorchScript is deprecated and still what the article's claim is about: these warnings and no others
         warnings.filterwarnings(
             "ignore", message=r".*torch\.jit\.(load|freeze).*deprecated", category=DeprecationWarning

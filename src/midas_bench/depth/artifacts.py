@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from midas_bench import cpu
-from midas_bench.depth.backends.validation import advice_on
+from midas_bench.depth.refusals import advice_on
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
 from midas_bench.files import locked, remove_left_behind, sha256_of, sources_sha256, write_whole, written_atomically

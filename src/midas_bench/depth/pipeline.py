@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from midas_bench.cpu import allowed_cores
 from midas_bench.depth.backends import registry
-from midas_bench.depth.backends.registry import Backend
+from midas_bench.depth.backends.base import Backend
 from midas_bench.depth.backends.validation import non_finite_depth
 from midas_bench.depth.config import PipelineConfig, Resolved, resolve
 from midas_bench.depth.recipe import Given, find_recipe, require_sequence

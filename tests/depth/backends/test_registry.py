@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from midas_bench.depth.backends import registry
+from midas_bench.depth.backends import base, registry
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
 
@@ -150,9 +150,9 @@ def batch(*shape, dtype=np.float32):
 )
 def test_a_batch_of_another_shape_or_type_is_refused(wrong):
     with pytest.raises(ValueError, match=r"expected float32 \(N, 3, 256, 256\), got"):
-        registry.checked(wrong)
+        base.checked(wrong)
 
 
 def test_a_batch_is_put_in_order():
     turned = np.zeros((1, 256, 256, 3), np.float32).transpose(0, 3, 1, 2)
-    assert registry.checked(turned).flags.c_contiguous
+    assert base.checked(turned).flags.c_contiguous

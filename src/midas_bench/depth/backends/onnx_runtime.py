@@ -7,7 +7,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from midas_bench.depth.artifacts import artifact, readable
-from midas_bench.depth.backends.registry import Build, checked, in_batches
+from midas_bench.depth.backends.base import Build, checked, in_batches
 
 
 class OnnxRuntimeBackend:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from midas_bench.cpu import allowed_cores
 from midas_bench.depth.artifacts import artifact, readable
-from midas_bench.depth.backends.registry import Build, checked, in_batches
+from midas_bench.depth.backends.base import Build, checked, in_batches
 from midas_bench.depth.quantize import IR_BIN, IR_XML
 
 PRECISION = {"f32": "f32", "bf16": "bf16", "int8": "f32"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from midas_bench.depth.backends.registry import Build
+from midas_bench.depth.backends.base import Build
 from midas_bench.depth.backends.torch_eager import TorchBackend
 from midas_bench.depth.network import load_network
 from midas_bench.depth.preprocess import INPUT_SIZE

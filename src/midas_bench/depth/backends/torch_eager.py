@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from midas_bench.depth.backends.registry import Build, checked
+from midas_bench.depth.backends.base import Build, checked
 from midas_bench.depth.network import load_network
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from midas_bench.depth.artifacts import artifact, readable
-from midas_bench.depth.backends.registry import Build
+from midas_bench.depth.backends.base import Build
 from midas_bench.depth.backends.torch_eager import TorchBackend
 
 

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from midas_bench.depth.backends.base import Backend
 from midas_bench.depth.preprocess import INPUT_SIZE
+from midas_bench.depth.refusals import advice_on
 from midas_bench.errors import UserError
-
-if TYPE_CHECKING:
-    from midas_bench.depth.backends.registry import Backend
 
 ADVICE = f"export it from float32 (N or 1, 3, {INPUT_SIZE}, {INPUT_SIZE}) to float32 (N, {INPUT_SIZE}, {INPUT_SIZE})"
 
 WORDS = 40
 """The number of words that are quoted of a runtime's message, which can be pages."""
-
-REFUSALS = (
-    (
-        r"not a registered|NOT_IMPLEMENTED|not support|no conversion rule|fully converted",
-        "export it without that operator, or choose another backend",
-    ),
-    (r"\bopset\b|IR version", "export it for an opset and an IR version that this runtime reads"),
-    (r"bad_?alloc|MemoryError|failed to allocate", "free some memory"),
-)
-"""What a runtime says when it refuses a model, and what to do about each."""
 
 
 def load_validated(load: Callable[[], Backend], path: str) -> Backend:
@@ -56,11 +43,6 @@ def load_validated(load: Callable[[], Backend], path: str) -> Backend:
         backend.close()
         raise non_finite_depth(path)
     return backend
-
-
-def advice_on(message: str) -> str | None:
-    """Return what to do about a runtime's refusal, if its message is one of those that are known."""
-    return next((advice for pattern, advice in REFUSALS if re.search(pattern, message, re.IGNORECASE)), None)
 
 
 def _cannot_be_run(path: str, error: Exception, advice: str) -> UserError:

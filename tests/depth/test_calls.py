@@ -6,7 +6,8 @@ import pytest
 
 from midas_bench.depth import calls as calls_module
 from midas_bench.depth.calls import PHOTOS_PER_WORKER, calls, long_stream_photos
-from midas_bench.depth.pipeline import STAGES, DepthPipeline
+from midas_bench.depth.pipeline import DepthPipeline
+from midas_bench.depth.stages import STAGES
 from midas_bench.errors import UserError
 
 

@@ -7,7 +7,8 @@ from PIL import Image
 
 from midas_bench.depth import baseline_recipe, photo, preprocess
 from midas_bench.depth.config import PipelineConfig, resolve
-from midas_bench.depth.pipeline import STAGES, DepthPipeline
+from midas_bench.depth.pipeline import DepthPipeline
+from midas_bench.depth.stages import STAGES
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
 

@@ -15,8 +15,9 @@ from PIL import Image
 from midas_bench.cli import depth_folder
 from midas_bench.depth.config import PipelineConfig, Resolved, make_graph, resolve
 from midas_bench.depth.photo import read
-from midas_bench.depth.pipeline import STAGES, DepthPipeline
+from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.depth.recipe import find_recipe
+from midas_bench.depth.stages import STAGES
 from midas_bench.depth.weights import TIMING_ONLY
 from midas_bench.errors import UserError, printable
 from midas_bench.files import written_atomically

@@ -13,6 +13,7 @@ from typing import Any
 
 from midas_bench.cpu import allowed_cores
 from midas_bench.depth.pipeline import DepthPipeline
+from midas_bench.depth.stages import STAGES, StagedBatch
 
 PHOTOS_PER_WORKER = 6
 """Of a long stream: enough for the first and the last, which have the cores to themselves, to count little."""
@@ -32,17 +33,11 @@ def calls(photos: Sequence[bytes], **config: Any) -> Iterator[dict[str, Callable
         UserError: the configuration or a photo is not usable.
     """
     with DepthPipeline.open(**config) as pipeline:
-        recipe = pipeline.recipe
-        decoded = [recipe.decode(data) for data in photos]
-        batch = recipe.preprocess(decoded)
-        depth = pipeline.backend(batch)
-        sizes = [(image.width, image.height) for image in decoded]
+        # the network alone, without the pipeline's check of what it gives
+        stages = StagedBatch(pipeline.recipe, pipeline.backend, photos).timed()
         yield {
             "pipeline": lambda: pipeline(photos),
-            "decode": lambda: [recipe.decode(data) for data in photos],
-            "preprocess": lambda: recipe.preprocess(decoded),
-            "inference": lambda: pipeline.backend(batch),
-            "heatmap": lambda: [recipe.heatmap(one, *size) for one, size in zip(depth, sizes, strict=True)],
+            **{stage: getattr(stages, stage) for stage in STAGES},
             "stream": lambda: list(pipeline.map(photos)),
             "long_stream": lambda: long_stream(pipeline, photos),
         }

@@ -1,13 +1,11 @@
-"""Photos in, heat maps out: the stages composed, and timed one by one."""
+"""Photos in, heat maps out."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, overload
@@ -21,11 +19,11 @@ from midas_bench.depth.backends import registry
 from midas_bench.depth.backends.base import Backend
 from midas_bench.depth.backends.validation import non_finite_depth
 from midas_bench.depth.config import PipelineConfig, Resolved, resolve
-from midas_bench.depth.recipe import Given, find_recipe, require_sequence
+from midas_bench.depth.recipe import DecodedPhoto, Given, find_recipe, require_sequence
+from midas_bench.depth.stages import StagedBatch
 from midas_bench.depth.stream import ordered_map
 from midas_bench.errors import UserError
 
-STAGES = ("decode", "preprocess", "inference", "heatmap")
 USERS_OWN = ("model", "file")
 """Sources of weights that a user brings, so that a user can be told what is wrong with them."""
 
@@ -53,7 +51,7 @@ class DepthPipeline:
         backend: the network.
         recipe: the stages before and after the network.
         max_concurrent: how many calls of the backend the cores have room for at a time.
-        inference_slots: a semaphore that threads hold while they call the backend, so that no more than that do.
+        inference_slots: a semaphore of so many places; a thread that runs the stages holds one during inference.
 
     Example:
         >>> with DepthPipeline.open("onnx") as pipeline:
@@ -94,6 +92,8 @@ class DepthPipeline:
     def run(self, photos: Sequence[Given]) -> Prediction:
         """Return heat maps, depth and stage times for photos of any sizes.
 
+        Any number of threads may call it; at most `max_concurrent` of them are in inference at a time.
+
         Args:
             photos: JPEG, PNG or WebP bytes, paths of such files, or uint8 (H, W, 3) RGB pixels.
 
@@ -103,19 +103,12 @@ class DepthPipeline:
         require_sequence(photos)
         if not len(photos):
             raise ValueError("a batch needs at least one photo")
-        clock = time.perf_counter
-        recipe = self.recipe
-        marks_s = [clock()]
-        decoded = [recipe.picture(photo) for photo in photos]
-        marks_s.append(clock())
-        batch = recipe.preprocess(decoded)
-        marks_s.append(clock())
-        depth = self.infer(batch)
-        marks_s.append(clock())
-        heatmaps = [recipe.heatmap(one, image.width, image.height) for one, image in zip(depth, decoded, strict=True)]
-        marks_s.append(clock())
-        spans_s = (later - sooner for sooner, later in pairwise(marks_s))
-        return Prediction(heatmaps, depth, dict(zip(STAGES, spans_s, strict=True)))
+        ran = self.staged(photos).timed()
+        return Prediction(ran.heatmaps, ran.depth, ran.stage_s)
+
+    def staged(self, photos: Sequence[Given] = (), *, decoded: Sequence[DecodedPhoto] = ()) -> StagedBatch:
+        """Return a batch that has not begun: of photos, or of photos that are decoded already."""
+        return StagedBatch(self.recipe, self.infer, photos, self.inference_slots, decoded)
 
     @overload
     def map(
@@ -167,12 +160,8 @@ class DepthPipeline:
                     yield error
 
     def _heatmap(self, photo: Given) -> NDArray[np.uint8]:
-        recipe = self.recipe
-        decoded = recipe.picture(photo)
-        batch = recipe.preprocess([decoded])
-        with self.inference_slots:
-            [depth] = self.infer(batch)
-        return recipe.heatmap(depth, decoded.width, decoded.height)
+        [heatmap] = self.staged([photo]).timed().heatmaps
+        return heatmap
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the depth of a preprocessed batch, float32 (N, 256, 256): what the backend gives, if that is finite.

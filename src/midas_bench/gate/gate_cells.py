@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from midas_bench.depth.backends import registry
-from midas_bench.depth.pipeline import STAGES
+from midas_bench.depth.stages import STAGES
 from midas_bench.errors import UserError
 from midas_bench.scene_photos import BATCH_SIZES, SCENES
 

@@ -74,7 +74,7 @@ def test_a_backend_leaves_no_file_at_home_and_looks_nothing_up(watched, tmp_path
         pytest.skip(str(registry.missing(row)))
     # onnx names a file of a quantised graph by uuid1, for which libuuid opens a socket to read the machine's address:
     # nothing is sent, but it counts
-    registry.prepare(name, seeded(), graphs, project_photos(name) if row.calibrated else ())
+    registry.prepare(name, seeded(), graphs, project_photos() if row.calibrated else ())
     arguments = [
         "--weights",
         "seeded",

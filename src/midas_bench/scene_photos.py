@@ -19,8 +19,6 @@ from midas_bench.depth import calibration
 from midas_bench.depth.photo import FORMATS, HEAD_BYTES, check, decode_reduced, format_of
 from midas_bench.errors import UserError, printable
 
-MANIFEST = calibration.MANIFEST
-
 BATCH_SIZES = (1, 2, 3, 4)
 SCENES = ("street", "indoor", "pet", "portrait")
 SUFFIXES = {

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from midas_bench import bundle
 from midas_bench.cli.main import main
-from midas_bench.depth import calibration, weights
+from midas_bench.depth import weights
 from midas_bench.depth.artifacts import artifact
 
 STAGES = ("decode", "preprocess", "inference", "heatmap")
@@ -123,10 +124,12 @@ def test_a_file_that_is_no_model_is_one_line(depth, photo, tmp_path):
 
 
 def test_without_photos_to_calibrate_on_int8_is_one_line(depth, photo, tmp_path, monkeypatch):
-    monkeypatch.setattr(calibration, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(bundle, "CHECKOUT", tmp_path)
     monkeypatch.chdir(tmp_path)
     line = (photo, "-o", tmp_path / "out.png", "--backend", "onnx-int8", "--weights", "seeded")
-    fails_in_one_line(depth, tmp_path, "there is no fixtures/images/manifest.toml here; run from the", *line)
+    fails_in_one_line(
+        depth, tmp_path, "cannot be read (No such file or directory); restore it, or name another one", *line
+    )
 
 
 def png_that_claims(width, height):

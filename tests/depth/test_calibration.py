@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from midas_bench.depth import calibration
+from midas_bench import bundle
+from midas_bench.bundle import MANIFEST
 from midas_bench.depth.artifacts import key
 from midas_bench.depth.backends import registry
 from midas_bench.depth.config import PipelineConfig, resolve
@@ -73,7 +74,7 @@ def opened_with(folder, *arguments):
 @pytest.fixture
 def checkout(tmp_path, encode, monkeypatch):
     """Make another checkout's folder with two photos of its own, and change into it."""
-    folder = (tmp_path / calibration.MANIFEST).parent
+    folder = (tmp_path / MANIFEST).parent
     folder.mkdir(parents=True)
     rows = []
     for name in ("a.jpg", "b.jpg"):
@@ -87,7 +88,7 @@ def checkout(tmp_path, encode, monkeypatch):
 
 @pytest.mark.parametrize("backend", CALIBRATED)
 def test_every_door_of_python_takes_the_projects_photos_in_any_folder(backend, tmp_path, project):
-    every = set(paths(all_photos(from_manifest(project / calibration.MANIFEST))))
+    every = set(paths(all_photos(from_manifest(project / MANIFEST))))
     assert opened_with(tmp_path, backend) == [every] * 4
 
 
@@ -98,7 +99,7 @@ def test_photos_that_are_named_are_taken_in_place_of_the_projects(tmp_path, phot
 
 @pytest.mark.parametrize("backend", CALIBRATED)
 def test_the_graph_is_that_of_the_command(backend, project, tmp_path, monkeypatch):
-    every = paths(all_photos(from_manifest(project / calibration.MANIFEST)))
+    every = paths(all_photos(from_manifest(project / MANIFEST)))
     monkeypatch.chdir(tmp_path)
     resolved = resolve(PipelineConfig(backend, weights="seeded"))
     assert key(backend, seeded(), resolved.calibration) == key(backend, seeded(), every)
@@ -111,10 +112,10 @@ def test_the_current_folders_photos_come_before_the_packages(checkout):
 
 
 @pytest.mark.parametrize("backend", CALIBRATED)
-def test_without_the_projects_photos_the_next_step_is_named(backend, tmp_path, monkeypatch):
-    monkeypatch.setattr(calibration, "CHECKOUT", tmp_path)
+def test_an_installation_without_the_suites_photos_names_the_list_that_is_missing(backend, tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle, "CHECKOUT", tmp_path)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=f"^backend {backend}: .*; run from the project's folder, or name photos as c"):
+    with pytest.raises(UserError, match=r"manifest\.toml: cannot be read .*; restore it, or name another one"):
         resolve(PipelineConfig(backend, weights="seeded"))
 
 

@@ -89,7 +89,7 @@ def test_the_graph_that_is_judged_is_the_one_that_is_deployed(project, monkeypat
     monkeypatch.chdir(project)
     monkeypatch.setattr(DepthPipeline, "open", open_pipeline)
     assert main(["accuracy", "--weights", "seeded", "--backend", "onnx-int8"]) == 2
-    assert set(opened[0].calibration) == set(project_photos("onnx-int8"))
+    assert set(opened[0].calibration) == set(project_photos())
     assert len(opened[0].calibration) == len(all_photos)
 
 

@@ -6,13 +6,13 @@ from itertools import count
 
 import pytest
 
+from midas_bench.bundle import MANIFEST
 from midas_bench.errors import UserError
 from midas_bench.report import report_data as module
 from midas_bench.report.charts.trend import change_points, trends
 from midas_bench.report.photo_strip import Album, album, own_album
 from midas_bench.report.select_runs import choose
 from midas_bench.report.write import write
-from midas_bench.scene_photos import MANIFEST
 
 
 @pytest.fixture
@@ -130,9 +130,9 @@ def test_a_folder_of_broken_files_is_an_error(tmp_path):
         choose([tmp_path], [], Album())
 
 
-def test_without_the_projects_photos_a_report_says_so(tmp_path, monkeypatch):
+def test_a_report_takes_the_suites_photos_and_says_what_is_wrong_with_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert "is not here" in own_album().problem
+    assert own_album().problem == ""
     manifest = tmp_path / MANIFEST
     manifest.parent.mkdir(parents=True)
     manifest.write_text("[[photo")

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from midas_bench import scene_photos
+from midas_bench.bundle import suite_photos
 from midas_bench.depth.backends import registry
 from midas_bench.depth.config import PipelineConfig, Resolved, resolve
 from midas_bench.depth.pipeline import DepthPipeline
@@ -30,18 +31,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--manifest",
         type=Path,
-        default=Path(scene_photos.MANIFEST),
-        help=f"photos with depth (default: {scene_photos.MANIFEST})",
+        help="list of photos with depth (default: the suite's own)",
     )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print AbsRel, delta and Spearman for each photo and backend; 3 if the weights cannot be judged."""
-    every = scene_photos.all_photos(scene_photos.from_manifest(arguments.manifest))
+    manifest = arguments.manifest or suite_photos()
+    every = scene_photos.all_photos(scene_photos.from_manifest(manifest))
     photos = [photo for photo in every if photo.depth]
     if not photos:
-        raise UserError(arguments.manifest, "names no photo with true depth", "add depth and depth_scale to a row")
+        raise UserError(manifest, "names no photo with true depth", "add depth and depth_scale to a row")
     backends = registry.select(split(arguments.backend) or ["all"])
     threads = at_most_one("--threads", thread_counts(arguments.threads))
     # calibrated on all photos, as by the other commands: the same graph is judged that is deployed

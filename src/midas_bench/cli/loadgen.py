@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from midas_bench import scene_photos
+from midas_bench.bundle import suite_photos
 from midas_bench.depth.backends import registry
 from midas_bench.depth.config import PipelineConfig, make_graph, resolve
 from midas_bench.depth.weights import TIMING_ONLY
@@ -98,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
     if logs.exists() and not logs.is_dir():
         raise UserError(logs, "is a file and not a folder", "choose another one with --logs")
     check_writable((logs if logs.exists() else logs.parent) / "log", "--logs")
-    photos = scene_photos.all_photos(scene_photos.from_manifest(Path(scene_photos.MANIFEST)))
+    photos = scene_photos.all_photos(scene_photos.from_manifest(suite_photos()))
     config = resolve(PipelineConfig(backends[0], threads, arguments.weights, calibration=scene_photos.paths(photos)))
     bound_s = None if bound_ms is None else bound_ms / 1e3
     plan = loadgen.LoadPlan(config, photos, RULES[arguments.rules], logs, bound_s)

@@ -15,6 +15,7 @@ from pathlib import Path
 from midas_bench.errors import UserError
 
 COMMANDS = {
+    "run": "run the benchmarks by pytest, with any of its flags",
     "accuracy": "compare estimated with true depth on the rendered photos",
     "depth": "turn a photo into a depth heat map",
     "report": "turn saved runs into tables, charts and one page",
@@ -75,6 +76,9 @@ def warn(line: str) -> None:
 
 
 def _parsed(argv: list[str]) -> argparse.Namespace:
+    if argv[:1] == ["run"] and not {"-h", "--help"} & set(argv[1:2]):
+        # pytest knows its flags better than a second parser would
+        return argparse.Namespace(command="run", pytest_arguments=[word for word in argv[1:] if word != "--"])
     chosen = next((word for word in argv if word in COMMANDS), None)
     parser = argparse.ArgumentParser("midas-bench", description="MiDaS_small monocular depth estimation on CPU.")
     parser.add_argument("--version", action="version", version=f"midas-bench {version('midas-bench')}")

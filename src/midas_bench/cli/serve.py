@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from midas_bench import scene_photos
+from midas_bench.bundle import suite_photos
 from midas_bench.cli.depth import prepared
 from midas_bench.cli.main import EXIT_INTERRUPTED, warn
 from midas_bench.depth.config import PipelineConfig
@@ -98,11 +99,8 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _samples(folder: str | None) -> tuple[Photo, ...]:
-    """Return the first photo of each scene, of the user's folder or of the project's if it is here."""
-    if folder is None and not Path(scene_photos.MANIFEST).is_file():
-        return ()
-    manifest = Path(scene_photos.MANIFEST)
-    photos = scene_photos.from_folder(Path(folder), warn) if folder else scene_photos.from_manifest(manifest)
+    """Return the first photo of each scene, of the user's folder or else of the suite's photos."""
+    photos = scene_photos.from_folder(Path(folder), warn) if folder else scene_photos.from_manifest(suite_photos())
     # page and addresses are UTF-8, and a file's name need not be
     named = {
         name: replace(photo, file=name)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from midas_bench import scene_photos
+from midas_bench.bundle import suite_photos
 from midas_bench.cpu import default_threads
 from midas_bench.depth.backends import registry
 from midas_bench.depth.config import PipelineConfig, resolve
@@ -56,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(arguments.output, "is a file and not a folder", "choose another one with -o")
     backends, left_out = chosen(split(arguments.backend), arguments.exact)
     counts = thread_counts(arguments.threads) or default_counts()
-    found = scene_photos.from_manifest(Path(scene_photos.MANIFEST))
+    found = scene_photos.from_manifest(suite_photos())
     calibration = scene_photos.paths(scene_photos.all_photos(found))
     config = resolve(PipelineConfig(backends[0], max(counts), arguments.weights, calibration=calibration))
     plan = TunePlan(config, backends, tuple(sorted(counts, reverse=True)), next(iter(found.values())), budget_s)

@@ -1,4 +1,4 @@
-"""The project's photos: what an int8 graph is calibrated on where nobody names other photos."""
+"""The suite's photos: what an int8 graph is calibrated on where nobody names other photos."""
 
 from __future__ import annotations
 
@@ -7,29 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from midas_bench.bundle import suite_photos
 from midas_bench.errors import UserError
 from midas_bench.files import as_utf8, sha256_of
 
-MANIFEST = "fixtures/images/manifest.toml"
-"""The list of the project's photos, from the project's folder."""
 
-CHECKOUT = Path(__file__).parents[3]
-"""The project's folder, where the package is installed in place (`pip install -e`)."""
-
-
-def project_photos(backend: str) -> tuple[str, ...]:
-    """Return the paths of the project's photos: of the current folder if it is a checkout, else of the package's.
-
-    Args:
-        backend: that is calibrated on them, as an error names it.
+def project_photos() -> tuple[str, ...]:
+    """Return the paths of the suite's photos, as `suite_photos` finds them.
 
     Raises:
-        UserError: neither folder has the manifest; or the manifest or one of its photos is damaged.
+        UserError: the manifest or one of its photos is missing or damaged.
     """
-    manifest = next((path for folder in (Path(), CHECKOUT) if (path := folder / MANIFEST).is_file()), None)
-    if manifest is None:
-        reason = f"is calibrated on the project's photos, and there is no {MANIFEST} here"
-        raise UserError(f"backend {backend}", reason, "run from the project's folder, or name photos as calibration=")
+    manifest = suite_photos()
     return tuple(str(_photo_path(manifest, number, row)) for number, row in enumerate(rows(manifest), start=1))
 
 
@@ -42,7 +31,7 @@ def rows(manifest: Path) -> list[dict[str, Any]]:
     try:
         photos = tomllib.loads(as_utf8(manifest.read_bytes()).decode()).get("photo")
     except OSError as error:
-        raise UserError(manifest, f"cannot be read ({error.strerror})", "run from the project's folder") from error
+        raise UserError(manifest, f"cannot be read ({error.strerror})", "restore it, or name another one") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(manifest, f"is not TOML ({error})", "correct it") from error
     if not photos or not isinstance(photos, list) or not all(isinstance(row, dict) for row in photos):

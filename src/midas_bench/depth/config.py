@@ -124,7 +124,7 @@ def resolve(config: PipelineConfig, environment: Mapping[str, str] | None = None
     environment = os.environ if environment is None else environment
     calibration = tuple(map(str, config.calibration))
     if registry.find(config.backend).calibrated:
-        calibration = calibration or project_photos(config.backend)
+        calibration = calibration or project_photos()
     if config.recipe not in RECIPES:
         raise UserError(f"recipe {config.recipe!r}", "is unknown", f"choose from {', '.join(RECIPES)}")
     threads = default_threads() if config.threads is None else check_threads(config.threads)

@@ -12,6 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from midas_bench import scene_photos
+from midas_bench.bundle import suite_photos
 from midas_bench.depth.backends import registry
 from midas_bench.depth.config import PipelineConfig, Resolved, make_graph, resolve
 from midas_bench.errors import UserError
@@ -109,7 +110,7 @@ def gate(question: Question, folder: Path, listener: Listener) -> GateResult:
             listener.say(f"installing what {base.title} depends on: some minutes")
             extras = {registry.find(cell.backend).extra for cell in question.cells} - {""}
             sides[BASE] = replace(sides[BASE], python=fresh_python(base, extras, workshop / "python"))
-        photos = scene_photos.from_manifest(repository / scene_photos.MANIFEST)
+        photos = scene_photos.from_manifest(suite_photos(repository))
         result = compare_sides(question, sides, config, photos, workshop, notes, listener)
     return replace(result, facts={**result.facts, **compared.to_json()})
 

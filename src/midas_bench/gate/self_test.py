@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from midas_bench import scene_photos
+from midas_bench.bundle import suite_photos
 from midas_bench.depth.config import PipelineConfig, Resolved, resolve
 from midas_bench.errors import UserError
 from midas_bench.gate import revisions
@@ -72,7 +73,7 @@ def self_test(plan: SelfTestPlan, folder: Path, listener: Listener) -> tuple[dic
     place = Path(config.cache_dir) / "gate"
     with alone(place), revisions.workshop(repository, place) as workshop:
         sides, cells = _sides(plan, repository, workshop)
-        photos = scene_photos.from_manifest(repository / scene_photos.MANIFEST)
+        photos = scene_photos.from_manifest(suite_photos(repository))
         question = replace(plan.question, cells=cells)
         facts = facts_of(question, config)
         same = identity(question, sides, facts) | {"self_test": SCHEMA, "budget_s": question.budget_s}

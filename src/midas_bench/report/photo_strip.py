@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from midas_bench import scene_photos
+from midas_bench.bundle import suite_photos
 from midas_bench.errors import UserError
 from midas_bench.report.charts.timing import series
 from midas_bench.report.model import Gallery, Picture
@@ -56,11 +57,8 @@ def album(place: Path) -> Album:
 
 def own_album() -> Album:
     """Collect the project's photos, which a report from elsewhere does without, and says so."""
-    manifest = Path(scene_photos.MANIFEST)
-    if not manifest.is_file():
-        return Album(problem=f"{manifest} is not here; name the folder with --photos")
     try:
-        return album(manifest)
+        return album(suite_photos())
     except UserError as error:
         return Album(problem=str(error))
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from midas_bench import allocator, scene_photos
+from midas_bench.bundle import suite_photos
 from midas_bench.depth.backends import registry
 from midas_bench.depth.config import RECIPES, PipelineConfig, Resolved, make_graph, resolve
 from midas_bench.depth.weights import TIMING_ONLY, Weights
@@ -75,7 +76,7 @@ class RunContext:
             UserError: the manifest, the folder or a photo is not usable.
         """
         own = self.settings.photos
-        manifest = self.settings.rootdir / scene_photos.MANIFEST
+        manifest = suite_photos(self.settings.rootdir)
         found = (
             scene_photos.from_folder(own, self.left_out_photos.append) if own else scene_photos.from_manifest(manifest)
         )

@@ -60,7 +60,7 @@ def verdicts(document):
 
 
 def left_behind(cache):
-    """List workshops and journals that a gate should have removed."""
+    """List run_folders and journals that a gate should have removed."""
     return [path.name for path in (cache / "gate").iterdir() if path.name != "running.lock"]
 
 
@@ -223,7 +223,7 @@ def test_blocks_are_kept_until_the_result_is_written(gate, monkeypatch):
 
 
 def test_what_cannot_be_written_is_found_before_anything_is_measured(gate, monkeypatch, tmp_path):
-    monkeypatch.setattr(cli, "gate", None)
+    monkeypatch.setattr(cli, "gate_revisions", None)
     (tmp_path / "file").touch()
     for flag in ("--json", "--markdown"):
         for place in (tmp_path / "file" / "gate.json", tmp_path):
@@ -236,7 +236,7 @@ def test_a_bug_is_no_regression(gate, monkeypatch):
     def broken(*_):
         raise ValueError("math domain error")
 
-    monkeypatch.setattr(cli, "gate", broken)
+    monkeypatch.setattr(cli, "gate_revisions", broken)
     code, said, _ = gate("--base", "main")
     assert code == 2
     assert "gate: stopped at a bug of its own, ValueError: math domain error (test_command.py:" in said.err
@@ -246,7 +246,7 @@ def test_an_interruption_before_the_first_block_promises_nothing(gate, monkeypat
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "gate", interrupted)
+    monkeypatch.setattr(cli, "gate_revisions", interrupted)
     code, said, _ = gate("--base", "main")
     assert code == 130
     assert "--resume" not in said.err

@@ -8,7 +8,7 @@ from scipy import stats
 from midas_bench.gate.rule import REGRESSED
 from midas_bench.gate.self_test import LIVE_SLOWDOWN
 from midas_bench.gate.self_test_render import markdown
-from midas_bench.gate.simulation import Blocks, observed_bias, resampled, simulate_gates, without_sign_flips
+from midas_bench.gate.simulation import Blocks, observed_bias, resample, simulate_gates, without_sign_flips
 
 GATES = 500
 
@@ -55,7 +55,7 @@ def test_what_is_kept_is_what_is_drawn_with_its_seed(recorded):
 @pytest.mark.slow
 def test_drawing_again_keeps_the_promise_and_finds_the_slowdown(recorded):
     assert len(recorded["blocks"]) >= 100
-    again = {row["slowdown"]: row for row in resampled(recorded, GATES, seed=2)["rows"]}
+    again = {row["slowdown"]: row for row in resample(recorded, GATES, seed=2)["rows"]}
     false_alarms = again[0.0]["false_alarm"]["count"]
     assert stats.binomtest(false_alarms, GATES, recorded["alpha"], alternative="greater").pvalue > 0.001
     unswapped = recorded["resampled"]["as_recorded"]

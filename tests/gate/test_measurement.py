@@ -23,7 +23,7 @@ def measured(monkeypatch):
     def measure(series, one_block):
         monkeypatch.setattr(measurement, "one_block", one_block)
         monkeypatch.setattr(measurement, "judge", lambda *_: SimpleNamespace(reasons=()))
-        return measurement.measured(series, series.cells, 1, SENTINEL)
+        return measurement.measure_block(series, series.cells, 1, SENTINEL)
 
     return measure
 

@@ -7,7 +7,7 @@ import pytest
 from midas_bench.gate.block_journal import BlockJournal
 from midas_bench.gate.block_series import Thresholds
 from midas_bench.gate.gate_cells import FAMILY
-from midas_bench.gate.revision_gate import Question, identity, notes_on
+from midas_bench.gate.revision_gate import Question, identity, notes_on_code
 from midas_bench.gate.revision_workers import BASE, HEAD, Revision
 from midas_bench.gate.revisions import SourceTree
 
@@ -21,19 +21,19 @@ def tree(tmp_path):
 
 
 def test_equal_code_and_dependencies_leave_nothing_but_noise(tree):
-    assert notes_on(tree("main"), tree("head"), False) == [
+    assert notes_on_code(tree("main"), tree("head"), False) == [
         "base and head hold the same code: whatever differs is noise"
     ]
 
 
 def test_dependencies_that_differ_are_told_whether_they_take_part_or_not(tree):
     base, head = tree("main", "same", "torch==1"), tree("head", "same", "torch==2")
-    [same, ignored] = notes_on(base, head, False)
+    [same, ignored] = notes_on_code(base, head, False)
     assert "whatever differs is noise" in same
     assert "both sides run with what is installed here: torch==1 (main only); torch==2 (head only)" in ignored
-    [taken] = notes_on(base, head, True)
+    [taken] = notes_on_code(base, head, True)
     assert taken.startswith("base and head hold the same code, and the dependencies differ: torch==1 (main only)")
-    [beside] = notes_on(base, tree("head", "other", "torch==2"), True)
+    [beside] = notes_on_code(base, tree("head", "other", "torch==2"), True)
     assert beside.startswith("beside the code the dependencies differ")
 
 

@@ -7,7 +7,7 @@ from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
 from midas_bench.gate import revision_workers as sides_module
 from midas_bench.gate.gate_cells import FAMILY, GateCell
-from midas_bench.gate.revision_workers import BASE, HEAD, Revision, arms, fresh_python, saved
+from midas_bench.gate.revision_workers import BASE, HEAD, Revision, as_checkpoint, fresh_python, worker_specs
 from midas_bench.gate.revisions import SourceTree
 
 WEIGHTS = Weights("file", "0" * 64, "/weights.pt")
@@ -21,7 +21,7 @@ def sides(tmp_path):
 
 def test_both_sides_get_the_same_but_for_their_tree(sides, photos, tmp_path):
     scenes = {scene: [photo] for scene, photo in photos.items()}
-    base, head = arms(sides, FAMILY, CONFIG, scenes, tmp_path)
+    base, head = worker_specs(sides, FAMILY, CONFIG, scenes, tmp_path)
     assert base.pipelines == head.pipelines
     assert base.pipelines["b1-street"]["photos"] == [str(photos["street"].path)]
     assert base.environment["PYTHONPATH"] == str(tmp_path / "base/src")
@@ -32,7 +32,9 @@ def test_both_sides_get_the_same_but_for_their_tree(sides, photos, tmp_path):
 
 
 def test_an_older_revision_is_sent_no_field_that_nobody_uses(sides, photos, tmp_path):
-    config = arms(sides, FAMILY, CONFIG, {"street": [photos["street"]]}, tmp_path)[0].pipelines["b1-street"]["config"]
+    config = worker_specs(sides, FAMILY, CONFIG, {"street": [photos["street"]]}, tmp_path)[0].pipelines["b1-street"][
+        "config"
+    ]
     assert config.keys() == {"threads", "weights", "cache_dir"}
     assert config["threads"] == 1
     assert PipelineConfig(**config) == PipelineConfig(threads=1, weights=WEIGHTS, cache_dir="/cache")
@@ -40,11 +42,11 @@ def test_an_older_revision_is_sent_no_field_that_nobody_uses(sides, photos, tmp_
 
 def test_a_scene_without_photos_is_one_line(sides, photos, tmp_path):
     with pytest.raises(UserError, match=r"pipeline\[onnx-b1-pet\]: has no photos: there are street"):
-        arms(sides, [GateCell("pipeline", scene="pet")], CONFIG, {"street": [photos["street"]]}, tmp_path)
+        worker_specs(sides, [GateCell("pipeline", scene="pet")], CONFIG, {"street": [photos["street"]]}, tmp_path)
 
 
 def test_weights_that_are_a_file_are_loaded_by_both_sides_as_they_are(tmp_path):
-    assert saved(WEIGHTS, tmp_path) is WEIGHTS
+    assert as_checkpoint(WEIGHTS, tmp_path) is WEIGHTS
 
 
 @pytest.mark.slow

@@ -16,11 +16,11 @@ def test_a_commit_becomes_a_worktree_that_goes_when_the_gate_ends(repository, tm
     commit = repository.git("rev-parse", "HEAD")
     repository.write(colour=9)
     before = repository.state()
-    with revisions.workshop(repository.folder, tmp_path / "gate") as workshop:
-        tree = revisions.check_out(repository.folder, "main", commit, workshop / "base")
+    with revisions.temporary_checkouts(repository.folder, tmp_path / "gate") as run_folder:
+        tree = revisions.check_out(repository.folder, "main", commit, run_folder / "base")
         assert (tree.source / "midas_bench/depth/calls.py").is_file()
         assert tree.title == f"main ({commit[:9]})"
-        head = revisions.copy_working_tree(repository.folder, workshop / "head")
+        head = revisions.copy_working_tree(repository.folder, run_folder / "head")
         assert head.title == "working tree"
         assert head.digest != tree.digest
         assert "bytes([9])" in (head.source / "midas_bench/depth/calls.py").read_text()
@@ -28,13 +28,13 @@ def test_a_commit_becomes_a_worktree_that_goes_when_the_gate_ends(repository, tm
     assert list((tmp_path / "gate").iterdir()) == []
 
 
-def test_a_workshop_goes_also_when_the_gate_fails(repository, tmp_path):
+def test_a_run_folder_goes_also_when_the_gate_fails(repository, tmp_path):
     commit = repository.git("rev-parse", "HEAD")
     with (
         pytest.raises(RuntimeError),
-        revisions.workshop(repository.folder, tmp_path / "gate") as workshop,
+        revisions.temporary_checkouts(repository.folder, tmp_path / "gate") as run_folder,
     ):
-        revisions.check_out(repository.folder, "main", commit, workshop / "base")
+        revisions.check_out(repository.folder, "main", commit, run_folder / "base")
         raise RuntimeError
     assert "gate" not in repository.git("worktree", "list")
 
@@ -46,7 +46,7 @@ def test_what_a_killed_gate_left_is_removed_by_the_next_and_a_living_one_is_left
         (place / name).mkdir(parents=True)
         (place / name / revisions.REPOSITORY).write_text(str(repository.folder))
         revisions.check_out(repository.folder, "main", commit, place / name / "base")
-    with FileLock(place / "run-alive" / revisions.LOCK), revisions.workshop(repository.folder, place):
+    with FileLock(place / "run-alive" / revisions.LOCK), revisions.temporary_checkouts(repository.folder, place):
         pass
     assert [folder.name for folder in place.iterdir()] == ["run-alive"]
     listed = repository.git("worktree", "list")
@@ -58,8 +58,8 @@ def test_the_users_own_worktree_whose_folder_is_away_is_not_forgotten(repository
     repository.git("worktree", "add", "--quiet", "--detach", tmp_path / "mine")
     (tmp_path / "mine").rename(tmp_path / "away")
     commit = repository.git("rev-parse", "HEAD")
-    with revisions.workshop(repository.folder, tmp_path / "gate") as workshop:
-        revisions.check_out(repository.folder, "main", commit, workshop / "base")
+    with revisions.temporary_checkouts(repository.folder, tmp_path / "gate") as run_folder:
+        revisions.check_out(repository.folder, "main", commit, run_folder / "base")
     listed = repository.git("worktree", "list")
     assert "mine" in listed
     assert "gate" not in listed
@@ -67,7 +67,7 @@ def test_the_users_own_worktree_whose_folder_is_away_is_not_forgotten(repository
 
 def test_a_folder_of_a_gate_that_was_killed_at_its_very_start_is_removed(tmp_path):
     (tmp_path / "gate/run-dead").mkdir(parents=True)
-    revisions.sweep(tmp_path / "gate")
+    revisions.remove_stale(tmp_path / "gate")
     assert list((tmp_path / "gate").iterdir()) == []
 
 
@@ -181,8 +181,8 @@ def test_a_checkout_that_the_environment_declares_safe_is_accepted(
     assert revisions.repository(folder) == folder
     assert revisions.commit_of(folder, "main") == commit
     # a worktree's own folder belongs to this user, its repository does not
-    with revisions.workshop(folder, tmp_path / "gate") as workshop:
-        assert revisions.check_out(folder, "main", commit, workshop / "base").digest is not None
+    with revisions.temporary_checkouts(folder, tmp_path / "gate") as run_folder:
+        assert revisions.check_out(folder, "main", commit, run_folder / "base").digest is not None
     assert "gate" not in owned_by_another.git("worktree", "list")
 
 
@@ -284,9 +284,9 @@ def test_a_corrupt_file_of_a_revision_is_told_in_gits_words(repository, tmp_path
     path.write_bytes(b"not zlib")
     with (
         pytest.raises(UserError, match=r"cannot be checked out \(.*corrupt.*git fsck") as error,
-        revisions.workshop(repository.folder, tmp_path / "gate") as workshop,
+        revisions.temporary_checkouts(repository.folder, tmp_path / "gate") as run_folder,
     ):
-        revisions.check_out(repository.folder, "main", commit, workshop / "base")
+        revisions.check_out(repository.folder, "main", commit, run_folder / "base")
     assert "\n" not in str(error.value)
 
 
@@ -298,8 +298,8 @@ def test_a_submodule_and_a_worktree_are_repositories_of_their_own(repository, tm
     subprocess.run(["git", "-C", tmp_path / "outer", *add], check=True)
     for folder in (tmp_path / "linked", tmp_path / "outer/inner"):
         assert revisions.repository(folder / "src") == folder
-        with revisions.workshop(folder, tmp_path / "gate") as workshop:
-            assert revisions.check_out(folder, "HEAD", commit, workshop / "base").digest is not None
+        with revisions.temporary_checkouts(folder, tmp_path / "gate") as run_folder:
+            assert revisions.check_out(folder, "HEAD", commit, run_folder / "base").digest is not None
         assert "gate" not in revisions.git(folder, "worktree", "list")
 
 
@@ -308,8 +308,8 @@ def test_a_checkout_whose_path_is_not_utf_8_is_found(repository, tmp_path):
     repository.folder.rename(folder)
     assert revisions.repository(folder) == folder
     commit = revisions.commit_of(folder, "main")
-    with revisions.workshop(folder, tmp_path / "gate") as workshop:
-        revisions.check_out(folder, "main", commit, workshop / "base")
+    with revisions.temporary_checkouts(folder, tmp_path / "gate") as run_folder:
+        revisions.check_out(folder, "main", commit, run_folder / "base")
     assert "gate" not in revisions.git(folder, "worktree", "list")
 
 
@@ -319,8 +319,8 @@ def test_no_hook_of_the_user_runs(repository, tmp_path):
     hook.write_text(f"#!/bin/sh\ntouch '{tmp_path}/ran'\n")
     hook.chmod(0o755)
     commit = repository.git("rev-parse", "HEAD")
-    with revisions.workshop(repository.folder, tmp_path / "gate") as workshop:
-        revisions.check_out(repository.folder, "main", commit, workshop / "base")
+    with revisions.temporary_checkouts(repository.folder, tmp_path / "gate") as run_folder:
+        revisions.check_out(repository.folder, "main", commit, run_folder / "base")
     assert not (tmp_path / "ran").exists()
 
 
@@ -328,9 +328,9 @@ def test_dependencies_that_differ_are_named(repository, tmp_path):
     commit = repository.git("rev-parse", "HEAD")
     project = repository.folder / "pyproject.toml"
     project.write_text(project.read_text().replace("torch==2.13.0", "torch==2.12.0").replace("nncf>=3.0,<4", "nncf>=4"))
-    with revisions.workshop(repository.folder, tmp_path / "gate") as workshop:
-        base = revisions.check_out(repository.folder, "main", commit, workshop / "base")
-        head = revisions.copy_working_tree(repository.folder, workshop / "head")
+    with revisions.temporary_checkouts(repository.folder, tmp_path / "gate") as run_folder:
+        base = revisions.check_out(repository.folder, "main", commit, run_folder / "base")
+        head = revisions.copy_working_tree(repository.folder, run_folder / "head")
         found = revisions.different_pins(base, head)
     base, head = f"(main ({commit[:9]}) only)", "(working tree only)"
     assert found == [
@@ -344,11 +344,14 @@ def test_dependencies_that_differ_are_named(repository, tmp_path):
 def test_a_tree_without_the_package_has_no_digest(repository, tmp_path):
     repository.git("rm", "-r", "--quiet", "src")
     commit = repository.commit("without")
-    with revisions.workshop(repository.folder, tmp_path / "gate") as workshop:
-        assert revisions.check_out(repository.folder, "main", commit, workshop / "base").digest is None
+    with revisions.temporary_checkouts(repository.folder, tmp_path / "gate") as run_folder:
+        assert revisions.check_out(repository.folder, "main", commit, run_folder / "base").digest is None
 
 
 def test_a_place_that_cannot_be_written_is_one_line(repository, tmp_path):
     (tmp_path / "gate").write_text("a file")
-    with pytest.raises(UserError, match="cannot be written"), revisions.workshop(repository.folder, tmp_path / "gate"):
+    with (
+        pytest.raises(UserError, match="cannot be written"),
+        revisions.temporary_checkouts(repository.folder, tmp_path / "gate"),
+    ):
         pass

@@ -47,7 +47,7 @@ def test_equal_sides_of_several_files_pass(side):
     assert found[NAME].verdict == PASSED
     assert (found[NAME].blocks, result.regressed) == (5, [])
     assert found[NAME].detectable is None  # which is of blocks, and would be said to be found in 4 of 5 gates
-    assert "detectable` is" not in render.promise(result)
+    assert "detectable` is" not in render.error_rates(result)
     assert DRIFT in result.notes
 
 

@@ -8,7 +8,7 @@ from midas_bench.cli.main import main
 from midas_bench.gate import self_test
 from midas_bench.gate.block_journal import BlockJournal
 from midas_bench.gate.block_series import Thresholds
-from midas_bench.gate.fake_revision import stand_in
+from midas_bench.gate.fake_revision import write_fake_revision
 from midas_bench.gate.gate_cells import FAMILY
 from midas_bench.gate.result import GateResult
 from midas_bench.gate.revision_gate import Listener, Question
@@ -32,10 +32,10 @@ def run(repository, monkeypatch, capsys, tmp_path):
             if ends and len(made) in ends:
                 raise ends[len(made)]
             made.append(len(made))
-            logs = {cell.name: made[-1] / 1e4 for cell in cells} | {lane.memory: 0.0, lane.startup: 0.0}
+            logs = {cell.name: made[-1] / 1e4 for cell in cells} | {lane.memory_figure: 0.0, lane.startup_figure: 0.0}
             return {"lane": lane.backend, "log_ratios": logs, "base": {}, "disturbed": [], "block_s": 1.0}
 
-        monkeypatch.setattr(self_test, "measured", block)
+        monkeypatch.setattr(self_test, "measure_block", block)
         output = tmp_path / "output"
         code = main(["gate", "--self-test", "--quick", "--blocks", str(BLOCKS), "-o", str(output), *arguments])
         kept = json.loads((output / "self-test.json").read_text()) if code == 0 else {}
@@ -68,7 +68,7 @@ class Course(Listener):
         self.asked = []
         self.interrupted_before = None
 
-    def gate(self, question, sides, _config, _photos, _workshop, _notes, _listener, journal):
+    def gate(self, question, sides, _config, _photos, _run_folder, _notes, _listener, journal):
         if len(self.asked) == self.interrupted_before:
             raise KeyboardInterrupt
         self.asked.append((sides[HEAD].slowdown, question.seed))
@@ -81,11 +81,11 @@ def test_live_gates_that_are_finished_are_not_run_again(monkeypatch, tmp_path):
     course = Course()
     monkeypatch.setattr(self_test, "compare_sides", course.gate)
     question = Question("", None, FAMILY, "auto", Thresholds(0.05, 0.05, 0.2), 0.01, 300, seed=1)
-    sides = {name: stand_in(tmp_path / name) for name in (BASE, HEAD)}
+    sides = {name: write_fake_revision(tmp_path / name) for name in (BASE, HEAD)}
     journal = BlockJournal(tmp_path / "journal.jsonl")
 
     def live():
-        return self_test._live(SelfTestPlan(10, 2, question), sides, None, {}, tmp_path, course, journal)
+        return self_test._run_live_gates(SelfTestPlan(10, 2, question), sides, None, {}, tmp_path, course, journal)
 
     course.interrupted_before = 3
     with pytest.raises(KeyboardInterrupt):

@@ -101,7 +101,7 @@ def test_a_cell_that_stands_twice_is_refused_in_one_line(saved, pair):
 def test_what_a_terminal_and_a_pull_request_are_given_is_printable(saved, pair, capsys):
     before, after = ([saved(*[(name, s, latency()) for name in pair]) for _ in range(4)] for s in (0.1, 0.2))
     result, _ = gated(before, after)
-    render.write(result, Console(width=1000, soft_wrap=True))
+    render.print_result(result, Console(width=1000, soft_wrap=True))
     for text in (capsys.readouterr().out, render.markdown(result)):
         assert text.replace("\n", "").isprintable()
 

@@ -20,7 +20,7 @@ from midas_bench.files import as_utf8, check_writable, write_whole
 from midas_bench.gate import render
 from midas_bench.gate.block_series import BlockSeries
 from midas_bench.gate.result import GateResult
-from midas_bench.gate.revision_gate import Listener, gate
+from midas_bench.gate.revision_gate import Listener, gate_revisions
 from midas_bench.gate.rule import Family
 from midas_bench.gate.saved_gate import gate_saved
 from midas_bench.results.units import duration
@@ -56,9 +56,9 @@ def _judge(arguments: argparse.Namespace, asked: str) -> int:
     else:
         wanted = question(arguments)
         with listening(wanted.budget_s, wanted.resume) as listener:
-            result = gate(wanted, Path.cwd(), listener)
+            result = gate_revisions(wanted, Path.cwd(), listener)
     try:
-        render.write(result, console)
+        render.print_result(result, console)
     except SystemExit:  # rich's answer, with 1, to a reader that has gone
         pass
     finally:
@@ -85,7 +85,7 @@ def _self_test(arguments: argparse.Namespace) -> int:
     if arguments.blocks_from:
         document = _recorded(arguments.blocks_from)
         gates = document.get("resampled", {}).get("gates", simulation.RESAMPLED)
-        document["resampled"] = simulation.resampled(document, gates)
+        document["resampled"] = simulation.resample(document, gates)
     else:
         plan = self_test.SelfTestPlan(arguments.blocks, arguments.gates, question(arguments), arguments.quick)
         with listening(plan.question.budget_s, plan.question.resume) as listener:
@@ -128,7 +128,7 @@ class Terminal(Listener):
         self._looks: dict[str, int] = {}
         self.finished = False
 
-    def say(self, text: str) -> None:
+    def progress(self, text: str) -> None:
         """Print a sentence above the bar."""
         self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
@@ -140,7 +140,7 @@ class Terminal(Listener):
         self._bar.update(self._task, description=text, completed=self._budget_s - left_s)
         if not self._bar.console.is_terminal and self._looks.get(series.backend) != series.looks:
             self._looks[series.backend] = series.looks
-            self.say(text)
+            self.progress(text)
 
 
 @contextmanager

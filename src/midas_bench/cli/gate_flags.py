@@ -127,7 +127,9 @@ def question(arguments: argparse.Namespace) -> Question:
     return Question(
         base=arguments.base or "",
         head=arguments.head,
-        cells=gate_cells.full() if arguments.full else gate_cells.named(arguments.cell) or gate_cells.FAMILY,
+        cells=gate_cells.full_matrix()
+        if arguments.full
+        else gate_cells.cells_named(arguments.cell) or gate_cells.FAMILY,
         weights=arguments.weights,
         thresholds=Thresholds(limit, limit, share("--startup-threshold", arguments.startup_threshold)),
         alpha=share("--alpha", arguments.alpha),

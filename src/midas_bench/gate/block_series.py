@@ -34,19 +34,19 @@ class BlockSeries:
     looks: int = 0
 
     @property
-    def memory(self) -> str:
+    def memory_figure(self) -> str:
         """Name of the figure for its peak memory."""
         return f"peak memory [{self.backend}]"
 
     @property
-    def startup(self) -> str:
+    def startup_figure(self) -> str:
         """Name of the figure for its start-up."""
         return f"start-up [{self.backend}]"
 
     @property
-    def names(self) -> set[str]:
+    def figure_names(self) -> set[str]:
         """Names of its figures."""
-        return {*(cell.name for cell in self.cells), self.memory, self.startup}
+        return {*(cell.name for cell in self.cells), self.memory_figure, self.startup_figure}
 
     @property
     def block_s(self) -> float:
@@ -56,14 +56,14 @@ class BlockSeries:
     @property
     def log_ratios(self) -> dict[str, list[float]]:
         """Natural logarithms of head / base by the figure's name, one a block that had it."""
-        return self._over_blocks("log_ratios")
+        return self._values_by_figure("log_ratios")
 
     @property
-    def base(self) -> dict[str, float]:
+    def base_values(self) -> dict[str, float]:
         """The base's own figures, in their units: medians over blocks."""
-        return {name: float(np.median(values)) for name, values in self._over_blocks("base").items()}
+        return {name: float(np.median(values)) for name, values in self._values_by_figure("base").items()}
 
-    def _over_blocks(self, key: str) -> dict[str, list[float]]:
+    def _values_by_figure(self, key: str) -> dict[str, list[float]]:
         found: dict[str, list[float]] = {}
         for row in self.rows:
             for name, value in row[key].items():
@@ -71,7 +71,7 @@ class BlockSeries:
         return found
 
     @property
-    def disturbed(self) -> int:
+    def disturbed_blocks(self) -> int:
         """How many of its blocks the machine was disturbed in."""
         return sum(bool(row["disturbed"]) for row in self.rows)
 
@@ -85,11 +85,13 @@ class Thresholds:
     startup: float
 
 
-def figures(all_series: Sequence[BlockSeries], thresholds: Thresholds) -> list[Figure]:
+def figures_of(all_series: Sequence[BlockSeries], thresholds: Thresholds) -> list[Figure]:
     """Return the family that is judged together: each cell's time, and each backend's memory and start-up.
 
     Memory is left out where the system keeps no high-water mark.
     """
     times = [Figure(cell.name, thresholds.time) for series in all_series for cell in series.cells]
-    memory = [Figure(series.memory, thresholds.memory, "bytes") for series in all_series if peak_bytes() is not None]
-    return times + memory + [Figure(series.startup, thresholds.startup) for series in all_series]
+    memory = [
+        Figure(series.memory_figure, thresholds.memory, "bytes") for series in all_series if peak_bytes() is not None
+    ]
+    return times + memory + [Figure(series.startup_figure, thresholds.startup) for series in all_series]

@@ -34,7 +34,7 @@ def calls(photos, **config):
 """
 
 
-def stand_in(folder: Path) -> Revision:
+def write_fake_revision(folder: Path) -> Revision:
     """Write the tree and return it as a side."""
     depth = folder / PACKAGE / "depth"
     depth.mkdir(parents=True)

@@ -12,10 +12,10 @@ from midas_bench.errors import UserError
 from midas_bench.scene_photos import BATCH_SIZES, SCENES
 
 PIPELINE = "pipeline"
-BACKEND = "onnx"
+DEFAULT_BACKEND = "onnx"
 """Of the default family: a block of eager takes more than three times as long, see docs/gate-measurements.md."""
 
-NAME = re.compile(r"(?:test_)?(?P<call>\w+)\[(?P<backend>[\w-]+?)-b(?P<batch_size>\d+)-(?P<scene>\w+)\]")
+CELL_NAME = re.compile(r"(?:test_)?(?P<call>\w+)\[(?P<backend>[\w-]+?)-b(?P<batch_size>\d+)-(?P<scene>\w+)\]")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class GateCell:
     """
 
     call: str
-    backend: str = BACKEND
+    backend: str = DEFAULT_BACKEND
     batch_size: int = 1
     scene: str = SCENES[0]
 
@@ -49,7 +49,7 @@ FAMILY = tuple(GateCell(call) for call in (PIPELINE, *STAGES))
 """The whole way with one photo, and each stage of it: what a change can make slower, and where."""
 
 
-def full() -> tuple[GateCell, ...]:
+def full_matrix() -> tuple[GateCell, ...]:
     """Return the matrix of `bench/test_pipeline.py`, and the stages."""
     matrix = [
         GateCell(PIPELINE, backend, size, scene)
@@ -60,21 +60,21 @@ def full() -> tuple[GateCell, ...]:
     return tuple(dict.fromkeys([*matrix, *FAMILY]))
 
 
-def named(names: Sequence[str]) -> tuple[GateCell, ...]:
+def cells_named(names: Sequence[str]) -> tuple[GateCell, ...]:
     """Return the cells of these names, each once: a cell's own, a backend's (its pipeline), or a stage's.
 
     Raises:
         UserError: a name is unknown.
     """
-    return tuple(dict.fromkeys(_named(name) for name in names))
+    return tuple(dict.fromkeys(_cell_named(name) for name in names))
 
 
-def _named(name: str) -> GateCell:
+def _cell_named(name: str) -> GateCell:
     if name in registry.REGISTRY:
         return GateCell(PIPELINE, name)
     if name in (PIPELINE, *STAGES):
         return GateCell(name)
-    found = NAME.fullmatch(name)
+    found = CELL_NAME.fullmatch(name)
     if found:
         cell = GateCell(found["call"], found["backend"], int(found["batch_size"]), found["scene"])
         known = cell.call in (PIPELINE, *STAGES) and cell.backend in registry.REGISTRY and cell.scene in SCENES

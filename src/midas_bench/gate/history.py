@@ -66,7 +66,7 @@ def compared_with(repository: Path, base: str, head: str | None, at_merge_base: 
         UserError: a revision is not usable, or there is no merge base.
     """
     commit = commit_of(repository, base)
-    compared = _beside(repository, Compared(base, commit), head)
+    compared = _with_merge_base(repository, Compared(base, commit), head)
     if not at_merge_base:
         return compared
     if compared.merge_base is None:
@@ -76,7 +76,7 @@ def compared_with(repository: Path, base: str, head: str | None, at_merge_base: 
     return Compared(label, compared.merge_base, compared.merge_base)
 
 
-def _beside(repository: Path, base: Compared, head: str | None) -> Compared:
+def _with_merge_base(repository: Path, base: Compared, head: str | None) -> Compared:
     try:
         head_commit = commit_of(repository, CHECKED_OUT if head is None else head)
     except UserError as error:

@@ -53,7 +53,7 @@ class Measurement:
         self._tell = tell
         self._probe = NoiseProbe()
 
-    def take_up(self) -> None:
+    def resume(self) -> None:
         """Judge the blocks in the journal, which an interrupted gate measured, as they were judged then."""
         all_series = {series.backend: series for series in self._lanes}
         for row in self._journal.rows():
@@ -65,7 +65,7 @@ class Measurement:
         while True:
             going = False
             for series in self._lanes:
-                if self._open_figures(series) and time.monotonic() + series.block_s <= end_s:
+                if self._undecided_names(series) and time.monotonic() + series.block_s <= end_s:
                     self._tell(series, end_s - time.monotonic())
                     self._measure(series)
                     going = True
@@ -74,18 +74,18 @@ class Measurement:
         for series in self._lanes:
             self._close(series)
 
-    def _open_figures(self, series: BlockSeries) -> set[str]:
-        return self._family.undecided & series.names
+    def _undecided_names(self, series: BlockSeries) -> set[str]:
+        return self._family.undecided & series.figure_names
 
     def _measure(self, series: BlockSeries) -> None:
         undecided = self._family.undecided
         cells = [cell for cell in series.cells if cell.name in undecided] or series.cells[:1]
         try:
-            row = measured(series, cells, self._seed, self._probe)
+            row = measure_block(series, cells, self._seed, self._probe)
         except ProcessDiedError as error:
             series.deaths.append(str(error))
             if len(series.deaths) >= MOST_DEATHS:
-                for name in self._open_figures(series):
+                for name in self._undecided_names(series):
                     self._family.set_aside(name, INVALID, str(error))
             return
         self._journal.append(row)
@@ -101,17 +101,19 @@ class Measurement:
         """Look at what came after the last look, and say what the machine has to do with what stays open."""
         if len(series.rows) > self._family.first_look and not self._family.is_look(len(series.rows)):
             self._family.look(series.looks + 1, series.log_ratios)
-        for name in self._open_figures(series):
+        for name in self._undecided_names(series):
             self._family.count(name, len(series.rows))
-        if 2 * series.disturbed > len(series.rows):
+        if 2 * series.disturbed_blocks > len(series.rows):
             reasons = [reason for row in series.rows for reason in row["disturbed"]]
             worst = max(set(reasons), key=reasons.count)
-            for name in self._open_figures(series):
-                said = f"the machine was disturbed during {series.disturbed} of {len(series.rows)} blocks ({worst})"
+            for name in self._undecided_names(series):
+                said = (
+                    f"the machine was disturbed during {series.disturbed_blocks} of {len(series.rows)} blocks ({worst})"
+                )
                 self._family.set_aside(name, INVALID, said)
 
 
-def measured(series: BlockSeries, cells: Sequence[GateCell], seed: int, noise_probe: NoiseProbe) -> Row:
+def measure_block(series: BlockSeries, cells: Sequence[GateCell], seed: int, noise_probe: NoiseProbe) -> Row:
     """Measure the next block of a series, and return what it says in JSON types.
 
     Raises:
@@ -127,7 +129,10 @@ def measured(series: BlockSeries, cells: Sequence[GateCell], seed: int, noise_pr
     noise = judge(before, noise_probe.read(), noise_probe.best)
     ratios = {cell.name: block.log_ratio(_head_over_base(cell)) for cell in cells}
     bases = {cell.name: block.median_s(timed_call(BASE, cell)) for cell in cells}
-    once: dict[str, Mapping[str, float | None]] = {series.startup: block.startup_s, series.memory: block.peak_bytes}
+    once: dict[str, Mapping[str, float | None]] = {
+        series.startup_figure: block.startup_s,
+        series.memory_figure: block.peak_bytes,
+    }
     for name, sides in once.items():
         head, base = sides[HEAD], sides[BASE]
         if head and base:  # no memory where the system keeps no mark

@@ -16,7 +16,7 @@ from midas_bench.measure.worker_client import Worker, WorkerSpec
 from midas_bench.processes import ProcessDiedError
 
 
-def inspect(series: BlockSeries, family: Family, folder: Path) -> tuple[list[Difference], list[str]]:
+def check_sides(series: BlockSeries, family: Family, folder: Path) -> tuple[list[Difference], list[str]]:
     """Open both sides once: set aside what one of them lacks, and compare the heat maps of the pipelines.
 
     Compiled modules and graphs are made here, so that no block pays for them.
@@ -31,9 +31,9 @@ def inspect(series: BlockSeries, family: Family, folder: Path) -> tuple[list[Dif
         try:
             with Worker(arm, pinnable_core()) as worker:
                 ready[arm.name] = worker.open()
-                saved[arm.name] = _outputs(worker, ready[arm.name], arm, series.cells, folder)
+                saved[arm.name] = _save_heatmaps(worker, ready[arm.name], arm, series.cells, folder)
         except ProcessDiedError as error:
-            for name in family.undecided & series.names:
+            for name in family.undecided & series.figure_names:
                 family.set_aside(name, MISSING, str(error))
             series.cells = ()
             return [], []
@@ -53,7 +53,7 @@ def inspect(series: BlockSeries, family: Family, folder: Path) -> tuple[list[Dif
     return differences, notes
 
 
-def _outputs(
+def _save_heatmaps(
     worker: Worker, ready: Mapping[str, Sequence[str]], arm: WorkerSpec, cells: Sequence[GateCell], folder: Path
 ) -> dict[str, Saved]:
     found = {}

@@ -21,7 +21,7 @@ COLOURS = {REGRESSED: "red", PASSED: "green", IMPROVED: "green"}
 MARKS = {REGRESSED: "❌", PASSED: "✅", IMPROVED: "🚀", UNDECIDED: "❔", MISSING: "❌"}
 
 
-def ratio(interval: Interval | None) -> str:
+def ratio_text(interval: Interval | None) -> str:
     """Return such as `1.003 (0.987 to 1.019)`: three decimals, because the third is what small changes are about."""
     if interval is None:
         return units.NOTHING
@@ -29,22 +29,22 @@ def ratio(interval: Interval | None) -> str:
     return f"{interval.estimate:.3f} ({ends[0]} to {ends[1]})"
 
 
-def percent(share: float) -> str:
+def percent_text(share: float) -> str:
     """Return a share that somebody chose, such as `5 %`."""
     return f"{100 * share:g} %"
 
 
-def verdict(judgement: Judgement, needed: int) -> str:
+def verdict_text(judgement: Judgement, needed: int) -> str:
     """Return the verdict with what it is about: `not slower than 5 %`; so many blocks are needed for one."""
     growth = "larger" if judgement.figure.unit == "bytes" else "slower"
     if judgement.verdict == PASSED:
-        return f"not {growth} than {percent(judgement.figure.threshold)}"
+        return f"not {growth} than {percent_text(judgement.figure.threshold)}"
     if judgement.verdict == UNDECIDED and judgement.ratio is None:
         return f"{UNDECIDED}: {judgement.blocks} blocks, {needed} are needed"
     return judgement.verdict
 
 
-def rows(result: GateResult) -> list[tuple[str, ...]]:
+def table_rows(result: GateResult) -> list[tuple[str, ...]]:
     """Return one row of text a figure, as `HEADINGS` names its columns."""
     texts: list[tuple[str, ...]] = []
     needed = first_look(result.alpha, len(result.judgements))
@@ -53,7 +53,7 @@ def rows(result: GateResult) -> list[tuple[str, ...]]:
         detectable = units.NOTHING if judgement.detectable is None else f"{100 * judgement.detectable:.1f} %"
         value = shown(result.base_values.get(judgement.figure.name))
         name, blocks = clean(judgement.figure.name), str(judgement.blocks)
-        texts.append((name, value, ratio(judgement.ratio), blocks, detectable, verdict(judgement, needed)))
+        texts.append((name, value, ratio_text(judgement.ratio), blocks, detectable, verdict_text(judgement, needed)))
     return texts
 
 
@@ -61,10 +61,12 @@ def conclusion(result: GateResult) -> str:
     """Return the last line: what the exit code means, and whether the base has commits that the head lacks."""
     count = result.facts.get("commits_only_in_base") or 0
     commits = f"{count} commit{'' if count == 1 else 's'}"
-    return _meaning(result) + (f"; the base has {commits} that the head lacks, see --merge-base" if count else "")
+    return _exit_code_meaning(result) + (
+        f"; the base has {commits} that the head lacks, see --merge-base" if count else ""
+    )
 
 
-def _meaning(result: GateResult) -> str:
+def _exit_code_meaning(result: GateResult) -> str:
     if result.exit_code == EXIT_REGRESSED:
         return f"FAIL: {_listed(result.regressed)}: worse than on {result.base}"
     if result.exit_code == EXIT_INCONCLUSIVE:
@@ -81,10 +83,10 @@ def _meaning(result: GateResult) -> str:
     return f"PASS: no figure is worse than on {result.base} by its threshold or more"
 
 
-def promise(result: GateResult) -> str:
+def error_rates(result: GateResult) -> str:
     """Say how sure it is."""
     said = (
-        f"At most {percent(result.alpha)} of gates raise a false alarm, and at most {percent(result.alpha)} pass a "
+        f"At most {percent_text(result.alpha)} of gates raise a false alarm, and at most {percent_text(result.alpha)} pass a "
         "figure that grew by its threshold; the bounds are those that the verdicts rest on."
     )
     if all(judgement.detectable is None for judgement in result.judgements):
@@ -95,13 +97,13 @@ def promise(result: GateResult) -> str:
     )
 
 
-def write(result: GateResult, console: Console) -> None:
+def print_result(result: GateResult, console: Console) -> None:
     """Print the table, the heat maps' difference, the notes and the conclusion."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in HEADINGS:
         numeric = heading in HEADINGS[1:5]
         table.add_column(heading, no_wrap=heading != HEADINGS[-1], justify="right" if numeric else "left")
-    for judgement, row in zip(result.judgements, rows(result), strict=True):
+    for judgement, row in zip(result.judgements, table_rows(result), strict=True):
         table.add_row(*(_plain(text) for text in row), style=COLOURS.get(judgement.verdict, "yellow"))
     console.print(visible(f"{result.base} (base) against {result.head} (head)"), markup=False, highlight=False)
     console.print(table)
@@ -117,7 +119,7 @@ def markdown(result: GateResult) -> str:
     ]
     lines += ["", f"{escape(result.base)} (base) against {escape(result.head)} (head)", ""]
     lines += [f"| {' | '.join(HEADINGS)} |", "| --- | ---: | ---: | ---: | ---: | --- |"]
-    for judgement, (name, *rest, last) in zip(result.judgements, rows(result), strict=True):
+    for judgement, (name, *rest, last) in zip(result.judgements, table_rows(result), strict=True):
         mark = MARKS.get(judgement.verdict, MARKS[UNDECIDED])
         lines.append(f"| {' | '.join([code(name), *rest, f'{mark} {escape(last)}'])} |")
     lines += ["", *(f"- {escape(line)}" for line in _sentences(result))]
@@ -139,7 +141,7 @@ def _sentences(result: GateResult) -> Iterable[str]:
     if disturbed:
         yield f"The machine was disturbed during {disturbed} of {result.facts['blocks']} blocks; both sides shared it."
     if any(judgement.ratio for judgement in result.judgements):
-        yield promise(result)
+        yield error_rates(result)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -19,14 +19,14 @@ from midas_bench.errors import UserError
 from midas_bench.files import cannot_write
 from midas_bench.gate import revisions
 from midas_bench.gate.block_journal import BlockJournal
-from midas_bench.gate.block_series import BlockSeries, Thresholds, figures
+from midas_bench.gate.block_series import BlockSeries, Thresholds, figures_of
 from midas_bench.gate.gate_cells import GateCell
 from midas_bench.gate.history import compared_with, notes_on_names
 from midas_bench.gate.measurement import Measurement
 from midas_bench.gate.outputs import Difference
-from midas_bench.gate.preflight import inspect
+from midas_bench.gate.preflight import check_sides
 from midas_bench.gate.result import SCHEMA, GateResult
-from midas_bench.gate.revision_workers import BASE, HEAD, Revision, Sides, arms, fresh_python, saved
+from midas_bench.gate.revision_workers import BASE, HEAD, Revision, Sides, as_checkpoint, fresh_python, worker_specs
 from midas_bench.gate.revisions import SourceTree
 from midas_bench.gate.rule import MISSING, Family
 from midas_bench.measure import machine
@@ -71,14 +71,14 @@ class Question:
 class Listener:
     """What a gate tells while it is under way; this one says nothing."""
 
-    def say(self, text: str) -> None:
+    def progress(self, text: str) -> None:
         """Take a sentence."""
 
     def block(self, series: BlockSeries, family: Family, left_s: float) -> None:
         """Take what is known before a block, and the seconds of the budget that are left."""
 
 
-def gate(question: Question, folder: Path, listener: Listener) -> GateResult:
+def gate_revisions(question: Question, folder: Path, listener: Listener) -> GateResult:
     """Answer the question for the repository that `folder` is in.
 
     Raises:
@@ -89,34 +89,34 @@ def gate(question: Question, folder: Path, listener: Listener) -> GateResult:
     compared = compared_with(repository, question.base, question.head, question.merge_base)
     config = resolve(PipelineConfig(question.cells[0].backend, 1, question.weights))
     place = Path(config.cache_dir) / "gate"
-    with alone(place), revisions.workshop(repository, place) as workshop:
-        base = revisions.check_out(repository, compared.label, compared.commit, workshop / BASE)
+    with exclusive_gate(place), revisions.temporary_checkouts(repository, place) as run_folder:
+        base = revisions.check_out(repository, compared.label, compared.commit, run_folder / BASE)
         head = (
-            revisions.check_out(repository, question.head, commits[question.head], workshop / HEAD)
+            revisions.check_out(repository, question.head, commits[question.head], run_folder / HEAD)
             if question.head is not None
-            else revisions.copy_working_tree(repository, workshop / HEAD)
+            else revisions.copy_working_tree(repository, run_folder / HEAD)
         )
         if head.digest is None:
             raise UserError(f"revision {head.label}", "has no package src/midas_bench", "choose another --head")
         notes = [
             *notes_on_names(repository, commits),
             *compared.notes,
-            *notes_on(base, head, question.fresh_env),
+            *notes_on_code(base, head, question.fresh_env),
         ]
         for note in notes:
-            listener.say(note)
+            listener.progress(note)
         sides = {BASE: Revision(base), HEAD: Revision(head)}
         if question.fresh_env:
-            listener.say(f"installing what {base.title} depends on: some minutes")
+            listener.progress(f"installing what {base.title} depends on: some minutes")
             extras = {registry.find(cell.backend).extra for cell in question.cells} - {""}
-            sides[BASE] = replace(sides[BASE], python=fresh_python(base, extras, workshop / "python"))
+            sides[BASE] = replace(sides[BASE], python=fresh_python(base, extras, run_folder / "python"))
         photos = scene_photos.from_manifest(suite_photos(repository))
-        result = compare_sides(question, sides, config, photos, workshop, notes, listener)
+        result = compare_sides(question, sides, config, photos, run_folder, notes, listener)
     return replace(result, facts={**result.facts, **compared.to_json()})
 
 
 @contextmanager
-def alone(place: Path) -> Iterator[None]:
+def exclusive_gate(place: Path) -> Iterator[None]:
     """Keep two gates from disturbing each other."""
     lock = FileLock(place / "running.lock")
     try:
@@ -132,7 +132,7 @@ def alone(place: Path) -> Iterator[None]:
         lock.release()
 
 
-def notes_on(base: SourceTree, head: SourceTree, fresh_env: bool) -> list[str]:
+def notes_on_code(base: SourceTree, head: SourceTree, fresh_env: bool) -> list[str]:
     """Say what both sides' code and dependencies have to do with each other."""
     pins = "; ".join(revisions.different_pins(base, head))
     same = base.digest == head.digest
@@ -149,16 +149,19 @@ def notes_on(base: SourceTree, head: SourceTree, fresh_env: bool) -> list[str]:
 
 
 def series_of(
-    cells: Sequence[GateCell], sides: Sides, config: Resolved, photos: Mapping[str, Sequence[Photo]], workshop: Path
+    cells: Sequence[GateCell], sides: Sides, config: Resolved, photos: Mapping[str, Sequence[Photo]], run_folder: Path
 ) -> list[BlockSeries]:
     """Return a series for each backend of the cells."""
     by_backend: dict[str, list[GateCell]] = {}
     for cell in cells:
         by_backend.setdefault(cell.backend, []).append(cell)
-    return [BlockSeries(b, tuple(own), arms(sides, own, config, photos, workshop)) for b, own in by_backend.items()]
+    return [
+        BlockSeries(b, tuple(own), worker_specs(sides, own, config, photos, run_folder))
+        for b, own in by_backend.items()
+    ]
 
 
-def prepared(
+def prepare_config(
     config: Resolved, cells: Sequence[GateCell], photos: Mapping[str, Sequence[Photo]], say: Callable[[str], None]
 ) -> Resolved:
     """Return the configuration with weights that both sides load, the head's graphs made.
@@ -170,7 +173,7 @@ def prepared(
     calibrated = any(registry.find(backend).calibrated for backend in backends)
     config = replace(
         config,
-        weights=saved(config.weights, Path(config.cache_dir)),
+        weights=as_checkpoint(config.weights, Path(config.cache_dir)),
         calibration=scene_photos.paths(scene_photos.all_photos(photos)) if calibrated else (),
     )
     for backend in backends:
@@ -183,12 +186,12 @@ def compare_sides(
     sides: Sides,
     config: Resolved,
     photos: Mapping[str, Sequence[Photo]],
-    workshop: Path,
+    run_folder: Path,
     notes: Sequence[str],
     listener: Listener,
     journal: BlockJournal | None = None,
 ) -> GateResult:
-    """Measure two sides whose trees lie in the workshop, until all is settled or the budget is spent.
+    """Measure two sides whose trees lie in the run_folder, until all is settled or the budget is spent.
 
     Blocks that the journal holds are taken up; without one the gate has its own, which the result names.
 
@@ -197,17 +200,17 @@ def compare_sides(
     """
     start_s = time.monotonic()
     facts = facts_of(question, config)
-    config = prepared(config, question.cells, photos, listener.say)
-    all_series = series_of(question.cells, sides, config, photos, workshop)
-    family = Family(figures(all_series, question.thresholds), question.alpha)
+    config = prepare_config(config, question.cells, photos, listener.progress)
+    all_series = series_of(question.cells, sides, config, photos, run_folder)
+    family = Family(figures_of(all_series, question.thresholds), question.alpha)
     if sides[BASE].tree.digest is None:
         for name in list(family.undecided):
             family.set_aside(name, MISSING, f"{sides[BASE].tree.title} has no package src/midas_bench")
     differences: list[Difference] = []
     if family.undecided:
-        listener.say("opening both sides, and comparing their heat maps")
+        listener.progress("opening both sides, and comparing their heat maps")
         for series in all_series:
-            found, said = inspect(series, family, workshop)
+            found, said = check_sides(series, family, run_folder)
             differences += found
             notes = [*notes, *said]
     if journal is None:
@@ -221,7 +224,7 @@ def compare_sides(
         journal,
         lambda series, left_s: listener.block(series, family, left_s),
     )
-    measurement.take_up()
+    measurement.resume()
     earlier_s = sum(row["block_s"] for series in all_series for row in series.rows)
     measurement.run()
     rows = [row for series in all_series for row in series.rows]
@@ -241,7 +244,7 @@ def compare_sides(
             "seconds": time.monotonic() - start_s + earlier_s,
         },
         log_ratios={name: logs for series in all_series for name, logs in series.log_ratios.items()},
-        base_values={name: value for series in all_series for name, value in series.base.items()},
+        base_values={name: value for series in all_series for name, value in series.base_values.items()},
         journal=journal,
     )
 

@@ -37,7 +37,7 @@ class Revision:
 Sides = Mapping[str, Revision]
 
 
-def saved(weights: Weights, cache_dir: Path) -> Weights:
+def as_checkpoint(weights: Weights, cache_dir: Path) -> Weights:
     """Return the weights as a checkpoint that both sides load, also where one of them draws seeded ones otherwise.
 
     Raises:
@@ -49,8 +49,8 @@ def saved(weights: Weights, cache_dir: Path) -> Weights:
     return Weights("file", made.sha256, str(made.path))
 
 
-def arms(
-    sides: Sides, cells: Sequence[GateCell], config: Resolved, photos: Mapping[str, Sequence[Photo]], workshop: Path
+def worker_specs(
+    sides: Sides, cells: Sequence[GateCell], config: Resolved, photos: Mapping[str, Sequence[Photo]], run_folder: Path
 ) -> list[WorkerSpec]:
     """Return one arm a side that opens what these cells of one backend need, on one thread.
 
@@ -64,7 +64,7 @@ def arms(
     pipelines = {cell.batch: {"photos": _paths(cell, photos), "config": used} for cell in cells}
     return [
         WorkerSpec(
-            name, pipelines, _environment(name, side, workshop), side.python, side.slowdown, str(side.tree.source)
+            name, pipelines, _environment(name, side, run_folder), side.python, side.slowdown, str(side.tree.source)
         )
         for name, side in sides.items()
     ]
@@ -81,9 +81,9 @@ def _paths(cell: GateCell, photos: Mapping[str, Sequence[Photo]]) -> list[str]:
     return batch(photos[cell.scene], cell.batch_size).paths
 
 
-def _environment(name: str, side: Revision, workshop: Path) -> dict[str, str]:
+def _environment(name: str, side: Revision, run_folder: Path) -> dict[str, str]:
     # compiled modules go into folders of ours: neither side starts with more of them, and no checkout gets any
-    return {"PYTHONPATH": str(side.tree.source), "PYTHONPYCACHEPREFIX": str(workshop / "compiled" / name)}
+    return {"PYTHONPATH": str(side.tree.source), "PYTHONPYCACHEPREFIX": str(run_folder / "compiled" / name)}
 
 
 def fresh_python(tree: SourceTree, extras: Collection[str], folder: Path) -> str:

@@ -158,7 +158,7 @@ def is_shallow(repository: Path) -> bool:
 
 
 @contextmanager
-def workshop(repository: Path, place: Path) -> Iterator[Path]:
+def temporary_checkouts(repository: Path, place: Path) -> Iterator[Path]:
     """Yield an empty folder for one gate, and remove it with the worktrees in it, whatever happens.
 
     Raises:
@@ -166,7 +166,7 @@ def workshop(repository: Path, place: Path) -> Iterator[Path]:
     """
     try:
         place.mkdir(parents=True, exist_ok=True)
-        sweep(place)
+        remove_stale(place)
         folder = Path(tempfile.mkdtemp(prefix="run-", dir=place))
         (folder / REPOSITORY).write_bytes(os.fsencode(repository))
         lock = FileLock(folder / LOCK)
@@ -180,7 +180,7 @@ def workshop(repository: Path, place: Path) -> Iterator[Path]:
         _remove(folder)
 
 
-def sweep(place: Path) -> None:
+def remove_stale(place: Path) -> None:
     """Remove what gates left that did not live to do it themselves."""
     for folder in place.glob("run-*"):
         lock = FileLock(folder / LOCK)
@@ -214,7 +214,7 @@ def check_out(repository: Path, ref: str, commit: str, folder: Path) -> SourceTr
         refusal = refusal_of(error)
         next_step = refusal.remedy or "free some space, or ask `git fsck`"
         raise UserError(f"revision {ref}", f"cannot be checked out ({refusal.reason})", next_step) from None
-    return _tree(ref, commit, folder)
+    return _source_tree(ref, commit, folder)
 
 
 def copy_working_tree(repository: Path, folder: Path) -> SourceTree:
@@ -233,10 +233,10 @@ def copy_working_tree(repository: Path, folder: Path) -> SourceTree:
         raise UserError(source, f"cannot be copied ({reason})", "check its permissions") from error
     except OSError as error:
         raise UserError(error.filename, f"cannot be copied ({error.strerror})", "check its permissions") from error
-    return _tree(WORKING_TREE, None, folder)
+    return _source_tree(WORKING_TREE, None, folder)
 
 
-def _tree(label: str, commit: str | None, folder: Path) -> SourceTree:
+def _source_tree(label: str, commit: str | None, folder: Path) -> SourceTree:
     package = folder / PACKAGE
     try:
         digest = sources_sha256(package) if package.is_dir() else None

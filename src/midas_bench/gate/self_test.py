@@ -14,26 +14,26 @@ from midas_bench.depth.config import PipelineConfig, Resolved, resolve
 from midas_bench.errors import UserError
 from midas_bench.gate import revisions
 from midas_bench.gate.block_journal import BlockJournal, Row
-from midas_bench.gate.block_series import BlockSeries, Thresholds, figures
+from midas_bench.gate.block_series import BlockSeries, Thresholds, figures_of
 from midas_bench.gate.fake_revision import BACKEND as STAND_IN
-from midas_bench.gate.fake_revision import stand_in
+from midas_bench.gate.fake_revision import write_fake_revision
 from midas_bench.gate.gate_cells import FAMILY, PIPELINE, GateCell
-from midas_bench.gate.measurement import MOST_DEATHS, measured
-from midas_bench.gate.preflight import inspect
+from midas_bench.gate.measurement import MOST_DEATHS, measure_block
+from midas_bench.gate.preflight import check_sides
 from midas_bench.gate.result import GateResult
 from midas_bench.gate.revision_gate import (
     Listener,
     Question,
-    alone,
     compare_sides,
+    exclusive_gate,
     facts_of,
     identity,
-    prepared,
+    prepare_config,
     series_of,
 )
 from midas_bench.gate.revision_workers import BASE, HEAD, Revision, Sides
 from midas_bench.gate.rule import Family, Figure
-from midas_bench.gate.simulation import RESAMPLED, RESAMPLED_QUICK, resampled
+from midas_bench.gate.simulation import RESAMPLED, RESAMPLED_QUICK, resample
 from midas_bench.measure.noise_probe import NoiseProbe
 from midas_bench.processes import ProcessDiedError
 
@@ -66,13 +66,13 @@ def self_test(plan: SelfTestPlan, folder: Path, listener: Listener) -> tuple[dic
         All of it in JSON types; and the journal, to be removed once that is written.
 
     Raises:
-        UserError: see `revision_gate.gate`; or workers died, and what is finished is in the journal.
+        UserError: see `revision_gate.gate_revisions`; or workers died, and what is finished is in the journal.
     """
     repository = revisions.repository(folder)
     config = resolve(PipelineConfig(FAMILY[0].backend, 1, plan.question.weights))
     place = Path(config.cache_dir) / "gate"
-    with alone(place), revisions.workshop(repository, place) as workshop:
-        sides, cells = _sides(plan, repository, workshop)
+    with exclusive_gate(place), revisions.temporary_checkouts(repository, place) as run_folder:
+        sides, cells = _sides(plan, repository, run_folder)
         photos = scene_photos.from_manifest(suite_photos(repository))
         question = replace(plan.question, cells=cells)
         facts = facts_of(question, config)
@@ -82,11 +82,11 @@ def self_test(plan: SelfTestPlan, folder: Path, listener: Listener) -> tuple[dic
         live: list[dict[str, Any]] = []
         rows: list[Row] = []
         if not plan.on_stand_in:
-            config = prepared(config, cells, photos, listener.say)
-            live, rows = _live(plan, sides, config, photos, workshop, listener, journal)
-        series = series_of(cells, sides, config, photos, workshop)[0]
+            config = prepare_config(config, cells, photos, listener.progress)
+            live, rows = _run_live_gates(plan, sides, config, photos, run_folder, listener, journal)
+        series = series_of(cells, sides, config, photos, run_folder)[0]
         series.rows += [row for row in rows if row["log_ratios"].keys() >= {cell.name for cell in cells}]
-        _record(plan, series, workshop, listener, journal.of_part("recorded"))
+        _record_blocks(plan, series, run_folder, listener, journal.of_part("recorded"))
     document = {
         "schema": SCHEMA,
         "when": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -98,31 +98,33 @@ def self_test(plan: SelfTestPlan, folder: Path, listener: Listener) -> tuple[dic
         "blocks": series.rows,
         "live": live,
     }
-    drawn = resampled(document, RESAMPLED_QUICK if plan.on_stand_in else RESAMPLED)
+    drawn = resample(document, RESAMPLED_QUICK if plan.on_stand_in else RESAMPLED)
     return document | {"resampled": drawn}, journal
 
 
-def _sides(plan: SelfTestPlan, repository: Path, workshop: Path) -> tuple[Sides, tuple[GateCell, ...]]:
+def _sides(plan: SelfTestPlan, repository: Path, run_folder: Path) -> tuple[Sides, tuple[GateCell, ...]]:
     if plan.on_stand_in:
         cells = tuple(GateCell(call, STAND_IN) for call in (PIPELINE, "decode"))
-        return {name: stand_in(workshop / name) for name in (BASE, HEAD)}, cells
-    return {name: Revision(revisions.copy_working_tree(repository, workshop / name)) for name in (BASE, HEAD)}, FAMILY
+        return {name: write_fake_revision(run_folder / name) for name in (BASE, HEAD)}, cells
+    return {name: Revision(revisions.copy_working_tree(repository, run_folder / name)) for name in (BASE, HEAD)}, FAMILY
 
 
 def _figures(cells: Sequence[GateCell], thresholds: Thresholds) -> list[Figure]:
-    return figures([BlockSeries(cells[0].backend, tuple(cells), ())], thresholds)
+    return figures_of([BlockSeries(cells[0].backend, tuple(cells), ())], thresholds)
 
 
-def _record(plan: SelfTestPlan, series: BlockSeries, workshop: Path, listener: Listener, journal: BlockJournal) -> None:
+def _record_blocks(
+    plan: SelfTestPlan, series: BlockSeries, run_folder: Path, listener: Listener, journal: BlockJournal
+) -> None:
     """Add blocks to the series until it has as many as planned, those in the journal first."""
     series.rows += journal.rows()
     family = Family(_figures(series.cells, plan.question.thresholds), plan.question.alpha)
     missing = plan.blocks - len(series.rows)
     if missing <= 0:
         return
-    listener.say(f"recording {missing} blocks of two equal sides")
+    listener.progress(f"recording {missing} blocks of two equal sides")
     if not plan.on_stand_in:
-        inspect(series, family, workshop)
+        check_sides(series, family, run_folder)
         for judgement in family.judgements.values():
             if judgement.decided:
                 raise UserError("self-test", f"cannot measure: {judgement.reason}", "mend the working tree")
@@ -130,7 +132,7 @@ def _record(plan: SelfTestPlan, series: BlockSeries, workshop: Path, listener: L
     while len(series.rows) < plan.blocks:
         listener.block(series, family, (plan.blocks - len(series.rows)) * series.block_s)
         try:
-            row = measured(series, series.cells, plan.question.seed, probe)
+            row = measure_block(series, series.cells, plan.question.seed, probe)
         except ProcessDiedError as error:
             series.deaths.append(str(error))
             if len(series.deaths) >= MOST_DEATHS:
@@ -140,12 +142,12 @@ def _record(plan: SelfTestPlan, series: BlockSeries, workshop: Path, listener: L
         series.rows.append(row)
 
 
-def _live(
+def _run_live_gates(
     plan: SelfTestPlan,
     sides: Sides,
     config: Resolved,
     photos: Mapping[str, Sequence[Any]],
-    workshop: Path,
+    run_folder: Path,
     listener: Listener,
     journal: BlockJournal,
 ) -> tuple[list[dict[str, Any]], list[Row]]:
@@ -155,20 +157,20 @@ def _live(
     slowed = {BASE: sides[BASE], HEAD: replace(sides[HEAD], slowdown=LIVE_SLOWDOWN)}
     for number in range(plan.gates):
         for slowdown, both, cells in ((0.0, sides, FAMILY), (LIVE_SLOWDOWN, slowed, FAMILY[:1])):
-            listener.say(f"live gate {number + 1} of {plan.gates}, slowdown {slowdown:.0%}")
+            listener.progress(f"live gate {number + 1} of {plan.gates}, slowdown {slowdown:.0%}")
             own, ended = (journal.of_part(f"{what} {number} {slowdown}") for what in ("live", "ended"))
             if not ended.rows():
                 question = replace(plan.question, cells=cells, seed=plan.question.seed + 1 + number)
-                result = compare_sides(question, both, config, photos, workshop, (), listener, own)
-                ended.append(_told(slowdown, result))
+                result = compare_sides(question, both, config, photos, run_folder, (), listener, own)
+                ended.append(_live_summary(slowdown, result))
             [told] = ended.rows()
             found.append(told)
             equal += () if slowdown else own.rows()
-            listener.say(f"  exit code {told['exit_code']}, {told['blocks']} blocks")
+            listener.progress(f"  exit code {told['exit_code']}, {told['blocks']} blocks")
     return found, equal
 
 
-def _told(slowdown: float, result: GateResult) -> dict[str, Any]:
+def _live_summary(slowdown: float, result: GateResult) -> dict[str, Any]:
     return {
         "slowdown": slowdown,
         "exit_code": result.exit_code,

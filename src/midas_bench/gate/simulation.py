@@ -80,7 +80,7 @@ class Blocks:
         return cls(known, document["alpha"], logs, most)
 
 
-def resampled(document: Mapping[str, Any], gates: int = RESAMPLED, seed: int = SEED) -> dict[str, Any]:
+def resample(document: Mapping[str, Any], gates: int = RESAMPLED, seed: int = SEED) -> dict[str, Any]:
     """Draw gates from recorded blocks and count their verdicts, for each slowdown of the first figure.
 
     Args:

@@ -60,11 +60,11 @@ def verdicts(document):
 
 
 def left_behind(cache):
-    """List run_folders and journals that a gate should have removed."""
+    """List run folders and journals that a gate should have removed."""
     return [path.name for path in (cache / "gate").iterdir() if path.name != "running.lock"]
 
 
-def test_equal_sides_pass_and_nothing_changes(gate, repository, tmp_path):
+def test_gate_passes_equal_sides_and_leaves_the_checkout_unchanged(gate, repository, tmp_path):
     repository.write(colour=7)
     (repository.folder / "dirty.txt").write_text("mine")
     before = repository.state()
@@ -222,7 +222,7 @@ def test_blocks_are_kept_until_the_result_is_written(gate, monkeypatch):
     assert gate("--base", "main", "--resume")[0] == 2
 
 
-def test_what_cannot_be_written_is_found_before_anything_is_measured(gate, monkeypatch, tmp_path):
+def test_gate_refuses_an_unwritable_output_before_it_measures(gate, monkeypatch, tmp_path):
     monkeypatch.setattr(cli, "gate_revisions", None)
     (tmp_path / "file").touch()
     for flag in ("--json", "--markdown"):
@@ -232,7 +232,7 @@ def test_what_cannot_be_written_is_found_before_anything_is_measured(gate, monke
             assert f"{place}: cannot be written" in said.err
 
 
-def test_a_bug_is_no_regression(gate, monkeypatch):
+def test_a_bug_of_the_gate_is_not_reported_as_a_regression(gate, monkeypatch):
     def broken(*_):
         raise ValueError("math domain error")
 
@@ -242,7 +242,7 @@ def test_a_bug_is_no_regression(gate, monkeypatch):
     assert "gate: stopped at a bug of its own, ValueError: math domain error (test_command.py:" in said.err
 
 
-def test_an_interruption_before_the_first_block_promises_nothing(gate, monkeypatch):
+def test_an_interruption_before_the_first_block_offers_no_resume(gate, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
@@ -267,12 +267,13 @@ def test_a_budget_that_is_too_short_is_inconclusive_and_says_so(gate):
     assert code == 3
     assert verdicts(document)["pipeline[eager-b1-street]"] == "inconclusive"
     assert "12 are needed" in said.out
+    assert "INCONCLUSIVE: pipeline[eager-b1-street]" in said.out
     assert 0 < document["figures"][0]["blocks"] < 12
     assert gate("--base", "main", "--budget", "1s", "--inconclusive", "pass")[0] == 0
 
 
 @pytest.mark.slow
-def test_what_stays_open_on_a_disturbed_machine_is_invalid(gate, machine):
+def test_undecided_figures_are_invalid_on_a_disturbed_machine(gate, machine):
     machine.append("other processes used 90% of a core")
     code, said, document = gate("--base", "main", "--budget", "1s")
     assert code == 3
@@ -282,7 +283,7 @@ def test_what_stays_open_on_a_disturbed_machine_is_invalid(gate, machine):
 
 
 @pytest.mark.slow
-def test_what_is_settled_on_a_disturbed_machine_stands(gate, machine):
+def test_settled_figures_keep_their_verdict_on_a_disturbed_machine(gate, machine):
     machine.append("other processes used 90% of a core")
     code, said, _ = gate("--base", "main", "--threshold", "30%")
     assert code == 0
@@ -320,7 +321,7 @@ def test_what_is_settled_on_a_disturbed_machine_stands(gate, machine):
         (("--self-test", "--quick", "--blocks", "3"), "has 3 blocks; record at least 12"),
     ],
 )
-def test_bad_input_is_one_line(gate, arguments, words):
+def test_gate_reports_bad_input_in_one_line(gate, arguments, words):
     code, said, _ = gate(*arguments)
     assert code == 2
     assert words in said.err
@@ -328,7 +329,7 @@ def test_bad_input_is_one_line(gate, arguments, words):
     assert "Traceback" not in said.err
 
 
-def test_outside_of_a_repository_it_is_one_line(gate, monkeypatch, tmp_path):
+def test_gate_outside_of_a_repository_is_one_line(gate, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     code, said, _ = gate("--base", "main")
     assert code == 2
@@ -336,7 +337,7 @@ def test_outside_of_a_repository_it_is_one_line(gate, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(("text", "value"), [("5%", 0.05), ("5", 0.05), ("2.5 %", 0.025), (".5%", 0.005)])
-def test_a_share_is_read_in_per_cent(text, value):
+def test_a_threshold_is_read_in_per_cent(text, value):
     assert command.share("--threshold", text) == pytest.approx(value)
 
 

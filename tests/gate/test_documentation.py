@@ -44,7 +44,7 @@ def test_a_difference_in_the_recorded_blocks_would_show(recorded):
 
 
 @pytest.mark.slow
-def test_what_is_kept_is_what_is_drawn_with_its_seed(recorded):
+def test_the_recorded_self_test_follows_from_its_seed(recorded):
     kept = recorded["resampled"]
     blocks = Blocks.of(recorded)
     [row] = [row for row in kept["rows"] if row["slowdown"] == LIVE_SLOWDOWN]

@@ -39,7 +39,7 @@ def test_one_channel_that_differs_visibly_in_a_corner_is_a_change(saved):
     assert "visibly in 0.15% of the pixels" in found.text
 
 
-def test_a_single_pixel_is_none(saved):
+def test_a_single_changed_pixel_is_no_change_of_the_heat_map(saved):
     other = GREY.copy()
     other[0, 0] = 255
     assert not compare("output", saved("a", GREY), saved("b", other)).changed
@@ -57,7 +57,7 @@ def test_another_type_is_a_change(saved, base):
     assert (found.changed, found.largest) == (True, None)
 
 
-def test_what_is_no_picture_is_compared_byte_by_byte(saved):
+def test_outputs_that_are_no_pixels_are_compared_byte_by_byte(saved):
     depth = np.zeros((2, 2), np.float32)
     assert not compare("output", saved("a", depth), saved("b", depth)).changed
     assert compare("output", saved("a", depth), saved("b", depth + 1)).changed

@@ -59,10 +59,10 @@ def test_a_difference_between_several_files_is_found(side, faster, verdict):
     assert result.exit_code == (1 if verdict == REGRESSED else result.exit_code)
 
 
-def test_one_file_a_side_is_inconclusive_at_best(side):
+def test_one_file_per_side_is_inconclusive_at_best(side):
     result, found = gated(side("a", 1), side("bb", 1, faster=2.0))
     assert found[NAME].verdict == UNDECIDED
-    assert found[NAME].reason == "one file a side says nothing about runs; give two or more"
+    assert found[NAME].reason == "one file per side shows no spread between runs; give two or more"
     assert result.exit_code == 3
     lenient, _ = gated(side("a", 1), side("bb", 1, faster=2.0), lenient=True)
     assert lenient.exit_code == 0
@@ -112,7 +112,7 @@ def test_what_is_not_compared_and_what_is_partial_is_noted(side):
 
     result, _ = gated(side("a", 2), side("bb", 2, change=partial))
     said = "\n".join(result.notes)
-    assert "bb0 is partial: of its planned cells 2 were not measured" in said
+    assert "bb0 is partial: 2 of its planned cells were not measured" in said
     assert "a0 is partial" not in said
     assert (
         "not compared, having no time, memory or start-up of their own: 3 of kind ratio, 1 of kind scene, in the"
@@ -120,14 +120,14 @@ def test_what_is_not_compared_and_what_is_partial_is_noted(side):
     )
 
 
-def test_machines_that_nobody_knows_are_not_the_same(side):
+def test_unknown_machines_are_invalid_unless_forced(side):
     def silent(content):
         del content["machine_info"]
 
     sides = side("a", 3, change=silent), side("bb", 3, change=silent)
     result, found = gated(*sides)
     assert found[NAME].verdict == INVALID
-    assert any("nothing is said of the machine" in note for note in result.notes)
+    assert any("the machine's CPU is not named" in note for note in result.notes)
     assert gated(*sides, force=True)[1][NAME].verdict == PASSED
 
 
@@ -147,7 +147,7 @@ def test_a_time_of_0_is_invalid_and_never_passed_over(side, zeros):
     assert f"invalid: {NO_RATIO}" in render.markdown(result).replace("\\", "")
 
 
-def test_files_that_are_worlds_apart_promise_nothing(side):
+def test_files_that_are_far_apart_have_unknown_bounds(side):
     far = [*side("bb", 1), *side("ccc", 1, faster=1e150)]
     result, found = gated(side("a", 2), far)
     assert found[NAME].verdict == UNDECIDED
@@ -167,7 +167,7 @@ def test_another_kind_of_machine_is_invalid_unless_forced(side):
     assert forced[NAME].verdict == PASSED
 
 
-def test_more_figures_need_more_evidence(side):
+def test_more_figures_widen_each_ones_interval(side):
     def few(content):
         content["benchmarks"] = [b for b in content["benchmarks"] if b["fullname"] == NAME]
 
@@ -196,7 +196,7 @@ def test_what_regressed_leaves_more_of_alpha_to_the_others(side):
         assert slower[other].ratio.high == equal[other].ratio.high
 
 
-def test_folders_are_taken_whole(side, tmp_path):
+def test_saved_gate_takes_all_files_of_a_folder(side, tmp_path):
     side("a", 2)
     for label in ("old", "new"):
         (tmp_path / label).mkdir()
@@ -208,7 +208,7 @@ def test_folders_are_taken_whole(side, tmp_path):
 
 def test_a_file_on_both_sides_is_one_line(side):
     [path] = side("a", 1)
-    with pytest.raises(UserError, match="stands on both sides"):
+    with pytest.raises(UserError, match="is on both sides"):
         gated([path], [path])
 
 

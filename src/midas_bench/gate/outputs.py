@@ -1,4 +1,4 @@
-"""Do both sides compute the same? Their heat maps of the same photos, pixel by pixel."""
+"""Compare both sides' heat maps of the same photos, pixel by pixel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 VISIBLE_LEVELS = 8
-"""Of 255, in any channel. Two neighbouring colours of Inferno are up to 5 apart, so rounding stays below."""
+"""Out of 255, in any channel. Two neighbouring colours of Inferno are up to 5 apart, so rounding stays below."""
 TOLERATED_SHARE = 0.001
 """Of the pixels: a steep edge may move a little where sums are taken in another order."""
 
@@ -20,7 +20,7 @@ class Difference:
     """How far two sides' heat maps of one call are apart.
 
     Attributes:
-        name: of what was compared.
+        name: of the output.
         largest: difference of any channel of any pixel, in levels of 255; None where shapes or types differ.
         visible_share: of the pixels that differ by more than `VISIBLE_LEVELS`.
     """
@@ -36,7 +36,7 @@ class Difference:
 
     @property
     def text(self) -> str:
-        """Say it in words."""
+        """Describe it in words."""
         if self.largest is None:
             return "heat maps of another shape or type"
         if self.largest == 0:
@@ -54,8 +54,8 @@ class Saved:
 
     def read(self) -> NDArray[np.uint8]:
         """Return all pixels, (pixels, 3); byte by byte, (bytes, 1), where they cannot be pixels."""
-        found = np.fromfile(self.path, np.uint8)
-        return found.reshape(-1, 1 if found.size % 3 else 3)
+        values = np.fromfile(self.path, np.uint8)
+        return values.reshape(-1, 1 if values.size % 3 else 3)
 
 
 def compare(name: str, base: Saved, head: Saved) -> Difference:

@@ -1,4 +1,4 @@
-"""What a gate found, for a terminal and for a pull request."""
+"""The result of a gate, for a terminal and for a pull request."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def ratio_text(interval: Interval | None) -> str:
 
 
 def percent_text(share: float) -> str:
-    """Return a share that somebody chose, such as `5 %`."""
+    """Return a share that a user chose, such as `5 %`."""
     return f"{100 * share:g} %"
 
 
 def verdict_text(judgement: Judgement, needed: int) -> str:
-    """Return the verdict with what it is about: `not slower than 5 %`; so many blocks are needed for one."""
+    """Return the verdict with its threshold, as `not slower than 5 %`; `needed` is the fewest blocks for one."""
     growth = "larger" if judgement.figure.unit == "bytes" else "slower"
     if judgement.verdict == PASSED:
         return f"not {growth} than {percent_text(judgement.figure.threshold)}"
@@ -45,7 +45,7 @@ def verdict_text(judgement: Judgement, needed: int) -> str:
 
 
 def table_rows(result: GateResult) -> list[tuple[str, ...]]:
-    """Return one row of text a figure, as `HEADINGS` names its columns."""
+    """Return one row of text per figure, as `HEADINGS` names its columns."""
     texts: list[tuple[str, ...]] = []
     needed = first_look(result.alpha, len(result.judgements))
     for judgement in result.judgements:
@@ -71,29 +71,35 @@ def _exit_code_meaning(result: GateResult) -> str:
         return f"FAIL: {_listed(result.regressed)}: worse than on {result.base}"
     if result.exit_code == EXIT_INCONCLUSIVE:
         if not result.judgements:
-            return "NOTHING SAID: no cell was compared"
+            return "INCONCLUSIVE: no cell was compared"
         explained = {judgement.figure.name for judgement in result.judgements if judgement.reason}
         advice = (
-            "see why above" if explained >= set(result.inconclusive) else "take a longer --budget or a quieter machine"
+            "the reasons are above"
+            if explained >= set(result.inconclusive)
+            else "take a longer --budget or a quieter machine"
         )
-        return f"NOTHING SAID of {_listed(result.inconclusive)}: {advice}"
+        return f"INCONCLUSIVE: {_listed(result.inconclusive)}: {advice}"
     passed = [j for j in result.judgements if j.verdict in (PASSED, IMPROVED)]
-    if len(passed) < len(result.judgements):
-        return f"PASS as asked, but of {len(result.judgements) - len(passed)} figures nothing can be said"
+    without_verdict = len(result.judgements) - len(passed)
+    if without_verdict:
+        return (
+            f"PASS as asked, with {without_verdict} inconclusive or invalid figure{'' if without_verdict == 1 else 's'}"
+        )
     return f"PASS: no figure is worse than on {result.base} by its threshold or more"
 
 
 def error_rates(result: GateResult) -> str:
-    """Say how sure it is."""
-    said = (
-        f"At most {percent_text(result.alpha)} of gates raise a false alarm, and at most {percent_text(result.alpha)} pass a "
-        "figure that grew by its threshold; the bounds are those that the verdicts rest on."
+    """Return the sentences that say how often a gate is wrong, and what the column `detectable` holds."""
+    alpha = percent_text(result.alpha)
+    rates = (
+        f"At most {alpha} of gates raise a false alarm, and at most {alpha} pass a figure that grew by its threshold. "
+        "The verdicts follow from the bounds in the table."
     )
     if all(judgement.detectable is None for judgement in result.judgements):
-        return said
+        return rates
     return (
-        f"{said} `detectable` is the smallest growth whose lower bound would be above 1 in 4 of 5 gates; "
-        "below the threshold it is no alarm."
+        f"{rates} `detectable` is the smallest growth whose lower bound would be above 1 in 4 of 5 gates. "
+        "Growth below the threshold is no alarm."
     )
 
 
@@ -131,8 +137,8 @@ def _sentences(result: GateResult) -> Iterable[str]:
     for judgement in result.judgements:
         if judgement.reason:
             reasons.setdefault((judgement.verdict, judgement.reason), []).append(judgement.figure.name)
-    for (what, why), names in reasons.items():
-        yield f"{what}: {why} ({_listed(names)})"
+    for (verdict, reason), names in reasons.items():
+        yield f"{verdict}: {reason} ({_listed(names)})"
     for difference in result.differences:
         allowed = " (allowed)" if difference.changed and result.output_may_change else ""
         yield f"{difference.name}: {'CHANGED, ' if difference.changed else ''}{difference.text}{allowed}"
@@ -153,7 +159,7 @@ def _plain(text: str) -> str:
 
 
 def progress_line(judgements: Sequence[Judgement]) -> str:
-    """Return what is known so far in one line."""
+    """Return the state of the gate so far in one line."""
     open_ = [judgement for judgement in judgements if not judgement.decided]
     blocks = max((judgement.blocks for judgement in judgements), default=0)
     return f"{len(judgements) - len(open_)} of {len(judgements)} settled, looked at {blocks} blocks"

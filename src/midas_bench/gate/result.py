@@ -1,4 +1,4 @@
-"""What a gate found, as a record; and the exit code that follows from it."""
+"""The result of a gate as a record, and the exit code that follows from it."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ class GateResult:
     """One gate.
 
     Attributes:
-        base: what is compared with, in words.
-        head: what is judged, in words.
-        judgements: one a figure.
-        differences: of the heat maps, one a pipeline; empty where saved results are compared.
+        base: title of the side that is compared with.
+        head: title of the side that is judged.
+        judgements: one per figure.
+        differences: of the heat maps, one per pipeline; empty where saved results are compared.
         alpha: the chance of one false alarm or more that was promised.
         lenient: whether what is inconclusive or invalid passes.
         output_may_change: whether other heat maps pass.
-        notes: what a reader should know besides, a sentence each.
+        notes: what a reader should know besides, one sentence per note.
         facts: machine, seed, seconds, and the like, for the JSON.
-        log_ratios: natural logarithms of head / base, one a block, by the figure's name.
+        log_ratios: natural logarithms of head / base, one per block, by the figure's name.
         base_values: the base's own figures, in their units.
-        journal: what is to be removed once the result is written.
+        journal: of the blocks; it is removed once the result is written.
     """
 
     base: str
@@ -50,14 +50,14 @@ class GateResult:
     @property
     def regressed(self) -> list[str]:
         """Names of what is worse than on the base."""
-        found = [judgement.figure.name for judgement in self.judgements if judgement.verdict == REGRESSED]
-        return found + ([] if self.output_may_change else [d.name for d in self.differences if d.changed])
+        figures = [judgement.figure.name for judgement in self.judgements if judgement.verdict == REGRESSED]
+        return figures + ([] if self.output_may_change else [d.name for d in self.differences if d.changed])
 
     @property
     def inconclusive(self) -> list[str]:
-        """Names of the figures that nothing can be said of."""
-        silent = {MISSING} if self.lenient else {MISSING, UNDECIDED, INVALID}
-        return [judgement.figure.name for judgement in self.judgements if judgement.verdict in silent]
+        """Names of the figures without a usable verdict: missing, inconclusive or invalid."""
+        verdicts = {MISSING} if self.lenient else {MISSING, UNDECIDED, INVALID}
+        return [judgement.figure.name for judgement in self.judgements if judgement.verdict in verdicts]
 
     @property
     def exit_code(self) -> int:

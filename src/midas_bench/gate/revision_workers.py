@@ -1,4 +1,4 @@
-"""The two sides of a gate as arms: the same photos, weights and settings, each importing its own tree."""
+"""The worker of each side of a gate: the same photos, weights and settings, but its own source tree."""
 
 from __future__ import annotations
 
@@ -38,28 +38,30 @@ Sides = Mapping[str, Revision]
 
 
 def as_checkpoint(weights: Weights, cache_dir: Path) -> Weights:
-    """Return the weights as a checkpoint that both sides load, also where one of them draws seeded ones otherwise.
+    """Return the weights as a checkpoint file, so that both sides load the same ones.
+
+    Without it, seeded weights are drawn by each side's own code, which may differ.
 
     Raises:
         UserError: the cache cannot be written.
     """
     if weights.path:
         return weights
-    made = artifact("checkpoint", weights, cache_dir)
-    return Weights("file", made.sha256, str(made.path))
+    checkpoint = artifact("checkpoint", weights, cache_dir)
+    return Weights("file", checkpoint.sha256, str(checkpoint.path))
 
 
 def worker_specs(
     sides: Sides, cells: Sequence[GateCell], config: Resolved, photos: Mapping[str, Sequence[Photo]], run_folder: Path
 ) -> list[WorkerSpec]:
-    """Return one arm a side that opens what these cells of one backend need, on one thread.
+    """Return one worker per side; it opens the pipelines of these cells of one backend, on one thread.
 
     Raises:
         UserError: a cell's scene has no photos.
     """
     settings = asdict(replace(config, backend=cells[0].backend, threads=1))
     defaults = asdict(PipelineConfig())
-    # an older revision need not know a field that nobody uses
+    # fields at their default are left out, because an older revision may lack them
     used = {name: value for name, value in settings.items() if value != defaults[name]}
     pipelines = {cell.batch: {"photos": _paths(cell, photos), "config": used} for cell in cells}
     return [
@@ -82,26 +84,26 @@ def _paths(cell: GateCell, photos: Mapping[str, Sequence[Photo]]) -> list[str]:
 
 
 def _environment(name: str, side: Revision, run_folder: Path) -> dict[str, str]:
-    # compiled modules go into folders of ours: neither side starts with more of them, and no checkout gets any
+    # compiled modules go into folders of ours, so that neither side starts with more of them than the other
     return {"PYTHONPATH": str(side.tree.source), "PYTHONPYCACHEPREFIX": str(run_folder / "compiled" / name)}
 
 
 def fresh_python(tree: SourceTree, extras: Collection[str], folder: Path) -> str:
-    """Make a virtual environment with what a tree and these extras of it ask for, and return its interpreter.
+    """Make a virtual environment with the dependencies of a tree and its extras; return its interpreter.
 
     Raises:
         UserError: they cannot be installed.
     """
     venv.create(folder, with_pip=True)
     python = str(folder / ("Scripts" if sys.platform == "win32" else "bin") / "python")
-    wanted = f"{tree.folder}[{','.join(sorted(extras))}]" if extras else str(tree.folder)
-    ran: Any = subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wanted],
+    requirement = f"{tree.folder}[{','.join(sorted(extras))}]" if extras else str(tree.folder)
+    pip: Any = subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement],
         capture_output=True, text=True, encoding="utf-8", errors="replace",
     )  # fmt: skip
-    if ran.returncode:
-        said = next((line for line in reversed(ran.stderr.splitlines()) if "ERROR" in line), "pip said nothing")
+    if pip.returncode:
+        reason = next((line for line in reversed(pip.stderr.splitlines()) if "ERROR" in line), "pip gave no reason")
         raise UserError(
-            f"--fresh-env: {tree.title}", f"its dependencies cannot be installed ({said})", "gate without it"
+            f"--fresh-env: {tree.title}", f"its dependencies cannot be installed ({reason})", "run the gate without it"
         )
     return python

@@ -1,4 +1,4 @@
-"""Compare results that were saved earlier; the file is the unit, and machine drift between them is not seen."""
+"""Compare results that were saved earlier: the unit is the file, and machine drift between files stays unseen."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from midas_bench.results.run_files import read, saved_in
 from midas_bench.results.runs import UNKNOWN, Run, of_one_kind
 
 DRIFT = (
-    "These runs were made at different times: the machine's own drift between them, tens of per cent on "
-    "shared machines, stands in every ratio. `midas-bench gate --base REF` measures both sides interleaved."
+    "These runs were made at different times. Every ratio includes the machine's drift between them, which is tens of "
+    "per cent on shared machines. `midas-bench gate --base REF` measures both sides interleaved."
 )
-OTHER_MACHINE = "not the same kind of machine; --force compares all the same"
-UNKNOWN_MACHINE = "a file names no CPU, so the machine is unknown; --force compares all the same"
-NO_RATIO = "a file says 0, below what its timer can tell, so there is no ratio; time more calls a round"
-ONE_FILE = "one file a side says nothing about runs; give two or more"
+OTHER_MACHINE = "the files come from different kinds of machine; --force compares anyway"
+UNKNOWN_MACHINE = "a file names no CPU, so the machine is unknown; --force compares anyway"
+NO_RATIO = "a file holds 0, below its timer's resolution, so there is no ratio; time more calls per round"
+ONE_FILE = "one file per side shows no spread between runs; give two or more"
 
 Key = tuple[str, str]
 """A figure: its cell's id, and its own name."""
@@ -48,7 +48,7 @@ class SavedQuestion:
     Attributes:
         baseline: files or folders.
         run: files or folders that are judged.
-        thresholds: what is worth an alarm.
+        thresholds: growth that is worth an alarm.
         alpha: the chance of one false alarm or more that is accepted.
         force: whether other machines are accepted.
         lenient: whether what is inconclusive passes.
@@ -65,15 +65,15 @@ class SavedQuestion:
 def gate_saved(question: SavedQuestion) -> GateResult:
     """Judge the run's files against those of the baseline.
 
-    A figure that any of the files lacks is missing: nobody knows why, and a cell that failed must not pass.
+    A figure that any of the files lacks is missing: its cell may have failed, and must not pass.
 
     Raises:
-        UserError: a file is not usable, or stands on both sides.
+        UserError: a file is not usable, or is on both sides.
     """
     before, after = _side("baseline", question.baseline), _side("run", question.run)
     twice = {run.path.resolve() for run in before.runs} & {run.path.resolve() for run in after.runs}
     if twice:
-        raise UserError(min(twice), "stands on both sides", "name other files for --run")
+        raise UserError(min(twice), "is on both sides", "name other files for --run")
     absent = _absent(before, after)
     judgements = _judged(before, after, absent.keys(), question)
     judgements += [Judgement(_figure(*key, question), MISSING, reason=reason) for key, reason in absent.items()]
@@ -102,15 +102,15 @@ def _title(side: ComparedRuns) -> str:
 
 
 def _absent(before: ComparedRuns, after: ComparedRuns) -> dict[Key, str]:
-    """Say of each figure that some file lacks where it is missing."""
+    """Return, for each figure that some file lacks, where it is missing."""
     counts = [(side.label, len(side.runs), files_with(side)) for side in (before, after)]
-    found: dict[Key, list[str]] = {}
+    absent: dict[Key, list[str]] = {}
     for key in dict.fromkeys(key for _, _, having in counts for key in having):
         for label, files, having in counts:
             if having.get(key, 0) < files:
-                of = f"in {having.get(key, 'none')} of the {files} files of" if files > 1 else "not in"
-                found.setdefault(key, []).append(f"is {of} the {label}")
-    return {key: " and ".join(reasons) for key, reasons in found.items()}
+                share = f"in {having.get(key, 'none')} of the {files} files of" if files > 1 else "not in"
+                absent.setdefault(key, []).append(f"is {share} the {label}")
+    return {key: " and ".join(reasons) for key, reasons in absent.items()}
 
 
 def _notes(before: ComparedRuns, after: ComparedRuns) -> Iterable[str]:
@@ -121,12 +121,12 @@ def _notes(before: ComparedRuns, after: ComparedRuns) -> Iterable[str]:
         if differences:
             yield f"{heading}: " + "; ".join(f"{name}: {old} and {new}" for name, (old, new) in differences.items())
     for side in (before, after):
-        silent = [run.name for run in side.runs if run.machine.kind == UNKNOWN]
-        if silent:
-            yield f"{', '.join(silent)}: nothing is said of the machine's CPU"
+        unnamed = [run.name for run in side.runs if run.machine.kind == UNKNOWN]
+        if unnamed:
+            yield f"{', '.join(unnamed)}: the machine's CPU is not named"
         for run in side.runs:
             if run.status == "partial":
-                yield f"{run.name} is partial: of its planned cells {len(run.unmeasured)} were not measured"
+                yield f"{run.name} is partial: {len(run.unmeasured)} of its planned cells were not measured"
         kinds = kinds_without_figures(side)
         if kinds:
             cells = ", ".join(f"{count} of kind {kind}" for kind, count in kinds.items())
@@ -134,7 +134,8 @@ def _notes(before: ComparedRuns, after: ComparedRuns) -> Iterable[str]:
 
 
 def _changes(before: ComparedRuns, after: ComparedRuns, confidence: float) -> Sequence[Change]:
-    with np.errstate(over="ignore"):  # two files far apart promise nothing, up to infinity
+    # two files that are far apart have an infinite upper bound
+    with np.errstate(over="ignore"):
         return compare(before, after, confidence).changes
 
 
@@ -147,7 +148,7 @@ def _name(fullname: str, figure: str) -> str:
 def _figure(fullname: str, figure: str, question: SavedQuestion) -> Figure:
     limits = question.thresholds
     threshold = {"peak memory": limits.memory, "start-up": limits.startup}.get(figure, limits.time)
-    [unit] = [known.unit for known in FIGURES if known.name == figure]
+    [unit] = [row.unit for row in FIGURES if row.name == figure]
     return Figure(_name(fullname, figure), threshold, unit)
 
 
@@ -165,14 +166,14 @@ def _judged(
 
     obstacle = "" if question.force else _obstacle((*before.runs, *after.runs))
     files = min(len(before.runs), len(after.runs))
-    many = max(1, len(compared(question.alpha)))
-    widest = compared(question.alpha / many)
-    found, regressed = list[Judgement](), -1
-    while regressed != (now := sum(judgement.verdict == REGRESSED for judgement in found)):
+    count = max(1, len(compared(question.alpha)))
+    widest = compared(question.alpha / count)
+    judgements, regressed = list[Judgement](), -1
+    while regressed != (now := sum(judgement.verdict == REGRESSED for judgement in judgements)):
         regressed = now
-        stepped = compared(question.alpha / max(1, many - regressed))
-        found = [_judge(*both, files, obstacle, question) for both in zip(stepped, widest, strict=True)]
-    return found
+        stepped = compared(question.alpha / max(1, count - regressed))
+        judgements = [_judge(*both, files, obstacle, question) for both in zip(stepped, widest, strict=True)]
+    return judgements
 
 
 def _obstacle(runs: Sequence[Run]) -> str:
@@ -191,7 +192,7 @@ def _judge(change: Change, wide: Change, files: int, obstacle: str, question: Sa
         return Judgement(figure, INVALID, ratio, files, reason=NO_RATIO)
     if change.verdict is None:
         return Judgement(figure, UNDECIDED, ratio, files, reason=ONE_FILE)
-    # two files that are worlds apart have a lower bound of 0
+    # two files that are far apart have a lower bound of 0
     log_low = math.log(ratio.low) if ratio.low > 0 else -math.inf
     logs = Interval(math.log(ratio.estimate), log_low, math.log(ratio.high), ratio.confidence)
     return Judgement(figure, verdict(logs, figure.threshold), ratio, files)

@@ -1,9 +1,9 @@
 """Gates drawn from recorded blocks of two equal sides: how often does the rule raise a false alarm, or miss one?
 
-Blocks are drawn again and again into gates of their own: with both sides equal each alarm is a false one, and with a
-slowdown added each gate without one has missed it. Equal sides may be swapped, so each drawn block is. That makes them
-symmetric around a ratio of 1 whatever was recorded; whether the recorded blocks are so themselves is shown beside it,
-by `unflipped` and by gates that are drawn without swapping.
+Gates are drawn from the blocks with replacement. With equal sides each alarm is a false one; with a slowdown added,
+each gate without an alarm has missed it. Equal sides may be swapped, so the sides of each drawn block are swapped at
+random. That makes the drawn blocks symmetric around a ratio of 1, whatever was recorded. `unflipped`, and gates drawn
+without swapping, show whether the recorded blocks are symmetric themselves.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ Outcome = tuple[dict[str, str], int]
 
 @dataclass(frozen=True)
 class Share:
-    """How many of how many, with the exact interval of the share.
+    """A count, its total, and the exact interval of their ratio.
 
     Source: C. J. Clopper and E. S. Pearson, Biometrika 26, 1934.
     """
 
     count: int
-    of: int
+    total: int
 
     @property
     def interval(self) -> tuple[float, float]:
         """Both ends of the 95 % interval."""
-        found = stats.binomtest(self.count, self.of).proportion_ci(0.95, "exact")
-        return float(found.low), float(found.high)
+        ends = stats.binomtest(self.count, self.total).proportion_ci(0.95, "exact")
+        return float(ends.low), float(ends.high)
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types."""
         low, high = self.interval
-        return {"count": self.count, "of": self.of, "share": self.count / self.of, "low": low, "high": high}
+        return {"count": self.count, "of": self.total, "share": self.count / self.total, "low": low, "high": high}
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """What was recorded: float64 (blocks, figures) of log-ratios, and the most blocks that a gate's budget buys."""
+    """Recorded blocks: float64 (blocks, figures) of log-ratios, and how many blocks a gate's budget has time for."""
 
     figures: Sequence[Figure]
     alpha: float
@@ -64,27 +64,27 @@ class Blocks:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Blocks:
-        """Take them from the document of a self-test, or its file.
+        """Read them from the document of a self-test.
 
         Raises:
             UserError: they are too few for one look.
         """
         rows = document["blocks"]
-        named = [Figure(**figure) for figure in document["figures"]]
-        known = [figure for figure in named if all(figure.name in row["log_ratios"] for row in rows)]
-        needed = Family(known, document["alpha"]).first_look
+        recorded = [Figure(**figure) for figure in document["figures"]]
+        complete = [figure for figure in recorded if all(figure.name in row["log_ratios"] for row in rows)]
+        needed = Family(complete, document["alpha"]).first_look
         if len(rows) < needed:
             raise UserError("self-test", f"has {len(rows)} blocks", f"record at least {needed}")
-        logs = np.array([[row["log_ratios"][figure.name] for figure in known] for row in rows])
+        logs = np.array([[row["log_ratios"][figure.name] for figure in complete] for row in rows])
         most = int(document["budget_s"] / np.mean([row["block_s"] for row in rows]))
-        return cls(known, document["alpha"], logs, most)
+        return cls(complete, document["alpha"], logs, most)
 
 
 def resample(document: Mapping[str, Any], gates: int = RESAMPLED, seed: int = SEED) -> dict[str, Any]:
     """Draw gates from recorded blocks and count their verdicts, for each slowdown of the first figure.
 
     Args:
-        document: what `self_test` returned, or its file.
+        document: of a self-test, as `self_test` returns it.
         gates: how many for each slowdown.
         seed: of the drawing.
 
@@ -122,20 +122,20 @@ def without_sign_flips(blocks: Blocks, gates: int, seed: int) -> dict[str, Any]:
 
 
 def observed_bias(blocks: Blocks) -> dict[str, dict[str, float]]:
-    """Say of each figure whether the recorded ratios of equal sides differ from 1: `log_ratio`, bounds, `p`, `holm`.
+    """Return by figure how far the recorded ratios of equal sides differ from 1: `log_ratio`, bounds, `p`, `holm`.
 
     The bounds hold with 95 %; `p` is of Wilcoxon's signed-rank test, two-sided, and `holm` the same corrected for the
     number of figures.
     """
     tail = (1 - CONFIDENCE) / 2
     p_values = [float(stats.wilcoxon(logs).pvalue) if logs.any() else 1.0 for logs in blocks.logs.T]
-    found = {}
+    biases = {}
     for figure, logs, p, corrected in zip(blocks.figures, blocks.logs.T, p_values, holm(p_values), strict=True):
         ends = signed_rank_interval(logs, tail, tail)
-        found[figure.name] = {
+        biases[figure.name] = {
             "log_ratio": ends.estimate, "low": ends.low, "high": ends.high, "p": p, "holm": corrected,
         }  # fmt: skip
-    return found
+    return biases
 
 
 def _gate(blocks: Blocks, shift: NDArray[np.float64], generator: np.random.Generator, *, swap: bool) -> Outcome:
@@ -157,10 +157,10 @@ def _gate(blocks: Blocks, shift: NDArray[np.float64], generator: np.random.Gener
 
 
 def _counted(slowdown: float, slowed: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    of = len(outcomes)
+    total = len(outcomes)
 
     def share(holds: Callable[[dict[str, str]], bool]) -> dict[str, Any]:
-        return Share(sum(holds(verdicts) for verdicts, _ in outcomes), of).to_json()
+        return Share(sum(holds(verdicts) for verdicts, _ in outcomes), total).to_json()
 
     others = {name for verdicts, _ in outcomes[:1] for name in verdicts} - ({slowed} if slowdown else set())
     return {

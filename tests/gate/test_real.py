@@ -33,7 +33,7 @@ def change(clone, module, old, new):
     path.write_text(text.replace(old, new))
 
 
-def test_what_became_worse_is_found_where_it_is(clone, monkeypatch, tmp_path, capsys):
+def test_gate_locates_injected_regressions_in_the_real_package(clone, monkeypatch, tmp_path, capsys):
     change(clone, "photo.py", ONE_LINE, ONE_LINE * 2)
     change(clone, "heatmap.py", COLOURS, "cv2.COLORMAP_JET")
     change(clone, "calls.py", DOOR, f"HELD = b'x' * (400 * 2**20)\n\n\n{DOOR}")

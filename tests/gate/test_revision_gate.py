@@ -20,7 +20,7 @@ def tree(tmp_path):
     return made
 
 
-def test_equal_code_and_dependencies_leave_nothing_but_noise(tree):
+def test_gate_notes_that_equal_code_and_dependencies_differ_by_noise_alone(tree):
     assert notes_on_code(tree("main"), tree("head"), False) == [
         "base and head hold the same code: whatever differs is noise"
     ]
@@ -41,7 +41,7 @@ QUESTION = Question("main", None, FAMILY, "auto", Thresholds(0.05, 0.05, 0.2), 0
 FACTS = {"machine": {"fingerprint": "abc", "versions": {"torch": "2"}}, "weights": "seeded"}
 
 
-def test_blocks_count_only_in_a_gate_that_asks_the_same(tree, tmp_path):
+def test_resume_takes_blocks_only_of_a_gate_with_the_same_question(tree, tmp_path):
     sides = {name: Revision(tree(name)) for name in (BASE, HEAD)}
 
     def path(question=QUESTION, sides=sides, facts=FACTS):

@@ -28,7 +28,7 @@ def test_a_commit_becomes_a_worktree_that_goes_when_the_gate_ends(repository, tm
     assert list((tmp_path / "gate").iterdir()) == []
 
 
-def test_a_run_folder_goes_also_when_the_gate_fails(repository, tmp_path):
+def test_temporary_checkouts_are_removed_when_the_gate_fails(repository, tmp_path):
     commit = repository.git("rev-parse", "HEAD")
     with (
         pytest.raises(RuntimeError),
@@ -39,16 +39,19 @@ def test_a_run_folder_goes_also_when_the_gate_fails(repository, tmp_path):
     assert "gate" not in repository.git("worktree", "list")
 
 
-def test_what_a_killed_gate_left_is_removed_by_the_next_and_a_living_one_is_left_alone(repository, tmp_path):
-    place = tmp_path / "gate"
+def test_checkouts_of_a_killed_gate_are_removed_and_those_of_a_living_one_stay(repository, tmp_path):
+    gate_folder = tmp_path / "gate"
     commit = repository.git("rev-parse", "HEAD")
     for name in ("run-dead", "run-alive"):
-        (place / name).mkdir(parents=True)
-        (place / name / revisions.REPOSITORY).write_text(str(repository.folder))
-        revisions.check_out(repository.folder, "main", commit, place / name / "base")
-    with FileLock(place / "run-alive" / revisions.LOCK), revisions.temporary_checkouts(repository.folder, place):
+        (gate_folder / name).mkdir(parents=True)
+        (gate_folder / name / revisions.REPOSITORY).write_text(str(repository.folder))
+        revisions.check_out(repository.folder, "main", commit, gate_folder / name / "base")
+    with (
+        FileLock(gate_folder / "run-alive" / revisions.LOCK),
+        revisions.temporary_checkouts(repository.folder, gate_folder),
+    ):
         pass
-    assert [folder.name for folder in place.iterdir()] == ["run-alive"]
+    assert [folder.name for folder in gate_folder.iterdir()] == ["run-alive"]
     listed = repository.git("worktree", "list")
     assert "run-alive" in listed
     assert "run-dead" not in listed
@@ -88,7 +91,7 @@ def test_a_file_that_cannot_be_copied_is_one_line(repository, tmp_path, monkeypa
         revisions.copy_working_tree(repository.folder, tmp_path / "head")
 
 
-def test_an_empty_name_is_one_line(repository):
+def test_an_empty_revision_name_is_one_line(repository):
     with pytest.raises(UserError, match="is an empty name; check the variable"):
         revisions.commit_of(repository.folder, "")
 
@@ -348,7 +351,7 @@ def test_a_tree_without_the_package_has_no_digest(repository, tmp_path):
         assert revisions.check_out(repository.folder, "main", commit, run_folder / "base").digest is None
 
 
-def test_a_place_that_cannot_be_written_is_one_line(repository, tmp_path):
+def test_a_cache_folder_that_cannot_be_written_is_one_line(repository, tmp_path):
     (tmp_path / "gate").write_text("a file")
     with (
         pytest.raises(UserError, match="cannot be written"),

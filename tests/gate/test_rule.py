@@ -75,7 +75,7 @@ def test_the_bounds_are_those_of_the_exact_signed_rank_test():
         assert mirrored.high == pytest.approx(-low)
 
 
-def test_too_few_blocks_promise_nothing():
+def test_too_few_blocks_have_no_bounds():
     interval = signed_rank_interval([0.1] * 5, 0.01, 0.01)
     assert (interval.low, interval.high) == (-math.inf, math.inf)
     assert judged(CALL, [0.1] * 5, 0.01, 0.01).verdict == UNDECIDED
@@ -113,7 +113,7 @@ def test_what_regressed_leaves_more_of_alpha_to_the_others():
     assert together.judgements["close"].ratio.confidence < alone.judgements["close"].ratio.confidence
 
 
-def test_a_verdict_stands_whatever_comes_later():
+def test_a_verdict_is_not_changed_by_later_blocks():
     found = family(["call"])
     found.look(1, {"call": [0.0] * 12})
     assert found.judgements["call"].verdict == PASSED

@@ -28,12 +28,15 @@ def run(repository, monkeypatch, capsys, tmp_path):
     made = []
 
     def ran(*arguments, ends=None):
-        def block(lane, cells, *_):
+        def block(series, cells, *_):
             if ends and len(made) in ends:
                 raise ends[len(made)]
             made.append(len(made))
-            logs = {cell.name: made[-1] / 1e4 for cell in cells} | {lane.memory_figure: 0.0, lane.startup_figure: 0.0}
-            return {"lane": lane.backend, "log_ratios": logs, "base": {}, "disturbed": [], "block_s": 1.0}
+            logs = {cell.name: made[-1] / 1e4 for cell in cells} | {
+                series.memory_figure: 0.0,
+                series.startup_figure: 0.0,
+            }
+            return {"lane": series.backend, "log_ratios": logs, "base": {}, "disturbed": [], "block_s": 1.0}
 
         monkeypatch.setattr(self_test, "measure_block", block)
         output = tmp_path / "output"
@@ -51,7 +54,7 @@ def run(repository, monkeypatch, capsys, tmp_path):
         (ProcessDiedError("arm base: killed"), 2, "arm base: killed; --resume goes on with its finished blocks"),
     ],
 )
-def test_blocks_that_are_finished_are_not_measured_again(run, end, code, words):
+def test_self_test_resumes_without_measuring_finished_blocks_again(run, end, code, words):
     found = run(ends={5: end})
     assert found[0] == code
     assert words in found[1]
@@ -77,7 +80,7 @@ class Course(Listener):
         return GateResult("base", "head", [], [], 0.01, facts=facts)
 
 
-def test_live_gates_that_are_finished_are_not_run_again(monkeypatch, tmp_path):
+def test_self_test_resumes_without_running_finished_live_gates_again(monkeypatch, tmp_path):
     course = Course()
     monkeypatch.setattr(self_test, "compare_sides", course.gate)
     question = Question("", None, FAMILY, "auto", Thresholds(0.05, 0.05, 0.2), 0.01, 300, seed=1)
@@ -91,7 +94,7 @@ def test_live_gates_that_are_finished_are_not_run_again(monkeypatch, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         live()
     course.interrupted_before = None
-    found, equal = live()
+    summaries, equal = live()
     assert course.asked == [(0.0, 2), (0.05, 2), (0.0, 3), (0.05, 3)]
-    assert [told["slowdown"] for told in found] == [0.0, 0.05, 0.0, 0.05]
+    assert [summary["slowdown"] for summary in summaries] == [0.0, 0.05, 0.0, 0.05]
     assert [row["number"] for row in equal] == [1, 3]

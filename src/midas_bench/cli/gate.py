@@ -128,9 +128,9 @@ class Terminal(Listener):
         self._looks: dict[str, int] = {}
         self.finished = False
 
-    def progress(self, text: str) -> None:
+    def progress(self, message: str) -> None:
         """Print a sentence above the bar."""
-        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._bar.console.print(message, markup=False, highlight=False, soft_wrap=True)
 
     def block(self, series: BlockSeries, family: Family, left_s: float) -> None:
         """Move the bar; tell the first block and each look where there is none."""

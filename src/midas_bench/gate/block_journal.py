@@ -1,4 +1,4 @@
-"""What a gate has finished, kept on disk until its result is written: an interrupted one goes on from here."""
+"""The finished blocks of a gate, kept on disk until its result is written, so that `--resume` can go on."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class BlockJournal:
     part: str = ""
 
     @classmethod
-    def of(cls, place: Path, same: Mapping[str, Any]) -> BlockJournal:
+    def of(cls, folder: Path, identity: Mapping[str, Any]) -> BlockJournal:
         """Name a journal by all that must be the same for an interrupted gate to go on."""
-        digest = hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:16]
-        return cls(place / f"journal-{digest}.jsonl")
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+        return cls(folder / f"journal-{digest}.jsonl")
 
     def begin(self, resume: bool) -> None:
         """Go on with what is there, or begin afresh.
@@ -54,8 +54,8 @@ class BlockJournal:
 
     def rows(self) -> list[Row]:
         """Return what was appended to this part."""
-        found = read_json_lines(self.path) if self.path.is_file() else []
-        return [row["row"] for row in found if row["part"] == self.part]
+        lines = read_json_lines(self.path) if self.path.is_file() else []
+        return [line["row"] for line in lines if line["part"] == self.part]
 
     def append(self, row: Row) -> None:
         """Add a row, and return once it is on disk."""

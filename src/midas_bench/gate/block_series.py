@@ -1,4 +1,4 @@
-"""Cells of one backend that are measured together, and the figures that come of them."""
+"""Cells of one backend that are measured together, and the figures that follow from them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from midas_bench.measure.worker_client import WorkerSpec
 
 @dataclass
 class BlockSeries:
-    """Cells of one backend, measured in the same blocks; `rows` grow, one a block.
+    """Cells of one backend, measured in the same blocks; `rows` grow by one per block.
 
     Attributes:
-        cells: both sides have their calls.
-        arms: of the two sides.
-        rows: what each block gave, in JSON types.
-        deaths: how workers died, a line each.
+        cells: those whose calls both sides have.
+        arms: the workers of the two sides.
+        rows: the results of each block, in JSON types.
+        deaths: how workers died, one line per death.
         looks: how often its figures were looked at.
     """
 
@@ -50,12 +50,12 @@ class BlockSeries:
 
     @property
     def block_s(self) -> float:
-        """What its next block may take: the longest so far."""
+        """Seconds that its next block may take: the longest so far."""
         return max((row["block_s"] for row in self.rows), default=0.0)
 
     @property
     def log_ratios(self) -> dict[str, list[float]]:
-        """Natural logarithms of head / base by the figure's name, one a block that had it."""
+        """Natural logarithms of head / base by the figure's name, one per block that measured it."""
         return self._values_by_figure("log_ratios")
 
     @property
@@ -64,15 +64,15 @@ class BlockSeries:
         return {name: float(np.median(values)) for name, values in self._values_by_figure("base").items()}
 
     def _values_by_figure(self, key: str) -> dict[str, list[float]]:
-        found: dict[str, list[float]] = {}
+        values: dict[str, list[float]] = {}
         for row in self.rows:
             for name, value in row[key].items():
-                found.setdefault(name, []).append(value)
-        return found
+                values.setdefault(name, []).append(value)
+        return values
 
     @property
     def disturbed_blocks(self) -> int:
-        """How many of its blocks the machine was disturbed in."""
+        """How many of its blocks ran while the machine was disturbed."""
         return sum(bool(row["disturbed"]) for row in self.rows)
 
 

@@ -1,6 +1,6 @@
-"""A tree whose calls take a known time, for trying the gate's machinery in seconds and without a network.
+"""A revision whose calls take a known time: it tests the gate's machinery in seconds, without a neural network.
 
-Its text becomes `midas_bench/depth/calls.py` of a tree of its own.
+Its text becomes `midas_bench/depth/calls.py` of a source tree of its own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ CALL_S = 0.001
 
 @contextmanager
 def calls(photos, **config):
-    process_s = CALL_S * random.gauss(1, 0.01)  # what differs from process to process, as memory layout does
+    # as memory layout does, this differs from process to process
+    process_s = CALL_S * random.gauss(1, 0.01)
 
     def call():
         end_s = time.perf_counter() + process_s * random.gauss(1, 0.02)
@@ -35,7 +36,7 @@ def calls(photos, **config):
 
 
 def write_fake_revision(folder: Path) -> Revision:
-    """Write the tree and return it as a side."""
+    """Write the source tree and return it as a revision."""
     depth = folder / PACKAGE / "depth"
     depth.mkdir(parents=True)
     for package in (depth.parent, depth):

@@ -25,8 +25,8 @@ class GateCell:
     Attributes:
         call: `pipeline` or a stage.
         backend: a name of the registry.
-        batch_size: photos a call.
-        scene: the photos' scene.
+        batch_size: photos per call.
+        scene: of the photos.
     """
 
     call: str
@@ -36,7 +36,7 @@ class GateCell:
 
     @property
     def batch(self) -> str:
-        """Name what a worker opens for it."""
+        """Name the pipeline and photos that a worker opens for it."""
         return f"b{self.batch_size}-{self.scene}"
 
     @property
@@ -46,7 +46,7 @@ class GateCell:
 
 
 FAMILY = tuple(GateCell(call) for call in (PIPELINE, *STAGES))
-"""The whole way with one photo, and each stage of it: what a change can make slower, and where."""
+"""The whole pipeline with one photo, and each of its stages: they show what became slower, and where."""
 
 
 def full_matrix() -> tuple[GateCell, ...]:
@@ -74,11 +74,11 @@ def _cell_named(name: str) -> GateCell:
         return GateCell(PIPELINE, name)
     if name in (PIPELINE, *STAGES):
         return GateCell(name)
-    found = CELL_NAME.fullmatch(name)
-    if found:
-        cell = GateCell(found["call"], found["backend"], int(found["batch_size"]), found["scene"])
-        known = cell.call in (PIPELINE, *STAGES) and cell.backend in registry.REGISTRY and cell.scene in SCENES
-        if known and cell.batch_size in BATCH_SIZES:
+    parts = CELL_NAME.fullmatch(name)
+    if parts:
+        cell = GateCell(parts["call"], parts["backend"], int(parts["batch_size"]), parts["scene"])
+        exists = cell.call in (PIPELINE, *STAGES) and cell.backend in registry.REGISTRY and cell.scene in SCENES
+        if exists and cell.batch_size in BATCH_SIZES:
             return cell
     choices = ", ".join([*registry.REGISTRY, PIPELINE, *STAGES])
     raise UserError(f"--cell {name}", "is unknown", f"choose from {choices}, or a cell such as {FAMILY[0].name}")

@@ -1,4 +1,4 @@
-"""How the history of a base and that of a head hang together: did the base move on meanwhile?"""
+"""The commits that a base and a head share, and those that only the base has."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Compared:
         merge_base: the newest commit that the base and the head share; None where there is none.
         commits_only_in_base: how many commits this one has that the head lacks.
         problem: why no commit is shared.
-        next_step: what helps against that.
+        next_step: the cure for that.
     """
 
     label: str
@@ -49,7 +49,7 @@ class Compared:
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """Return what a result says of the history, in JSON types."""
+        """Return the result's fields about the history, in JSON types."""
         return {"merge_base": self.merge_base, "commits_only_in_base": self.commits_only_in_base}
 
 
@@ -88,7 +88,7 @@ def _with_merge_base(repository: Path, base: Compared, head: str | None) -> Comp
         count = int(git(repository, "rev-list", "--count", base.commit, f"^{head_commit}"))
         merge_base = git(repository, "merge-base", base.commit, head_commit)
     except subprocess.CalledProcessError as error:
-        # git says nothing where it looked and there is none
+        # git prints nothing where it searched and there is no merge base
         if error.stderr:
             return replace(base, problem=refusal_of(error).reason, next_step="ask `git fsck`")
         if is_shallow(repository):

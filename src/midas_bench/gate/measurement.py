@@ -18,10 +18,10 @@ from midas_bench.measure.noise_probe import NoiseProbe, judge
 from midas_bench.processes import ProcessDiedError
 
 ROUNDS = 10
-"""Calls of each side a block and cell: what differs from process to process, more of them would not narrow."""
+"""Calls of each side per block and cell: more of them would not narrow what differs from process to process."""
 
 MOST_DEATHS = 2
-"""So many blocks may lose a worker before its series is given up: one may be the machine's fault, two are not."""
+"""Blocks that lose a worker before their series is given up: one may be the machine's fault, two are not."""
 
 
 class Measurement:
@@ -30,10 +30,10 @@ class Measurement:
     Args:
         all_series: measured in turn.
         family: judges them.
-        budget_s: after so many seconds no further block is begun.
+        budget_s: after so many seconds no further block begins.
         seed: of all shuffling.
         journal: each block is appended to it as soon as it is finished.
-        tell: called before each block, with the seconds that are left.
+        progress: called before each block, with its series and the seconds that are left.
     """
 
     def __init__(
@@ -43,19 +43,19 @@ class Measurement:
         budget_s: float,
         seed: int,
         journal: BlockJournal,
-        tell: Callable[[BlockSeries, float], None] = lambda *_: None,
+        progress: Callable[[BlockSeries, float], None] = lambda *_: None,
     ) -> None:
-        self._lanes = all_series
+        self._all_series = all_series
         self._family = family
         self._budget_s = budget_s
         self._seed = seed
         self._journal = journal
-        self._tell = tell
+        self._progress = progress
         self._probe = NoiseProbe()
 
     def resume(self) -> None:
         """Judge the blocks in the journal, which an interrupted gate measured, as they were judged then."""
-        all_series = {series.backend: series for series in self._lanes}
+        all_series = {series.backend: series for series in self._all_series}
         for row in self._journal.rows():
             self._add(all_series[row["lane"]], row)
 
@@ -63,15 +63,15 @@ class Measurement:
         """Measure until nothing is undecided or the budget is spent; then look a last time."""
         end_s = time.monotonic() + self._budget_s
         while True:
-            going = False
-            for series in self._lanes:
+            measured_any = False
+            for series in self._all_series:
                 if self._undecided_names(series) and time.monotonic() + series.block_s <= end_s:
-                    self._tell(series, end_s - time.monotonic())
+                    self._progress(series, end_s - time.monotonic())
                     self._measure(series)
-                    going = True
-            if not going:
+                    measured_any = True
+            if not measured_any:
                 break
-        for series in self._lanes:
+        for series in self._all_series:
             self._close(series)
 
     def _undecided_names(self, series: BlockSeries) -> set[str]:
@@ -98,7 +98,7 @@ class Measurement:
             self._family.look(series.looks, series.log_ratios)
 
     def _close(self, series: BlockSeries) -> None:
-        """Look at what came after the last look, and say what the machine has to do with what stays open."""
+        """Look at the blocks after the last look; a disturbed machine makes what stays undecided invalid."""
         if len(series.rows) > self._family.first_look and not self._family.is_look(len(series.rows)):
             self._family.look(series.looks + 1, series.log_ratios)
         for name in self._undecided_names(series):
@@ -107,14 +107,12 @@ class Measurement:
             reasons = [reason for row in series.rows for reason in row["disturbed"]]
             worst = max(set(reasons), key=reasons.count)
             for name in self._undecided_names(series):
-                said = (
-                    f"the machine was disturbed during {series.disturbed_blocks} of {len(series.rows)} blocks ({worst})"
-                )
-                self._family.set_aside(name, INVALID, said)
+                share = f"{series.disturbed_blocks} of {len(series.rows)} blocks"
+                self._family.set_aside(name, INVALID, f"the machine was disturbed during {share} ({worst})")
 
 
 def measure_block(series: BlockSeries, cells: Sequence[GateCell], seed: int, noise_probe: NoiseProbe) -> Row:
-    """Measure the next block of a series, and return what it says in JSON types.
+    """Measure the next block of a series, and return its row in JSON types.
 
     Raises:
         ProcessDiedError: a worker died.
@@ -123,19 +121,21 @@ def measure_block(series: BlockSeries, cells: Sequence[GateCell], seed: int, noi
     groups = [[timed_call(side, cell) for side in SIDES] for cell in cells]
     before = noise_probe.read()
     start_s = time.monotonic()
-    arms = shuffle.sample(series.arms, len(series.arms))  # the arm that starts first was seen to be slower
+    # shuffled, because the arm that starts first was measured to be slower
+    arms = shuffle.sample(series.arms, len(series.arms))
     block = one_block(arms, groups, ROUNDS, shuffle, pinnable_core())
     block_s = time.monotonic() - start_s
     noise = judge(before, noise_probe.read(), noise_probe.best)
     ratios = {cell.name: block.log_ratio(_head_over_base(cell)) for cell in cells}
     bases = {cell.name: block.median_s(timed_call(BASE, cell)) for cell in cells}
-    once: dict[str, Mapping[str, float | None]] = {
+    per_process: dict[str, Mapping[str, float | None]] = {
         series.startup_figure: block.startup_s,
         series.memory_figure: block.peak_bytes,
     }
-    for name, sides in once.items():
+    for name, sides in per_process.items():
         head, base = sides[HEAD], sides[BASE]
-        if head and base:  # no memory where the system keeps no mark
+        # peak memory is None where the system does not keep it
+        if head and base:
             ratios[name], bases[name] = math.log(head / base), float(base)
     return {
         "lane": series.backend,

@@ -1,4 +1,4 @@
-"""Both sides opened once before anything is timed: what do they have, and do they compute the same?"""
+"""Open both sides once before anything is timed: which calls do they have, and are their heat maps equal?"""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from midas_bench.processes import ProcessDiedError
 def check_sides(series: BlockSeries, family: Family, folder: Path) -> tuple[list[Difference], list[str]]:
     """Open both sides once: set aside what one of them lacks, and compare the heat maps of the pipelines.
 
-    Compiled modules and graphs are made here, so that no block pays for them.
+    Python's compiled modules and the model graphs are made here, so that no block pays for them.
 
     Returns:
-        How far heat maps are apart; and a sentence for each pair that could not be compared, because a side has no call
-        for the whole way. Figures do not depend on it.
+        How far heat maps are apart, and a sentence for each pair that could not be compared. A pair cannot be compared
+        where a side has no call `pipeline`. Figures do not depend on it.
     """
     saved: dict[str, dict[str, Saved]] = {}
     ready: dict[str, Mapping[str, Sequence[str]]] = {}
@@ -56,10 +56,10 @@ def check_sides(series: BlockSeries, family: Family, folder: Path) -> tuple[list
 def _save_heatmaps(
     worker: Worker, ready: Mapping[str, Sequence[str]], arm: WorkerSpec, cells: Sequence[GateCell], folder: Path
 ) -> dict[str, Saved]:
-    found = {}
+    saved = {}
     for cell in dict.fromkeys(replace(cell, call=PIPELINE) for cell in cells):
         if PIPELINE not in ready[cell.batch]:
             continue
         path = folder / f"{arm.name}-{cell.backend}-{cell.batch}.raw"
-        found[cell.batch] = Saved(path, worker.save(timed_call(arm.name, cell), path))
-    return found
+        saved[cell.batch] = Saved(path, worker.save(timed_call(arm.name, cell), path))
+    return saved

@@ -1,4 +1,4 @@
-"""Compare two revisions on this machine, in one go."""
+"""Compare two revisions on this machine, measured in alternation."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from midas_bench.scene_photos import Photo
 
 @dataclass(frozen=True)
 class Question:
-    """What a gate is asked.
+    """The question that a gate answers.
 
     Attributes:
         base: a revision, as git names it.
         head: likewise; None for the working tree.
-        cells: what is compared.
+        cells: the calls that are compared.
         weights: auto, official, seeded or a path.
-        thresholds: what is worth an alarm.
+        thresholds: growth that is worth an alarm.
         alpha: the chance of one false alarm or more that is accepted.
         budget_s: seconds for the blocks.
         seed: of all shuffling.
@@ -50,7 +50,7 @@ class Question:
         resume: whether an interrupted gate of the same question goes on.
         lenient: whether what is inconclusive passes.
         output_may_change: whether other heat maps pass.
-        merge_base: whether the commit is compared with that base and head share, in place of the base itself.
+        merge_base: whether the newest commit that base and head share takes the base's place.
     """
 
     base: str
@@ -69,13 +69,13 @@ class Question:
 
 
 class Listener:
-    """What a gate tells while it is under way; this one says nothing."""
+    """Receives the progress of a gate while it runs; this one ignores it."""
 
-    def progress(self, text: str) -> None:
+    def progress(self, message: str) -> None:
         """Take a sentence."""
 
     def block(self, series: BlockSeries, family: Family, left_s: float) -> None:
-        """Take what is known before a block, and the seconds of the budget that are left."""
+        """Take the series and the judgements before a block, and the seconds of the budget that are left."""
 
 
 def gate_revisions(question: Question, folder: Path, listener: Listener) -> GateResult:
@@ -88,8 +88,8 @@ def gate_revisions(question: Question, folder: Path, listener: Listener) -> Gate
     commits = {ref: revisions.commit_of(repository, ref) for ref in (question.base, question.head) if ref is not None}
     compared = compared_with(repository, question.base, question.head, question.merge_base)
     config = resolve(PipelineConfig(question.cells[0].backend, 1, question.weights))
-    place = Path(config.cache_dir) / "gate"
-    with exclusive_gate(place), revisions.temporary_checkouts(repository, place) as run_folder:
+    gate_folder = Path(config.cache_dir) / "gate"
+    with exclusive_gate(gate_folder), revisions.temporary_checkouts(repository, gate_folder) as run_folder:
         base = revisions.check_out(repository, compared.label, compared.commit, run_folder / BASE)
         head = (
             revisions.check_out(repository, question.head, commits[question.head], run_folder / HEAD)
@@ -107,7 +107,7 @@ def gate_revisions(question: Question, folder: Path, listener: Listener) -> Gate
             listener.progress(note)
         sides = {BASE: Revision(base), HEAD: Revision(head)}
         if question.fresh_env:
-            listener.progress(f"installing what {base.title} depends on: some minutes")
+            listener.progress(f"installing the dependencies of {base.title}; this takes some minutes")
             extras = {registry.find(cell.backend).extra for cell in question.cells} - {""}
             sides[BASE] = replace(sides[BASE], python=fresh_python(base, extras, run_folder / "python"))
         photos = scene_photos.from_manifest(suite_photos(repository))
@@ -116,16 +116,20 @@ def gate_revisions(question: Question, folder: Path, listener: Listener) -> Gate
 
 
 @contextmanager
-def exclusive_gate(place: Path) -> Iterator[None]:
-    """Keep two gates from disturbing each other."""
-    lock = FileLock(place / "running.lock")
+def exclusive_gate(gate_folder: Path) -> Iterator[None]:
+    """Hold the lock of this machine's gates: two at a time would disturb each other.
+
+    Raises:
+        UserError: another gate is running, or the folder cannot be written.
+    """
+    lock = FileLock(gate_folder / "running.lock")
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        gate_folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         raise UserError("gate", "another one is running on this machine", "wait until it has ended") from None
     except OSError as error:
-        raise cannot_write(place, error) from error
+        raise cannot_write(gate_folder, error) from error
     try:
         yield
     finally:
@@ -133,12 +137,12 @@ def exclusive_gate(place: Path) -> Iterator[None]:
 
 
 def notes_on_code(base: SourceTree, head: SourceTree, fresh_env: bool) -> list[str]:
-    """Say what both sides' code and dependencies have to do with each other."""
+    """Say whether both sides have the same code and the same dependencies."""
     pins = "; ".join(revisions.different_pins(base, head))
     same = base.digest == head.digest
     if pins and fresh_env:
-        what = "base and head hold the same code, and" if same else "beside the code"
-        return [f"{what} the dependencies differ: {pins}; the base runs with its own"]
+        code = "base and head hold the same code, and" if same else "beside the code"
+        return [f"{code} the dependencies differ: {pins}; the base runs with its own"]
     notes = ["base and head hold the same code: whatever differs is noise"] if same else []
     if pins:
         notes.append(
@@ -156,13 +160,13 @@ def series_of(
     for cell in cells:
         by_backend.setdefault(cell.backend, []).append(cell)
     return [
-        BlockSeries(b, tuple(own), worker_specs(sides, own, config, photos, run_folder))
-        for b, own in by_backend.items()
+        BlockSeries(backend, tuple(backend_cells), worker_specs(sides, backend_cells, config, photos, run_folder))
+        for backend, backend_cells in by_backend.items()
     ]
 
 
 def prepare_config(
-    config: Resolved, cells: Sequence[GateCell], photos: Mapping[str, Sequence[Photo]], say: Callable[[str], None]
+    config: Resolved, cells: Sequence[GateCell], photos: Mapping[str, Sequence[Photo]], progress: Callable[[str], None]
 ) -> Resolved:
     """Return the configuration with weights that both sides load, the head's graphs made.
 
@@ -177,7 +181,7 @@ def prepare_config(
         calibration=scene_photos.paths(scene_photos.all_photos(photos)) if calibrated else (),
     )
     for backend in backends:
-        make_graph(replace(config, backend=backend), say)
+        make_graph(replace(config, backend=backend), progress)
     return config
 
 
@@ -191,9 +195,9 @@ def compare_sides(
     listener: Listener,
     journal: BlockJournal | None = None,
 ) -> GateResult:
-    """Measure two sides whose trees lie in the run_folder, until all is settled or the budget is spent.
+    """Measure two sides whose source trees are in `run_folder`, until all is settled or the budget is spent.
 
-    Blocks that the journal holds are taken up; without one the gate has its own, which the result names.
+    The gate goes on from the blocks in the journal. Without a journal it makes its own, and the result names it.
 
     Raises:
         UserError: see `gate`.
@@ -210,9 +214,9 @@ def compare_sides(
     if family.undecided:
         listener.progress("opening both sides, and comparing their heat maps")
         for series in all_series:
-            found, said = check_sides(series, family, run_folder)
-            differences += found
-            notes = [*notes, *said]
+            series_differences, series_notes = check_sides(series, family, run_folder)
+            differences += series_differences
+            notes = [*notes, *series_notes]
     if journal is None:
         journal = BlockJournal.of(Path(config.cache_dir) / "gate", identity(question, sides, facts))
         journal.begin(question.resume)
@@ -265,7 +269,7 @@ def identity(question: Question, sides: Sides, facts: Mapping[str, Any]) -> dict
 
 
 def facts_of(question: Question, config: Resolved) -> dict[str, Any]:
-    """Return what a result says of its circumstances, in JSON types."""
+    """Return the result's fields about machine, weights and settings, in JSON types."""
     return {
         "machine": machine.inspect().to_json(),
         "weights": config.weights.identity,

@@ -1,6 +1,6 @@
-"""Two revisions as folders of their own: a git worktree, or a copy of the working tree.
+"""The source of two revisions in folders of their own: a git worktree, or a copy of the working tree.
 
-Nothing in the user's checkout changes. What a gate that was killed left behind is removed by the next one.
+Nothing in the user's checkout changes. A gate removes what a killed gate left behind.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WORKING_TREE = "working tree"
 REPOSITORY, LOCK = "repository", "lock"
 DEEPEN = "fetch more of it: `git fetch --unshallow`, or `fetch-depth: 0` in actions/checkout"
 NO_SUCH_REVISION = "Needed a single revision"
-"""What git calls a name that stands for nothing, whatever the cause."""
+"""Git's message for a name that it cannot resolve, whatever the cause."""
 REASONS = ("fatal: ", "error: ")
 NOT_OURS = shutil.ignore_patterns("__pycache__", "*.pyc")
 
@@ -39,12 +39,12 @@ class SourceTree:
     """One revision on disk.
 
     Attributes:
-        label: as the user called it.
+        label: the name that the user gave.
         commit: its full id, or None for the working tree.
         folder: where its files are.
         digest: of the package's source, 64 hexadecimal digits; None where it has no package.
         pins: the dependencies that its pyproject.toml names.
-        extras: by name, those of the extras that backends need.
+        extras: by name, the dependencies of those extras that backends need.
     """
 
     label: str
@@ -71,13 +71,13 @@ def git(repository: Path, *arguments: str) -> str:
     """Return what git prints, without the newline at its end.
 
     Raises:
-        subprocess.CalledProcessError: git refuses; its words are in `stderr`.
+        subprocess.CalledProcessError: git refuses; its message is in `stderr`.
     """
     return _run_git("-C", str(repository), "-c", f"core.hooksPath={os.devnull}", *arguments).stdout.rstrip("\n")
 
 
 def _run_git(*arguments: str) -> subprocess.CompletedProcess[str]:
-    # its words are parsed, so they must be English
+    # git's messages are parsed, so they must be English
     environment = {name: value for name, value in os.environ.items() if name not in _repository_variables()}
     return _run(arguments, environment | {"LC_ALL": "C"})
 
@@ -94,8 +94,8 @@ def _repository_variables() -> frozenset[str]:
 
 def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     # surrogates keep a path that is not UTF-8
-    how: Any = {"encoding": "utf-8", "errors": "surrogateescape", "env": environment}
-    return subprocess.run(["git", *arguments], capture_output=True, check=True, **how)
+    options: Any = {"encoding": "utf-8", "errors": "surrogateescape", "env": environment}
+    return subprocess.run(["git", *arguments], capture_output=True, check=True, **options)
 
 
 def repository(folder: Path) -> Path:
@@ -147,8 +147,8 @@ def _commit_named(ref: str) -> tuple[str, ...]:
 
 def warnings_on(repository: Path, ref: str) -> list[str]:
     """Return what git warns of when it looks a name up, such as a tag and a branch of that name."""
-    asked = ("-c", "core.warnAmbiguousRefs=true", *_commit_named(ref))
-    lines = _run_git("-C", str(repository), *asked).stderr.splitlines()
+    lookup = ("-c", "core.warnAmbiguousRefs=true", *_commit_named(ref))
+    lines = _run_git("-C", str(repository), *lookup).stderr.splitlines()
     return [line.removeprefix("warning: ").rstrip(".") for line in lines if line.startswith("warning: ")]
 
 
@@ -158,21 +158,21 @@ def is_shallow(repository: Path) -> bool:
 
 
 @contextmanager
-def temporary_checkouts(repository: Path, place: Path) -> Iterator[Path]:
-    """Yield an empty folder for one gate, and remove it with the worktrees in it, whatever happens.
+def temporary_checkouts(repository: Path, gate_folder: Path) -> Iterator[Path]:
+    """Yield an empty folder for one gate's source trees; remove it with its worktrees at the end, whatever happens.
 
     Raises:
-        UserError: the place cannot be written.
+        UserError: the folder cannot be written.
     """
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        remove_stale(place)
-        folder = Path(tempfile.mkdtemp(prefix="run-", dir=place))
+        gate_folder.mkdir(parents=True, exist_ok=True)
+        remove_stale(gate_folder)
+        folder = Path(tempfile.mkdtemp(prefix="run-", dir=gate_folder))
         (folder / REPOSITORY).write_bytes(os.fsencode(repository))
         lock = FileLock(folder / LOCK)
         lock.acquire(timeout=0)
     except OSError as error:
-        raise cannot_write(place, error) from error
+        raise cannot_write(gate_folder, error) from error
     try:
         yield folder
     finally:
@@ -180,11 +180,12 @@ def temporary_checkouts(repository: Path, place: Path) -> Iterator[Path]:
         _remove(folder)
 
 
-def remove_stale(place: Path) -> None:
-    """Remove what gates left that did not live to do it themselves."""
-    for folder in place.glob("run-*"):
+def remove_stale(gate_folder: Path) -> None:
+    """Remove the folders of gates that were killed."""
+    for folder in gate_folder.glob("run-*"):
         lock = FileLock(folder / LOCK)
-        with suppress(Timeout, OSError):  # alive, or not ours to remove
+        # a held lock means that the gate is alive; an error means that the folder is not ours
+        with suppress(Timeout, OSError):
             lock.acquire(timeout=0)
             lock.release()
             _remove(folder)
@@ -193,7 +194,7 @@ def remove_stale(place: Path) -> None:
 def _remove(folder: Path) -> None:
     with suppress(OSError, subprocess.CalledProcessError):
         owner = Path(os.fsdecode((folder / REPOSITORY).read_bytes()))
-        # ours one by one: `worktree prune` would forget the user's own whose folder is away for the moment
+        # one by one: `worktree prune` would also forget a worktree of the user's on a disk that is not mounted now
         for line in git(owner, "worktree", "list", "--porcelain").splitlines():
             worktree = Path(line.removeprefix("worktree "))
             if line.startswith("worktree ") and worktree.is_relative_to(folder.resolve()):
@@ -224,7 +225,7 @@ def copy_working_tree(repository: Path, folder: Path) -> SourceTree:
         UserError: a file cannot be copied.
     """
     try:
-        # an editor's lock is a link to nowhere
+        # an editor's lock file is a dangling link
         shutil.copytree(repository / PACKAGE, folder / PACKAGE, ignore=NOT_OURS, ignore_dangling_symlinks=True)
         if (repository / PROJECT).is_file():
             shutil.copy(repository / PROJECT, folder)
@@ -241,16 +242,19 @@ def _source_tree(label: str, commit: str | None, folder: Path) -> SourceTree:
     try:
         digest = sources_sha256(package) if package.is_dir() else None
     except OSError as error:
-        raise UserError(f"revision {label}", f"holds {error.filename}, which cannot be read", "mend it") from error
+        raise UserError(
+            f"revision {label}", f"holds {error.filename}, which cannot be read", "check its permissions"
+        ) from error
     return SourceTree(label, commit, folder, digest, *_pins(folder))
 
 
 def _pins(folder: Path) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
     try:
         project = tomllib.loads((folder / PROJECT).read_text(encoding="utf-8"))["project"]
-        wanted = {row.extra for row in registry.ROWS if row.extra}
-        extras = {name: tuple(sorted(of)) for name, of in project.get("optional-dependencies", {}).items()}
-        return tuple(sorted(project["dependencies"])), {name: of for name, of in extras.items() if name in wanted}
+        backend_extras = {row.extra for row in registry.ROWS if row.extra}
+        extras = {name: tuple(sorted(pins)) for name, pins in project.get("optional-dependencies", {}).items()}
+        used = {name: pins for name, pins in extras.items() if name in backend_extras}
+        return tuple(sorted(project["dependencies"])), used
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return (), {}
 
@@ -259,7 +263,7 @@ def different_pins(base: SourceTree, head: SourceTree) -> list[str]:
     """Say which dependencies only one side asks for, in its own list or in an extra that a backend needs."""
     sides = ((base, head), (head, base))
     return [
-        f"{pin} ({one.title} only)" for one, other in sides for pin in _all_pins(one) if pin not in _all_pins(other)
+        f"{pin} ({tree.title} only)" for tree, other in sides for pin in _all_pins(tree) if pin not in _all_pins(other)
     ]
 
 

@@ -1,4 +1,4 @@
-"""How good is the gate on this machine? Blocks of two equal sides, live gates, and what the rule makes of both."""
+"""Test the gate on this machine: blocks of two equal sides, live gates, and the rule's verdicts on both."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class SelfTestPlan:
-    """What is tried.
+    """The settings of a self-test.
 
     Attributes:
-        gates: live ones: so many with equal sides and the default family, and so many with a slowdown of
+        gates: number of live gates with equal sides and the default family. As many run with a slowdown of
             `LIVE_SLOWDOWN` and the pipeline alone.
-        blocks: of equal sides, to be drawn from: those of the live gates, and as many more as are needed.
+        blocks: number of blocks of equal sides to draw from, those of the live gates included.
         question: thresholds, alpha, budget, seed and weights of every gate.
-        on_stand_in: whether a stand-in of known duration is measured in place of the network.
+        on_stand_in: whether a fake revision of known duration is measured in place of the network.
     """
 
     blocks: int
@@ -63,21 +63,21 @@ def self_test(plan: SelfTestPlan, folder: Path, listener: Listener) -> tuple[dic
     """Record blocks, draw gates from them, and run live ones.
 
     Returns:
-        All of it in JSON types; and the journal, to be removed once that is written.
+        The document in JSON types, and the journal, to be removed once the document is written.
 
     Raises:
-        UserError: see `revision_gate.gate_revisions`; or workers died, and what is finished is in the journal.
+        UserError: see `revision_gate.gate_revisions`; or workers died, and the finished blocks are in the journal.
     """
     repository = revisions.repository(folder)
     config = resolve(PipelineConfig(FAMILY[0].backend, 1, plan.question.weights))
-    place = Path(config.cache_dir) / "gate"
-    with exclusive_gate(place), revisions.temporary_checkouts(repository, place) as run_folder:
+    gate_folder = Path(config.cache_dir) / "gate"
+    with exclusive_gate(gate_folder), revisions.temporary_checkouts(repository, gate_folder) as run_folder:
         sides, cells = _sides(plan, repository, run_folder)
         photos = scene_photos.from_manifest(suite_photos(repository))
         question = replace(plan.question, cells=cells)
         facts = facts_of(question, config)
         same = identity(question, sides, facts) | {"self_test": SCHEMA, "budget_s": question.budget_s}
-        journal = BlockJournal.of(place, same)
+        journal = BlockJournal.of(gate_folder, same)
         journal.begin(question.resume)
         live: list[dict[str, Any]] = []
         rows: list[Row] = []
@@ -127,7 +127,7 @@ def _record_blocks(
         check_sides(series, family, run_folder)
         for judgement in family.judgements.values():
             if judgement.decided:
-                raise UserError("self-test", f"cannot measure: {judgement.reason}", "mend the working tree")
+                raise UserError("self-test", f"cannot measure: {judgement.reason}", "fix the working tree")
     probe = NoiseProbe()
     while len(series.rows) < plan.blocks:
         listener.block(series, family, (plan.blocks - len(series.rows)) * series.block_s)
@@ -151,23 +151,23 @@ def _run_live_gates(
     listener: Listener,
     journal: BlockJournal,
 ) -> tuple[list[dict[str, Any]], list[Row]]:
-    """Run the live gates that the journal does not hold; return what each said, and the blocks of equal sides."""
-    found: list[dict[str, Any]] = []
+    """Run the live gates that the journal does not hold; return a summary of each, and the blocks of equal sides."""
+    summaries: list[dict[str, Any]] = []
     equal: list[Row] = []
     slowed = {BASE: sides[BASE], HEAD: replace(sides[HEAD], slowdown=LIVE_SLOWDOWN)}
     for number in range(plan.gates):
         for slowdown, both, cells in ((0.0, sides, FAMILY), (LIVE_SLOWDOWN, slowed, FAMILY[:1])):
             listener.progress(f"live gate {number + 1} of {plan.gates}, slowdown {slowdown:.0%}")
-            own, ended = (journal.of_part(f"{what} {number} {slowdown}") for what in ("live", "ended"))
+            blocks, ended = (journal.of_part(f"{part} {number} {slowdown}") for part in ("live", "ended"))
             if not ended.rows():
                 question = replace(plan.question, cells=cells, seed=plan.question.seed + 1 + number)
-                result = compare_sides(question, both, config, photos, run_folder, (), listener, own)
+                result = compare_sides(question, both, config, photos, run_folder, (), listener, blocks)
                 ended.append(_live_summary(slowdown, result))
-            [told] = ended.rows()
-            found.append(told)
-            equal += () if slowdown else own.rows()
-            listener.progress(f"  exit code {told['exit_code']}, {told['blocks']} blocks")
-    return found, equal
+            [summary] = ended.rows()
+            summaries.append(summary)
+            equal += () if slowdown else blocks.rows()
+            listener.progress(f"  exit code {summary['exit_code']}, {summary['blocks']} blocks")
+    return summaries, equal
 
 
 def _live_summary(slowdown: float, result: GateResult) -> dict[str, Any]:

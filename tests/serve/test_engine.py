@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 from midas_bench.depth.pipeline import DepthPipeline  # noqa: E402
 from midas_bench.serve import engine as engine_module  # noqa: E402
-from midas_bench.serve.engine import STAGES, Engine, Job, _finish  # noqa: E402
+from midas_bench.serve.engine import STAGES, Engine, Job, _process_jobs  # noqa: E402
 from midas_bench.serve.problems import RefusedError  # noqa: E402
 from midas_bench.serve.representations import JPEG, PNG, Representation  # noqa: E402
 
@@ -294,7 +294,7 @@ def test_the_stages_of_each_photo_of_a_batch_are_all_of_its_time(opened, photo, 
     ends_s = []
     for job in jobs:
         job.done.add_done_callback(lambda _: ends_s.append(float(next(ticks)) - 1))
-    _finish(pipeline, jobs, MAX_PIXELS)
+    _process_jobs(pipeline, jobs, MAX_PIXELS)
     for job, ended_s in zip(jobs, ends_s, strict=True):
         stage_s = job.done.result().stage_s
         assert tuple(stage_s) == STAGES

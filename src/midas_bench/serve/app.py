@@ -1,4 +1,4 @@
-"""The routes."""
+"""The routes of the server."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from midas_bench.serve.representations import ANSWERS, JPEG, Representation, cho
 from midas_bench.serve.serve_config import ServeConfig
 
 REFUSED = "midas_bench.refused"
-"""In a request's environment: status and reason with which the HTTP server refused it, its body unread."""
+"""In a request's environment: status and reason of a refusal by the HTTP server, which left the body unread."""
 ARRIVED = "midas_bench.arrived"
-"""In a request's environment: when the last of its bytes was here, on the clock of `time.perf_counter`."""
+"""In a request's environment: when its last byte arrived, on the clock of `time.perf_counter`."""
 BUSY = {
     "uploads": "more photos are being uploaded than there is room for",
-    "draining": "the server is stopping, and the request was not here in time",
+    "draining": "the server is stopping, and the request did not arrive in time",
 }
-"""Why the HTTP server refuses with 503, by the problem's reason."""
+"""Details of the HTTP server's refusals with 503, by the problem's reason."""
 
 SECURITY = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -41,7 +41,7 @@ SECURITY = {
 }
 FORM_PARTS = 16
 FORM_START_BYTES = 1024
-"""A form begins within them: Werkzeug looks through all that comes before, and again with each piece it reads."""
+"""A form must begin within them: Werkzeug searches all bytes before its start, again with each piece it reads."""
 METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE")
 SAMPLES_CACHED_S = 3600
 
@@ -66,26 +66,26 @@ class _Application(Flask):
 
 @dataclass(frozen=True)
 class Service:
-    """What stands behind the routes; `application.extensions["midas_bench"]`."""
+    """The objects that the routes use; `application.extensions["midas_bench"]`."""
 
     config: ServeConfig
     engine: Engine
     metrics: Metrics
 
 
-def create_app(config: ServeConfig, opened: Callable[[], DepthPipeline] | None = None) -> Flask:
-    """Return the application; it answers photos with 503 until its engine's `start()` is through.
+def create_app(config: ServeConfig, open_pipeline: Callable[[], DepthPipeline] | None = None) -> Flask:
+    """Return the application; it answers photos with 503 until its engine's `start()` has returned.
 
     Args:
-        config: what it is started with.
-        opened: gives the engine its pipeline; by default the real one.
+        config: settings of the server.
+        open_pipeline: opens the engine's pipeline; by default the real one.
 
     Raises:
-        UserError: the pipeline's weights or threads cannot be had.
+        UserError: the pipeline's weights or threads are not available.
     """
     resolved = resolve(config.pipeline)
     config = replace(config, pipeline=resolved)
-    engine = Engine(config, opened)
+    engine = Engine(config, open_pipeline)
     metrics = Metrics()
     metrics.watch(lambda: engine.queue_length, lambda: engine.in_work)
     about = page.About.of(resolved)
@@ -96,44 +96,44 @@ def create_app(config: ServeConfig, opened: Callable[[], DepthPipeline] | None =
     app.extensions["midas_bench"] = Service(config, engine, metrics)
     api = description(config)
 
-    def shown(status: int = 200, **what: Any) -> Response:
-        return Response(render_template("page.html", **page.context(config, about, **what)), status)
+    def page_response(status: int = 200, **content: Any) -> Response:
+        return Response(render_template("page.html", **page.context(config, about, **content)), status)
 
-    def computed(photo: bytes, answer: Representation) -> DepthResult:
+    def compute_depth(photo: bytes, answer: Representation) -> DepthResult:
         try:
-            done = engine(photo, answer, request.environ.get(ARRIVED))
+            result = engine(photo, answer, request.environ.get(ARRIVED))
         except RefusedError as error:
-            raise RefusedError(client_mistakes.explained(error.problem, photo, request)) from error
-        metrics.spent(done.stage_s)
-        return done
+            raise RefusedError(client_mistakes.explain_sending(error.problem, photo, request)) from error
+        metrics.spent(result.stage_s)
+        return result
 
     @app.get("/")
     def show() -> Response:
-        return shown()
+        return page_response()
 
     @app.post("/")
     def show_result() -> Response:
         engine.check()
         _require_form_start()
-        wanted = request.form.get("sample")
-        if wanted is not None and wanted not in samples:
-            raise RefusedError(problems.unknown_sample(wanted))
-        photo, name = (samples[wanted].data, wanted) if wanted else _upload()
-        return shown(result=page.result(photo, name, computed(photo, JPEG)))
+        sample_name = request.form.get("sample")
+        if sample_name is not None and sample_name not in samples:
+            raise RefusedError(problems.unknown_sample(sample_name))
+        photo, name = (samples[sample_name].data, sample_name) if sample_name else _upload()
+        return page_response(result=page.result(photo, name, compute_depth(photo, JPEG)))
 
     @app.post("/api/depth")
     def depth() -> Response:
         answer = choose(request.accept_mimetypes)
         if answer is None:
-            raise RefusedError(problems.not_acceptable([one.media_type for one in ANSWERS]))
+            raise RefusedError(problems.not_acceptable([representation.media_type for representation in ANSWERS]))
         engine.check()
         form = request.mimetype == client_mistakes.FORM
         if form:
             _require_form_start()
         photo = _upload()[0] if form else request.get_data(cache=False)
-        done = computed(photo, answer)
-        response = Response(done.body, content_type=answer.media_type)
-        response.headers["Server-Timing"] = server_timing(done.stage_s)
+        result = compute_depth(photo, answer)
+        response = Response(result.body, content_type=answer.media_type)
+        response.headers["Server-Timing"] = server_timing(result.stage_s)
         response.headers["Midas-Backend"] = resolved.backend
         response.headers["Midas-Weights"] = weights
         response.vary.add("Accept")
@@ -161,11 +161,11 @@ def create_app(config: ServeConfig, opened: Callable[[], DepthPipeline] | None =
         return response
 
     @app.get("/metrics")
-    def counted() -> Response:
+    def metrics_text() -> Response:
         return Response(metrics.text(), content_type=CONTENT_TYPE)
 
     @app.get("/openapi.json")
-    def described() -> Response:
+    def api_description() -> Response:
         return jsonify(api)
 
     @app.before_request
@@ -183,32 +183,32 @@ def create_app(config: ServeConfig, opened: Callable[[], DepthPipeline] | None =
 
     @app.errorhandler(RefusedError)
     def refused(error: RefusedError) -> Response:
-        return say(error.problem)
+        return problem_response(error.problem)
 
     @app.errorhandler(UserError)
     def without_depth(error: UserError) -> Response:
         app.logger.error("while serving %s: %s", request.path, error)
-        return say(problems.of_model(error))
+        return problem_response(problems.of_model(error))
 
     @app.errorhandler(HTTPException)
     def failed(error: HTTPException) -> Response:
         if error.code == 413 and REFUSED not in request.environ and (request.content_length or 0) <= limit_bytes:
-            return say(problems.large_form(FORM_PARTS))
+            return problem_response(problems.large_form(FORM_PARTS))
         problem = problems.of_http(error, limit_bytes)
         uploads = request.path == "/api/depth" or request.method == "PUT"
         if uploads and error.code in (404, 405):
             problem = replace(problem, next_step=client_mistakes.BY_POST)
-        return say(problem)
+        return problem_response(problem)
 
     @app.errorhandler(Exception)
     def broken(error: Exception) -> Response:
         app.logger.exception("while serving %s", request.path, exc_info=error)
-        return say(problems.of_http(InternalServerError(), limit_bytes))
+        return problem_response(problems.of_http(InternalServerError(), limit_bytes))
 
-    def say(problem: Problem) -> Response:
+    def problem_response(problem: Problem) -> Response:
         metrics.rejected(problem.reason)
         if request.path == "/" and request.method == "POST":
-            response = shown(problem.status, problem=problem)
+            response = page_response(problem.status, problem=problem)
         else:
             response = jsonify(problem.to_json())
             response.status_code = problem.status
@@ -222,7 +222,8 @@ def create_app(config: ServeConfig, opened: Callable[[], DepthPipeline] | None =
         if "Cache-Control" not in response.headers:
             response.cache_control.no_store = True
         rule = request.url_rule.rule if request.url_rule else "none"
-        method = request.method if request.method in METHODS else "other"  # any word may be one
+        # a client may send any word as the method
+        method = request.method if request.method in METHODS else "other"
         metrics.answered(rule, method, response.status_code)
         return response
 
@@ -230,12 +231,12 @@ def create_app(config: ServeConfig, opened: Callable[[], DepthPipeline] | None =
 
 
 def server_timing(stage_s: Mapping[str, float]) -> str:
-    """Return the value of the header: milliseconds, as the standard has it."""
+    """Return the value of the header Server-Timing; its standard wants milliseconds."""
     return ", ".join(f"{stage};dur={stage_s[stage] * 1000:.3f}" for stage in STAGES)
 
 
 def _require_form_start() -> None:
-    """Refuse a form in parts that does not begin as one before it is read through."""
+    """Refuse a multipart form without its boundary near the start, before all of it is searched."""
     boundary = request.mimetype_params.get("boundary")
     if request.mimetype != client_mistakes.FORM or not boundary:
         return

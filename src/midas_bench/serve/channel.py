@@ -1,4 +1,4 @@
-"""What a connection does beyond waitress's own: refuse in the application's words, linger, and close when draining."""
+"""A connection that lets the application word refusals, lingers after them, and closes when the server stops."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from midas_bench.serve.request_limits import LimitedRequestParser
 
 LINGER_S = 2.0
 LINGER_BYTES = 64 << 20
-"""What is read and dropped after a refusal: a client that still sends would lose the answer to a reset connection."""
+"""Bytes to read and drop after a refusal: otherwise the reset of the connection would lose the answer for a client
+that still sends."""
 
 
 class RequestTask(WSGITask):  # type: ignore[misc]  # waitress has no types
@@ -29,10 +30,10 @@ class RequestTask(WSGITask):  # type: ignore[misc]  # waitress has no types
         return environment
 
     def build_response_header(self) -> bytes:
-        """Tell the client, before it counts on the connection."""
+        """Announce the close of the connection in the last response that a stopping server sends on it."""
         if self.channel.stopping():
             self.set_close_on_finish()
-        # from here on it is for the client to read
+        # from now on the client must read
         self.channel.last_activity = time.time()
         header: bytes = super().build_response_header()
         return header
@@ -44,7 +45,8 @@ class RefusedTask(RequestTask):
     def get_environment(self) -> dict[str, Any]:
         """Return the request's environment, without its body, and with the status to answer."""
         refused = self.request
-        if not hasattr(refused, "path"):  # the first line could not be parsed
+        # without a path, the first line could not be parsed
+        if not hasattr(refused, "path"):
             refused.command, refused.path, refused.query, refused.request_uri = "GET", "", "", ""
             refused.url_scheme = self.channel.adj.url_scheme
         environment = super().get_environment()
@@ -53,13 +55,13 @@ class RefusedTask(RequestTask):
         return environment
 
     def execute(self) -> None:
-        """Answer, and close the connection: what is left of the body would be taken for a request."""
+        """Answer, and close the connection: waitress would parse the rest of the body as a request."""
         self.set_close_on_finish()
         super().execute()
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
-    """A connection."""
+    """A client's connection."""
 
     task_class = RequestTask
     error_task_class = RefusedTask
@@ -77,32 +79,32 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is being received, worked on or sent; what follows a refused request is nothing."""
+        """Whether nothing is being received, worked on or sent; bytes that follow a refused request do not count."""
         if self._lingers_until_s is not None:
             return True
         return self.awaits_client and not self.request
 
     @property
     def awaits_client(self) -> bool:
-        """Whether it is for the client to send something, or the rest of it."""
+        """Whether the client must send a request, or the rest of one."""
         return not (self.requests or self.total_outbufs_len or self.close_when_flushed)
 
     def is_unread(self, silent_s: float) -> bool:
-        """Tell whether its client has not read on for so long; a thread may wait for that."""
+        """Tell whether its client has read nothing for `silent_s` seconds; a thread may wait for that."""
         return bool(self.total_outbufs_len) and self.last_activity < time.time() - silent_s
 
     @property
     def body_bytes(self) -> int:
-        """What has arrived of bodies that are not answered yet."""
-        return sum(one.body_bytes_received for one in (*self.requests, self.request) if one is not None)
+        """Bytes that have arrived of bodies without an answer yet."""
+        return sum(request.body_bytes_received for request in (*self.requests, self.request) if request is not None)
 
     def parser_class(self, adj: Adjustments) -> LimitedRequestParser:
         """Return an empty request."""
-        return LimitedRequestParser(adj, self._full)
+        return LimitedRequestParser(adj, self._uploads_full)
 
-    def _full(self) -> bool:
-        everyone = self.server.active_channels.values()
-        return bool(sum(channel.body_bytes for channel in everyone) > self.server.room_bytes)
+    def _uploads_full(self) -> bool:
+        channels = self.server.active_channels.values()
+        return bool(sum(channel.body_bytes for channel in channels) > self.server.room_bytes)
 
     def give_up(self) -> None:
         """Refuse a request that is still being received."""
@@ -112,7 +114,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
             self.request.give_up()
             self.requests.append(self.request)
             self.request = None
-            # behind another request it needs no answer: that one's is the connection's last
+            # behind another request it gets no answer: that request's answer is the connection's last
             if len(self.requests) == 1:
                 self.server.add_task(self)
 
@@ -128,11 +130,12 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
         self._refuses = self.requests[0].error is not None
         super().service()
         with self.requests_lock:
-            if self.request is not None:  # its beginning came with the request that was answered
-                self.request.begin_again()
+            # the start of the next request came with the one that was answered
+            if self.request is not None:
+                self.request.restart_clock()
 
     def handle_write(self) -> None:
-        """Send; and after a refusal say goodbye before hanging up."""
+        """Send; after a refusal, close the sending side first and linger."""
         refused = self._refuses and self.close_when_flushed and not self.total_outbufs_len and not self.will_close
         if not refused:
             super().handle_write()
@@ -141,7 +144,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
         self._lingers_until_s = time.monotonic() + LINGER_S
         try:
             self.socket.shutdown(socket.SHUT_WR)
-        except OSError:  # the client is gone
+        # the client is gone
+        except OSError:
             self.handle_close()
 
     def handle_read(self) -> None:
@@ -150,7 +154,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
             super().handle_read()
             return
         try:
-            self._lingered_bytes += len(self.recv(self.adj.recv_bytes))  # an end of the stream closes by itself
+            # `recv` closes the channel by itself at the end of the stream
+            self._lingered_bytes += len(self.recv(self.adj.recv_bytes))
             self.last_activity = time.time()
         except OSError:
             self.handle_close()

@@ -1,4 +1,4 @@
-"""What a client did wrong in sending a photo, told from the request: the file itself may be sound."""
+"""The mistakes of clients in sending a photo, inferred from the request: the file itself may be sound."""
 
 from __future__ import annotations
 
@@ -27,39 +27,39 @@ WRITTEN_AS = {
 }
 """How a JPEG, PNG or WebP begins that is written as text, perhaps inside JSON, a field of a form or a data: URL."""
 HEAD_BYTES = 1024
-"""Within them a photo that is written as text begins."""
+"""A photo that is written as text begins within them."""
 SURE_BYTES = 4096
-"""Photos are nearly random, so that in so many of their bytes each value occurs."""
+"""Bytes of a photo are nearly random: in this many, each value occurs."""
 ZERO_BYTES = 64
-"""In so many bytes of any photo a zero occurs: its header holds small numbers."""
+"""In this many bytes of any photo a zero occurs, because its header holds small numbers."""
 NEWLINES = 16
-"""So many, each behind a carriage return, are no chance."""
+"""This many newlines, each behind a carriage return, are no coincidence."""
 SHOWN = 30
 
 
-def explained(problem: Problem, photo: bytes, request: Request) -> Problem:
-    """Return the problem of a photo, and where the request shows that it was spoilt in sending, that instead.
+def explain_sending(problem: Problem, photo: bytes, request: Request) -> Problem:
+    """Return the problem of a photo; where the request shows that it was spoilt in sending, return that problem.
 
     Args:
         problem: of the photo, were it the file's own.
-        photo: as it came, in the body or in a form.
-        request: what brought it.
+        photo: its bytes as received, in the body or in a form.
+        request: that holds it.
     """
     if problem.reason not in ("empty", "truncated", "damaged", "foreign"):
         return problem
     in_form = request.mimetype == FORM
     if not photo:
         return problem if in_form else replace(problem, detail="the body of the request is empty", next_step=AS_IT_IS)
-    what = "the file in the form" if in_form else "the body"
-    detail, next_step = _spoilt(photo) or (None if in_form else _no_file(photo, request.mimetype)) or ("", "")
+    subject = "the file in the form" if in_form else "the body"
+    detail, next_step = _spoilt_file(photo) or (None if in_form else _not_a_file(photo, request.mimetype)) or ("", "")
     if not detail:
         return problem
     title = "The request does not hold the bytes of a photo"
-    return replace(problem, reason="sending", title=title, detail=f"{what} {detail}", next_step=next_step)
+    return replace(problem, reason="sending", title=title, detail=f"{subject} {detail}", next_step=next_step)
 
 
-def _spoilt(photo: bytes) -> tuple[str, str] | None:
-    """Explain bytes that are in no file of a photo."""
+def _spoilt_file(photo: bytes) -> tuple[str, str] | None:
+    """Explain bytes that no photo's file has."""
     for start, name in COMPRESSED.items():
         if photo.startswith(start):
             return f"is compressed ({name})", AS_IT_IS
@@ -76,8 +76,8 @@ def _spoilt(photo: bytes) -> tuple[str, str] | None:
     return (f"holds the photo as text ({written_as})", f"decode it, and {AS_IT_IS}") if written_as else None
 
 
-def _no_file(body: bytes, media_type: str) -> tuple[str, str] | None:
-    """Explain a body that is something else than a file's bytes."""
+def _not_a_file(body: bytes, media_type: str) -> tuple[str, str] | None:
+    """Explain a body that does not hold a file's bytes."""
     if body.lstrip().startswith(b"--") and b"content-disposition:" in body[:HEAD_BYTES].lower():
         return f"is a form that came as {media_type or 'no type'}", LEFT_TO_THE_CLIENT
     text = _text(body)
@@ -99,7 +99,7 @@ def _text(data: bytes) -> str | None:
 
 
 def without_photo(request: Request) -> Problem:
-    """Say what a request is that should be a form with a photo, and is not."""
+    """Return the problem of a request that should be a form with a photo, and is not."""
     detail = "the form has no file called photo, or it is damaged and cannot be read"
     next_step = f"{IN_A_FORM}, and the form whole"
     if request.mimetype != FORM:
@@ -118,6 +118,6 @@ def without_photo(request: Request) -> Problem:
 
 
 def without_form() -> Problem:
-    """Say that what should be a form does not begin as one."""
+    """Return the problem of a form that does not begin with its boundary."""
     detail = "the Content-Type is that of a form, and the body does not begin with its boundary"
     return Problem(400, "no-photo", "No photo was sent", detail, LEFT_TO_THE_CLIENT)

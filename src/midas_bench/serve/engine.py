@@ -1,4 +1,4 @@
-"""A bounded queue before a fixed set of workers, which share one pipeline."""
+"""A bounded queue for a fixed number of workers, which share one pipeline."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from midas_bench.serve.representations import Representation
 from midas_bench.serve.serve_config import ServeConfig
 
 STAGES = ("queue", "decode", "preprocess", "inference", "heatmap", "encode")
-"""`queue` is all waiting: for a worker, for the network's turn, and for the others of a batch."""
+"""`queue` is all waiting: for a worker, for an inference slot, and for the other photos of a batch."""
 
 STARTING_RETRY_S = 5
 
@@ -53,10 +53,10 @@ class Job:
 
     Attributes:
         photo: encoded.
-        answer: the form to give it.
+        answer: the representation to encode.
         arrived_s: when the last byte of its request was here, on the clock of `time.perf_counter`.
-        expires_s: when nobody waits for it any more, on the same clock.
-        done: what becomes of it.
+        expires_s: its deadline, on the same clock.
+        done: its result, or the error that it ended with.
     """
 
     photo: bytes
@@ -69,24 +69,25 @@ class Job:
 class Engine:
     """Takes photos from any number of threads, and works on a fixed number at a time."""
 
-    def __init__(self, config: ServeConfig, opened: Callable[[], DepthPipeline] | None = None) -> None:
-        """Prepare; nothing is loaded before `start`. `opened` gives the pipeline, the real one by default."""
+    def __init__(self, config: ServeConfig, open_pipeline: Callable[[], DepthPipeline] | None = None) -> None:
+        """Prepare; nothing is loaded before `start`. `open_pipeline` opens the pipeline, by default the real one."""
         self.config = config
-        self._opened = opened or (lambda: DepthPipeline.open(config=config.pipeline))
-        # without a bound of its own, so that no put ever waits: `check` holds the limit
+        self._open_pipeline = open_pipeline or (lambda: DepthPipeline.open(config=config.pipeline))
+        # unbounded, so that `put` never blocks: `check` applies the limit
         self._queue: queue.Queue[Job | None] = queue.Queue()
         self._threads: list[threading.Thread] = []
         self._pipeline: DepthPipeline | None = None
-        self._door = threading.Lock()  # no photo comes in behind the sentinels
+        # held while a photo enters the queue: none may enter behind the sentinels that end the workers
+        self._state_lock = threading.Lock()
         self._busy = 0
-        self._counting = threading.Lock()
+        self._busy_lock = threading.Lock()
         self._last_work_s = 0.0
         self.workers = config.workers or max(2, allowed_cores() // (config.pipeline.threads or 1))
         self.state = "starting"
 
     @property
     def ready(self) -> bool:
-        """Whether the model is loaded and warm, and the server means to stay."""
+        """Whether the model is loaded and warm, and the server is not stopping."""
         return self.state == "ready"
 
     @property
@@ -105,15 +106,17 @@ class Engine:
         Raises:
             UserError: the backend, the weights or the cache cannot be used.
         """
-        pipeline = self._opened()
+        pipeline = self._open_pipeline()
         _, blank = cv2.imencode(".png", np.zeros((2, 2, 3), np.uint8))
         pipeline.run([blank.tobytes()] * self.config.batch)
         self._pipeline = pipeline
         for number in range(self.workers):
-            worker = threading.Thread(target=self._work, args=(pipeline,), name=f"midas-bench-{number}", daemon=True)
+            worker = threading.Thread(
+                target=self._run_worker, args=(pipeline,), name=f"midas-bench-{number}", daemon=True
+            )
             self._threads.append(worker)
             worker.start()
-        with self._door:
+        with self._state_lock:
             if self.state == "starting":
                 self.state = "ready"
 
@@ -122,8 +125,8 @@ class Engine:
 
         Args:
             photo: encoded.
-            answer: the form to give it.
-            arrived_s: when it was here, on the clock of `time.perf_counter`; the deadline counts from then. By default
+            answer: the representation to encode.
+            arrived_s: when it arrived, on the clock of `time.perf_counter`; the deadline counts from then. By default
                 now.
 
         Raises:
@@ -145,24 +148,25 @@ class Engine:
             if job.done.done():
                 return job.done.result()
             if job.done.cancel():
-                self._forget(job)
-                raise self._late("no worker was free for the photo")
-            raise self._late("the photo is not finished", ", or scale the photo down")
+                self._drop(job)
+                raise self._deadline_error("no worker was free for the photo")
+            raise self._deadline_error("the photo is not finished", ", or scale the photo down")
         finally:
-            # else an error holds this frame, which holds the job, which holds the error
+            # an error holds this frame, which holds the job, which holds the error: a cycle that keeps the photo
             del job
 
-    def _late(self, what: str, otherwise: str = "") -> RefusedError:
-        detail = f"{what} within {self.config.deadline_s:g} s of its arrival"
-        return RefusedError(busy("deadline", detail, self.retry_after_s(), otherwise))
+    def _deadline_error(self, reason: str, alternative: str = "") -> RefusedError:
+        detail = f"{reason} within {self.config.deadline_s:g} s of its arrival"
+        return RefusedError(busy("deadline", detail, self.retry_after_s(), alternative))
 
-    def _forget(self, job: Job) -> None:
-        """Give the place of a photo that nobody waits for to another."""
-        with self._queue.mutex, contextlib.suppress(ValueError):  # a worker has just taken it out
+    def _drop(self, job: Job) -> None:
+        """Remove a photo that nobody waits for from the queue, so that another can take its place."""
+        # the job is absent where a worker has just taken it
+        with self._queue.mutex, contextlib.suppress(ValueError):
             self._queue.queue.remove(job)
 
     def check(self) -> None:
-        """See whether a photo would be taken now, before the work of reading it; no promise.
+        """Check, before a photo is read, whether it would be accepted now; that may change until it is read.
 
         Raises:
             RefusedError: it would not.
@@ -176,31 +180,32 @@ class Engine:
             raise RefusedError(busy("queue-full", detail, self.retry_after_s()))
 
     def _submit(self, job: Job) -> Job:
-        with self._door:  # workers only take, so a place that is free stays free
+        # workers only take photos out, so a free place stays free while the lock is held
+        with self._state_lock:
             self.check()
             self._queue.put(job)
         return job
 
     def retry_after_s(self) -> int:
-        """Return after how long there may be room again: by the last photo's time, and no later than the deadline."""
+        """Return the seconds after which there may be room again: from the last batch's time, at most the deadline."""
         expected_s = self.config.queue_size * self._last_work_s / self.workers
         return max(1, math.ceil(min(expected_s, self.config.deadline_s)))
 
     def drain(self) -> None:
-        """Say from now on that the server is not ready; photos that still come in are worked on."""
-        with self._door:
+        """Report from now on that the server is not ready; photos that still arrive are accepted."""
+        with self._state_lock:
             self.state = "draining" if self.state != "closed" else "closed"
 
     def close(self, patience_s: float | None = None) -> bool:
         """Refuse what comes in, finish what was accepted, and free the model.
 
         Args:
-            patience_s: how long to wait for the workers; by default until nobody waits for their photos any more.
+            patience_s: how long to wait for the workers; by default the deadline of photos.
 
         Returns:
-            whether the model is free: a worker that is inside a decoder or the network cannot be ended, and keeps it.
+            whether the model is free: a worker inside a decoder or the network cannot be ended, and keeps the model.
         """
-        with self._door:
+        with self._state_lock:
             self.state = "closed"
         for _ in self._threads:
             self._queue.put(None)
@@ -214,29 +219,30 @@ class Engine:
             self._pipeline.close()
         return True
 
-    def _work(self, pipeline: DepthPipeline) -> None:
+    def _run_worker(self, pipeline: DepthPipeline) -> None:
         while True:
-            jobs, last = self._take()
+            jobs, last = self._next_jobs()
             if jobs:
-                self._count(len(jobs))
+                self._add_busy(len(jobs))
                 begun_s = time.perf_counter()
                 try:
-                    _finish(pipeline, jobs, self.config.max_pixels)
-                except Exception as error:  # of the network: each of them hears of it, and the worker lives on
+                    _process_jobs(pipeline, jobs, self.config.max_pixels)
+                # an error of the network fails all jobs of the batch; the worker goes on
+                except Exception as error:
                     for job in jobs:
                         if not job.done.done():
                             job.done.set_exception(error)
                 finally:
-                    self._count(-len(jobs))
+                    self._add_busy(-len(jobs))
                     self._last_work_s = time.perf_counter() - begun_s
             if last:
                 return
 
-    def _count(self, more: int) -> None:
-        with self._counting:
-            self._busy += more
+    def _add_busy(self, change: int) -> None:
+        with self._busy_lock:
+            self._busy += change
 
-    def _take(self) -> tuple[list[Job], bool]:
+    def _next_jobs(self) -> tuple[list[Job], bool]:
         """Wait for photos, at most `batch`; and tell whether they are the last."""
         jobs: list[Job] = []
         until_s = math.inf
@@ -254,8 +260,8 @@ class Engine:
         return jobs, False
 
 
-def _finish(pipeline: DepthPipeline, jobs: list[Job], max_pixels: int) -> None:
-    """Bring jobs through the stages; a damaged photo fails alone, and one that nobody waits for is left."""
+def _process_jobs(pipeline: DepthPipeline, jobs: list[Job], max_pixels: int) -> None:
+    """Run jobs through the stages; a damaged photo fails alone, and one that nobody waits for is dropped."""
     clock = time.perf_counter
     recipe = pipeline.recipe
     pictures: list[tuple[Job, DecodedPhoto, float]] = []
@@ -264,10 +270,10 @@ def _finish(pipeline: DepthPipeline, jobs: list[Job], max_pixels: int) -> None:
         try:
             picture = recipe.decode(check(job.photo, max_pixels=max_pixels))
         except Exception as error:
-            _fail(job, error)
+            _fail_job(job, error)
             continue
         pictures.append((job, picture, clock() - begun_s))
-    # a slow decoder may have outlasted the visitors: nobody reads what would still be computed
+    # a decoder may take longer than the deadline: then no client waits for the rest
     pictures = [(job, picture, decode_s) for job, picture, decode_s in pictures if clock() < job.expires_s]
     if not pictures:
         return
@@ -276,18 +282,19 @@ def _finish(pipeline: DepthPipeline, jobs: list[Job], max_pixels: int) -> None:
     marks_s.append(clock())
     with pipeline.inference_slots:
         marks_s.append(clock())
-        depth = _inferred(pipeline, batch)
+        depth_maps = _infer_each(pipeline, batch)
     marks_s.append(clock())
-    for one, (job, picture, decode_s) in zip(depth, pictures, strict=True):
+    for depth_map, (job, picture, decode_s) in zip(depth_maps, pictures, strict=True):
         try:
             begun_s = clock()
-            if isinstance(one, UserError):
-                raise one
-            drawn = job.answer.draw(one, picture.width, picture.height)
+            if isinstance(depth_map, UserError):
+                raise depth_map
+            drawn = job.answer.draw(depth_map, picture.width, picture.height)
             drawn_s = clock()
             body = job.answer.encode(drawn)
-        except Exception as error:  # an encoder's limits are this photo's own
-            _fail(job, error)
+        # an encoder's limits concern this photo alone
+        except Exception as error:
+            _fail_job(job, error)
             continue
         ended_s = clock()
         worked_s = {
@@ -301,11 +308,11 @@ def _finish(pipeline: DepthPipeline, jobs: list[Job], max_pixels: int) -> None:
         job.done.set_result(DepthResult(body, picture.width, picture.height, stage_s))
 
 
-def _fail(job: Job, error: Exception) -> None:
-    """Hand an error to its visitor.
+def _fail_job(job: Job, error: Exception) -> None:
+    """Give an error to the job's client.
 
-    What users cause comes often, and goes without the frames that it came through: they hold the photo, and in a cycle,
-    which keeps it in memory until Python next looks for cycles. Other errors keep them for the log.
+    Errors that users cause are frequent, and lose their frames: those hold the photo, in a cycle. A cycle would keep
+    the photo in memory until Python next collects garbage. Other errors keep their frames for the log.
     """
     if isinstance(error, UserError):
         error.__cause__ = error.__context__ = None
@@ -313,11 +320,11 @@ def _fail(job: Job, error: Exception) -> None:
     job.done.set_exception(error)
 
 
-def _inferred(pipeline: DepthPipeline, batch: NDArray[np.float32]) -> list[NDArray[np.float32] | UserError]:
+def _infer_each(pipeline: DepthPipeline, batch: NDArray[np.float32]) -> list[NDArray[np.float32] | UserError]:
     """Return the depth of each photo; one for which the model gives none fails alone."""
     try:
         return list(pipeline.infer(batch))
     except UserError as error:
         if len(batch) == 1:
             return [error]
-        return [depth for number in range(len(batch)) for depth in _inferred(pipeline, batch[number : number + 1])]
+        return [depth for number in range(len(batch)) for depth in _infer_each(pipeline, batch[number : number + 1])]

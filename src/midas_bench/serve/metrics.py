@@ -1,4 +1,4 @@
-"""What the server counts, for Prometheus."""
+"""The server's metrics, for Prometheus."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class Metrics:
-    """Counters of one server, in a registry of their own: two servers in a process do not meet."""
+    """Counters of one server, in a registry of their own: two servers in one process do not share them."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -30,7 +30,7 @@ class Metrics:
         ProcessCollector(registry=self._registry)
 
     def watch(self, queue_length: Callable[[], int], in_work: Callable[[], int]) -> None:
-        """Read both whenever they are asked for."""
+        """Read both gauges whenever the metrics are read."""
         self._queue.set_function(queue_length)
         self._in_work.set_function(in_work)
 

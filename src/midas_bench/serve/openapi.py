@@ -1,4 +1,4 @@
-"""The server's description of itself, OpenAPI 3.1."""
+"""The description of the API, OpenAPI 3.1."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PHOTO_PROBLEMS = {
     408: "It took too long to arrive.",
     413: "The body is over the limit; it was not read.",
     415: "Not a JPEG, PNG or WebP, or compressed.",
-    422: "Too many pixels; told from the header, before decoding.",
+    422: "Too many pixels; the header is checked before decoding.",
     500: "The network failed, or its model gives no depth for this photo.",
     503: "The queue is full, the photo was not finished within the deadline, too much is being uploaded, or the server "
     "starts or stops; see `Retry-After`.",
@@ -64,17 +64,17 @@ PROBLEM = {
 
 def _depth(config: ServeConfig) -> dict[str, Any]:
     formats = {media_type: {"schema": BINARY} for media_type in ("image/jpeg", "image/png", "image/webp")}
-    answers = "; ".join(f"`{answer.media_type}`: {answer.says}" for answer in ANSWERS)
+    answers = "; ".join(f"`{answer.media_type}`: {answer.description}" for answer in ANSWERS)
     timing = {
         "description": "Milliseconds of the stages queue, decode, preprocess, inference, heatmap and encode.",
         "schema": {"type": "string"},
     }
     text = {"schema": {"type": "string"}}
-    problems = PHOTO_PROBLEMS | {406: "No form of answer is one that the Accept header takes."}
+    problems = PHOTO_PROBLEMS | {406: "No representation has a type that the Accept header takes."}
     return {
         "operationId": "depth",
         "summary": "One photo to its depth.",
-        "description": f"The Accept header chooses the form of the answer. {answers} The body may hold "
+        "description": f"The Accept header chooses the representation. {answers} The body may hold "
         f"{config.max_upload_bytes:,} bytes, the photo {config.max_pixels:,} pixels.",
         "requestBody": {
             "required": True,
@@ -86,7 +86,7 @@ def _depth(config: ServeConfig) -> dict[str, Any]:
                 "headers": {"Server-Timing": timing, "Midas-Backend": text, "Midas-Weights": text},
                 "content": {answer.media_type: {"schema": BINARY} for answer in ANSWERS},
             },
-            **{str(status): _problem(says) for status, says in problems.items()},
+            **{str(status): _problem(meaning) for status, meaning in problems.items()},
         },
     }
 
@@ -116,7 +116,7 @@ def _form(config: ServeConfig) -> dict[str, Any]:
         },
         "responses": {
             "200": {"description": "The page with the heat map.", "content": page},
-            **{str(status): {"description": says, "content": page} for status, says in problems.items()},
+            **{str(status): {"description": meaning, "content": page} for status, meaning in problems.items()},
         },
     }
 
@@ -144,7 +144,7 @@ def _sample(config: ServeConfig) -> dict[str, Any]:
 def _ready() -> dict[str, Any]:
     state = {"application/json": {"schema": STATE}}
     return {
-        "summary": "Whether the model is loaded and warm, and the server means to stay.",
+        "summary": "Whether the model is loaded and warm, and the server is not stopping.",
         "responses": {
             "200": {"description": "Send photos.", "content": state},
             "400": _problem("The request is malformed."),
@@ -156,17 +156,17 @@ def _ready() -> dict[str, Any]:
 STATE = {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}
 
 
-def _get(says: str, media_type: str) -> dict[str, Any]:
+def _get(summary: str, media_type: str) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "object"} if media_type == "application/json" else {"type": "string"}
     return {
-        "summary": says,
+        "summary": summary,
         "responses": {
-            "200": {"description": says, "content": {media_type: {"schema": schema}}},
+            "200": {"description": summary, "content": {media_type: {"schema": schema}}},
             "400": _problem("The request is malformed."),
         },
     }
 
 
-def _problem(says: str) -> dict[str, Any]:
+def _problem(meaning: str) -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/Problem"}
-    return {"description": says, "content": {MEDIA_TYPE: {"schema": schema}}}
+    return {"description": meaning, "content": {MEDIA_TYPE: {"schema": schema}}}

@@ -1,4 +1,4 @@
-"""What the page shows: about the server, sample photos, a result or a problem."""
+"""The content of the page: the server's settings, sample photos, a result or a problem."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WEIGHTS = {
 
 @dataclass(frozen=True)
 class About:
-    """What computes here.
+    """The settings that the page shows.
 
     Attributes:
         backend: its name.
@@ -54,7 +54,7 @@ class About:
 
     @classmethod
     def of(cls, pipeline: Resolved) -> About:
-        """Say it of a resolved configuration."""
+        """Return those of a resolved configuration."""
         source = pipeline.weights.source
         return cls(pipeline.backend, pipeline.threads, WEIGHTS[source], source == "seeded", version("midas-bench"))
 
@@ -72,13 +72,13 @@ class Sample:
 
     @classmethod
     def of(cls, photo: Photo) -> Sample:
-        """Name a photo."""
+        """Return the sample for a photo."""
         return cls(photo.file, photo.scene, f"samples/{quote(photo.file)}", photo.alt, photo.author, photo.licence)
 
 
 @lru_cache(maxsize=64)
 def thumbnail(photo: Photo) -> bytes:
-    """Return a small JPEG of a photo, at most `THUMBNAIL_SIDE` pixels a side."""
+    """Return a small JPEG of a photo, at most `THUMBNAIL_SIDE` pixels per side."""
     pixels = decode_reduced(photo.data, THUMBNAIL_SIDE).pixels
     scale = min(1.0, THUMBNAIL_SIDE / max(pixels.shape[:2]))
     small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -93,21 +93,21 @@ def media_type(photo: bytes) -> str:
     return f"image/{str(format_of(photo)).lower()}"
 
 
-def result(photo: bytes, name: str, done: DepthResult) -> dict[str, Any]:
-    """Return what the template shows of an answer; the heat map is a JPEG, and both stand in the page itself."""
+def result(photo: bytes, name: str, depth_result: DepthResult) -> dict[str, Any]:
+    """Return the template's values for a result; the page itself holds the photo and the heat map, a JPEG."""
     return {
         "photo_uri": data_uri(photo, media_type(photo)),
-        "heatmap_uri": data_uri(done.body, JPEG.media_type),
-        "width": done.width,
-        "height": done.height,
-        "stage_s": done.stage_s,
-        "total_s": sum(done.stage_s.values()),
+        "heatmap_uri": data_uri(depth_result.body, JPEG.media_type),
+        "width": depth_result.width,
+        "height": depth_result.height,
+        "stage_s": depth_result.stage_s,
+        "total_s": sum(depth_result.stage_s.values()),
         "download_name": f"{PurePath(name).stem or 'photo'}-depth{JPEG.suffix}",
     }
 
 
 def data_uri(data: bytes, media_type: str) -> str:
-    """Put bytes into a URI of their own."""
+    """Return a data URI that holds the bytes."""
     return f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"
 
 

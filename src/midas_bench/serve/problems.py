@@ -1,4 +1,4 @@
-"""Every way to say no: RFC 9457 problem details, with the next step."""
+"""The problems that the server answers with: RFC 9457 problem details, with the next step."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Problem:
         status: of the HTTP response.
         reason: one word for it, in the problem's type and in the metrics.
         title: the same for every problem of that reason.
-        detail: what was wrong this time.
-        next_step: what to do about it.
+        detail: of this request.
+        next_step: the cure.
         headers: of the response, beside the usual ones.
     """
 
@@ -47,7 +47,7 @@ class Problem:
 
 
 class RefusedError(Exception):
-    """Carries a problem from where it is found to where it is answered."""
+    """Carries a problem from where it arises to where it is answered."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -67,7 +67,7 @@ PHOTOS = {
 
 
 def of_photo(error: PhotoError) -> Problem:
-    """Say what is wrong with a photo."""
+    """Return the problem of a photo that cannot be used."""
     status, title = PHOTOS[error.kind]
     headers = {"Accept": ", ".join(f"image/{name.lower()}" for name in FORMATS)} if status == 415 else {}
     detail = f"{error.thing} {error.reason}"
@@ -75,49 +75,49 @@ def of_photo(error: PhotoError) -> Problem:
 
 
 def of_model(error: UserError) -> Problem:
-    """Say that the model gives no depth for the photo; visitors learn its name, but not the folder it lies in."""
+    """Return the problem of a model that gives no depth; it names the model's file, but not its folder."""
     detail = f"{PurePath(error.thing).name} {error.reason}"
-    next_step = f"try another photo; who runs the server should {error.next_step}"
+    next_step = f"try another photo; the server's operator should {error.next_step}"
     return Problem(500, "model", "The model gives no depth", detail, next_step)
 
 
-def busy(reason: str, detail: str, retry_after_s: int, otherwise: str = "") -> Problem:
-    """Say that the server cannot take or finish the photo now.
+def busy(reason: str, detail: str, retry_after_s: int, alternative: str = "") -> Problem:
+    """Return the problem of a server that cannot take or finish the photo now.
 
-    The reason is `queue-full`, `deadline`, `uploads`, `starting` or `draining`; `otherwise` is a further next step.
+    The reason is `queue-full`, `deadline`, `uploads`, `starting` or `draining`; `alternative` is a further next step.
     """
-    wait = f"try again in {retry_after_s} s{otherwise}"
+    wait = f"try again in {retry_after_s} s{alternative}"
     return Problem(503, reason, "The server is busy", detail, wait, {"Retry-After": str(retry_after_s)})
 
 
 def large_form(parts: int) -> Problem:
-    """Say that a form holds more than photos need."""
+    """Return the problem of a form that holds more than a photo needs."""
     detail = f"the form has more than {parts} fields, or one without a file that is too long"
     next_step = "send the photo alone, as a file in the field photo (curl -F photo=@photo.jpg, with the @)"
     return Problem(413, "large-form", "The form is too large", detail, next_step)
 
 
 def unknown_sample(name: str) -> Problem:
-    """Say that there is no such sample photo."""
+    """Return the problem of an unknown sample photo."""
     return Problem(404, "no-sample", "No such sample", f"there is no sample photo called {name!r}", "choose another")
 
 
 def not_acceptable(media_types: list[str]) -> Problem:
-    """Say that no form of answer is one that the client takes."""
+    """Return the problem of a client that accepts no representation."""
     choice = ", ".join(media_types)
     detail = "no answer is of a type that the Accept header names"
     return Problem(406, "not-acceptable", "Not acceptable", detail, f"accept one of {choice}")
 
 
 def compressed_body(encoding: str) -> Problem:
-    """Say that the body is compressed, and a photo is already."""
+    """Return the problem of a compressed body: photos are compressed already."""
     detail = f"the body has Content-Encoding {encoding}"
     headers = {"Accept-Encoding": "identity"}
     return Problem(415, "compressed", "The body is compressed", detail, "send the photo as it is", headers)
 
 
 def from_another_site() -> Problem:
-    """Say that another site's page sent the form."""
+    """Return the problem of a form that another site's page sent."""
     detail = "the browser says that a page of another site sent this"
     return Problem(403, "cross-site", "Sent from another site", detail, "use the server's own page or another client")
 
@@ -135,7 +135,7 @@ NEXT_STEPS = {
 
 
 def of_http(error: HTTPException, max_upload_bytes: int) -> Problem:
-    """Give an error of the framework or of HTTP itself the same form."""
+    """Return the problem of an error of the framework or of HTTP itself."""
     status = error.code or 500
     detail = error.description or error.name
     if status == 413:

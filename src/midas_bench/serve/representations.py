@@ -1,4 +1,4 @@
-"""Depth -> the bytes of an answer, in the form that the client asks for."""
+"""The representations of depth that a client can ask for: from an array to the bytes of an answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from midas_bench.depth.heatmap import grey16, heatmap
 
-if TYPE_CHECKING:  # who only names or encodes answers needs no server
+# code that only names or encodes representations needs no server
+if TYPE_CHECKING:
     from werkzeug.datastructures import MIMEAccept
 
 PNG_LEVEL = 1
@@ -23,19 +24,19 @@ JPEG_QUALITY = 92
 
 @dataclass(frozen=True)
 class Representation:
-    """One form of answer.
+    """One representation of a photo's depth.
 
     Attributes:
         media_type: its name in `Accept` and `Content-Type`.
         suffix: of a file that holds it.
-        says: what it is, for the API's description.
+        description: for the API's description.
         draw: float32 depth (256, 256), width and height of the photo -> the array to encode.
         encode: that array -> bytes.
     """
 
     media_type: str
     suffix: str
-    says: str
+    description: str
     draw: Callable[[NDArray[np.float32], int, int], NDArray[Any]]
     encode: Callable[[NDArray[Any]], bytes]
 
@@ -80,17 +81,17 @@ ANSWERS = (PNG, JPEG, DEPTH, NPY)
 
 
 def choose(accept: MIMEAccept) -> Representation | None:
-    """Return the form that the client likes best, or None if it takes none of them.
+    """Return the representation that the client prefers, or None if it accepts none of them.
 
-    Of those that it likes equally, one that it names goes before one that a `*` covers, and then the order here counts.
+    Among equals, one that the client names goes before one that a `*` covers. Then the order of `ANSWERS` decides.
     """
     if not accept:
         return PNG
 
-    def liking(answer: Representation) -> tuple[float, bool]:
-        found = accept.find(answer.media_type)
-        said, quality = accept[found] if found >= 0 else ("*", 0.0)
-        return quality, "*" not in said
+    def preference(answer: Representation) -> tuple[float, bool]:
+        index = accept.find(answer.media_type)
+        media_range, quality = accept[index] if index >= 0 else ("*", 0.0)
+        return quality, "*" not in media_range
 
-    best = max(ANSWERS, key=liking)
-    return best if liking(best)[0] > 0 else None
+    best = max(ANSWERS, key=preference)
+    return best if preference(best)[0] > 0 else None

@@ -1,4 +1,4 @@
-"""A request while it arrives: refused when it takes too long, or when all of them together take too much memory."""
+"""A request while it arrives: it is refused if it takes too long, or if all uploads together take too much memory."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from waitress.utilities import BadRequest, Error
 
 RECEIVE_S = 60.0
 LEAST_BYTES_PER_S = 100_000
-"""A request may take `RECEIVE_S`, and as long again as its bytes need at this rate."""
+"""A request may take `RECEIVE_S`, plus the time that its bytes need at this rate."""
 PIECE_BYTES = 4096
-"""Of a body in chunks, what waitress gets at a time: for each chunk it copies all that is left."""
+"""Bytes of a chunked body that waitress gets at a time: for each chunk it copies all that remains."""
 FRAMING_BYTES = 64 << 10
 FRAMING_SHARE = 1 / 8
-"""Lengths, extensions and trailers of chunks may take so much, and this share of the content on top. They are read in
-Python by the thread that serves all connections."""
+"""Lengths, extensions and trailers of chunks may take these bytes, plus this share of the content. The thread that
+serves all connections reads them, in Python."""
 
 
 class TooSlowError(Error):  # type: ignore[misc]  # waitress has no types
@@ -33,24 +33,24 @@ class BusyError(Error):  # type: ignore[misc]
 
 
 class LimitedRequestParser(HTTPRequestParser):  # type: ignore[misc]
-    """A request; what refuses it is in `error` as for waitress's own reasons.
+    """A request; a refusal is in `error`, as for waitress's own reasons.
 
     Attributes:
-        completed: whether all of it is here, or it is refused.
+        completed: whether all of it has arrived, or it is refused.
         arrived_s: when that was so, on the clock of `time.perf_counter`.
     """
 
     completed: bool
 
-    def __init__(self, adj: Adjustments, full: Callable[[], bool]) -> None:
-        """Begin to wait for it; `full` tells whether bodies, this one included, take too much memory."""
+    def __init__(self, adj: Adjustments, uploads_full: Callable[[], bool]) -> None:
+        """Begin to receive; `uploads_full` tells whether bodies, this one included, take too much memory."""
         super().__init__(adj)
-        self._full = full
+        self._uploads_full = uploads_full
         self._since_s = time.monotonic()
         self.arrived_s = time.perf_counter()
 
-    def begin_again(self) -> None:
-        """Count its time from now on: until now nobody read it."""
+    def restart_clock(self) -> None:
+        """Count its time from now on: until now the server did not read it."""
         self._since_s = time.monotonic()
 
     def received(self, data: bytes) -> int:
@@ -60,7 +60,7 @@ class LimitedRequestParser(HTTPRequestParser):  # type: ignore[misc]
             bytes_so_far = self.header_bytes_received + self.body_bytes_received
             if time.monotonic() - self._since_s > RECEIVE_S + bytes_so_far / LEAST_BYTES_PER_S:
                 self.error = TooSlowError("too slow")
-            elif self.body_bytes_received and self._full():
+            elif self.body_bytes_received and self._uploads_full():
                 self.error = BusyError("uploads")
             elif self.chunked and self._framing_bytes > FRAMING_BYTES + FRAMING_SHARE * len(self.body_rcv):
                 self.error = BadRequest("the chunks of the body are too small, or there is too much around them")
@@ -73,7 +73,7 @@ class LimitedRequestParser(HTTPRequestParser):  # type: ignore[misc]
         return int(self.body_bytes_received - len(self.body_rcv))
 
     def give_up(self) -> None:
-        """Refuse it without what is missing of it: the server stops."""
+        """Refuse it without its missing part: the server is stopping."""
         self.error = BusyError("draining")
         self.completed = True
 

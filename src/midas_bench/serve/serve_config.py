@@ -1,4 +1,4 @@
-"""What a server is started with."""
+"""The settings of a server."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class ServeConfig:
     """Everything that decides how a server answers.
 
     Attributes:
-        pipeline: what computes; `auto` weights are looked for once, when the application is made.
+        pipeline: of the depth; `auto` weights are located once, when the application is created.
         queue_size: accepted photos that may wait for a worker; more are refused.
         workers: photos in work at a time; None takes two, or as many as the cores have room for inferences.
-        batch: photos that one call of the network may take together; 1 waits for none.
+        batch: photos that one call of the network may take together; with 1, a worker never waits for others.
         batch_wait_s: how long a worker waits for a second photo before it starts with what it has.
         deadline_s: how long a photo may wait and be worked on, from its arrival, before it is refused.
         max_upload_bytes: of a request's body.
@@ -41,10 +41,10 @@ class ServeConfig:
 
 
 def check_installed() -> None:
-    """Make sure that the server can run, without importing what it needs.
+    """Check that the server's libraries are installed, without importing them.
 
     Raises:
-        UserError: it cannot.
+        UserError: one is not installed.
     """
     absent = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
     if absent:

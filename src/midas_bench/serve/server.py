@@ -24,50 +24,51 @@ from midas_bench.serve.engine import Engine
 from midas_bench.serve.serve_config import ServeConfig
 
 SPARE_THREADS = 8
-"""Beyond those that hold accepted photos: for health checks, the page, and for refusing without delay."""
+"""Threads beyond those that hold accepted photos: for health checks, for the page, and for refusing without delay."""
 RECEIVE_BYTES = 256 << 10
 HEADERS_BYTES = 32 << 10
-"""Of a request's head, as other servers have it; the time for taking an Accept header apart grows with its square."""
+"""Limit of a request's head, as in other servers: the time to parse an Accept header grows with its square."""
 BACKLOG = 1024
 CONNECTIONS = 512
-"""From then on a new one takes the place of the one whose client has owed its next word for the longest time."""
+"""At this limit, a new connection replaces the one whose client has been silent for the longest time."""
 SILENT_S = 30
-"""A connection on which nothing moves for so long is closed. waitress sees to those that should send; it would leave
-one that does not read its answer, for which it waits until the socket takes more."""
+"""A connection on which nothing moves for so long is closed. waitress closes those whose client should send. It would
+wait without end for a client that does not read its answer."""
 CHECK_S = 0.25
 IDLE_S = 0.5
 """How long a stopping server still listens to a connection that may have a request under way."""
 UPLOADS_S = 4.0
 """How long a stopping server still waits for the rest of requests that are being received."""
 DRAIN_S = 8.0
-"""Beyond the deadline of photos, for fetching answers. With the two below, a stopping server needs 10 s at most."""
+"""Time for fetching answers, after the deadline of photos. With the two below, a stopping server needs 10 s at most."""
 THREADS_S = 1.0
 WORKERS_S = 0.5
-"""How long threads and workers, which by then nobody waits for, get to come to their end."""
+"""How long threads and workers get to end; by then no client waits for them."""
 
 
 class DepthServer:
-    """A server that has its port.
+    """A server that holds its port.
 
     Attributes:
-        url: where it answers.
-        engine: what works on photos.
+        url: of the page.
+        engine: computes the depth of photos.
     """
 
     def __init__(
-        self, config: ServeConfig, host: str, port: int, opened: Callable[[], DepthPipeline] | None = None
+        self, config: ServeConfig, host: str, port: int, open_pipeline: Callable[[], DepthPipeline] | None = None
     ) -> None:
-        """Take the port; 0 takes a free one. `opened` is the engine's.
+        """Take the port; 0 takes a free one. `open_pipeline` opens the engine's pipeline.
 
         Raises:
-            UserError: the address cannot be had, or the pipeline's weights or threads cannot.
+            UserError: the address, the pipeline's weights or its threads are not available.
         """
-        app = create_app(config, opened)
+        app = create_app(config, open_pipeline)
         service: Service = app.extensions["midas_bench"]
         self.engine: Engine = service.engine
         self._config = config
-        logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # requests that wait for a thread are no news
-        listening = _listening(host, port)
+        # requests that wait for a thread are usual here, and not worth a warning
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+        listening = _listening_socket(host, port)
         held = config.queue_size + self.engine.workers * config.batch
         self._sockets: dict[int, Any] = {}
         self._http = create_server(
@@ -77,24 +78,29 @@ class DepthServer:
             threads=held + SPARE_THREADS,
             ident="midas-bench",
             max_request_header_size=HEADERS_BYTES,
-            max_request_body_size=config.max_upload_bytes + 1,  # waitress refuses from there on
-            # to the end of memory: an upload or an answer never goes to a temporary file
+            # waitress refuses bodies of this size and more
+            max_request_body_size=config.max_upload_bytes + 1,
+            # without a limit, so that no upload and no answer goes to a temporary file
             inbuf_overflow=sys.maxsize,
             outbuf_overflow=sys.maxsize,
             recv_bytes=RECEIVE_BYTES,
-            connection_limit=CONNECTIONS + 3,  # it counts its own two sockets
+            # waitress counts its own two sockets too
+            connection_limit=CONNECTIONS + 3,
             channel_timeout=SILENT_S,
             cleanup_interval=SILENT_S // 3,
-            asyncore_use_poll=True,  # select() ends at 1024 descriptors
-            log_socket_errors=False,  # clients that go away are no news either
+            # select() is limited to 1024 descriptors
+            asyncore_use_poll=True,
+            # clients that disconnect are usual, too
+            log_socket_errors=False,
         )
         self._http.channel_class = Channel
         self._http.room_bytes = held * config.max_upload_bytes
-        name, taken = listening.getsockname()[:2]
-        self.url = f"http://[{name}]:{taken}" if ":" in name else f"http://{name}:{taken}"
+        address, taken_port = listening.getsockname()[:2]
+        self.url = f"http://[{address}]:{taken_port}" if ":" in address else f"http://{address}:{taken_port}"
         self._next_look_s = 0.0
         self._stop = threading.Event()
-        self._ending = threading.RLock()  # a signal may come while it is held
+        # reentrant, because a signal handler may need it while its own thread holds it
+        self._end_lock = threading.RLock()
         self._ended = False
         self._failure: BaseException | None = None
         self._loaded = threading.Event()
@@ -113,7 +119,7 @@ class DepthServer:
         """
         threading.Thread(target=self._load, args=(ready,), name="midas-bench-load", daemon=True).start()
         while not self._stop.is_set():
-            self._turn(CHECK_S * 4)
+            self._serve_once(CHECK_S * 4)
         self._drain()
         if self._failure is not None:
             raise self._failure
@@ -123,7 +129,8 @@ class DepthServer:
 
     def stop(self) -> None:
         """Make `run` finish what was accepted and return; may be called from anywhere, a signal handler included."""
-        with self._ending:  # not into a descriptor that is closed, or another's by now
+        # under the lock, because after the end the trigger's descriptor may belong to something else
+        with self._end_lock:
             self._stop.set()
             if not self._ended:
                 self._http.pull_trigger()
@@ -131,12 +138,12 @@ class DepthServer:
     def stop_on_signals(self) -> None:
         """Stop on SIGTERM and SIGINT; a second one does what it always does."""
 
-        def heard(number: int, _frame: FrameType | None) -> None:
+        def stop_once(number: int, _frame: FrameType | None) -> None:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
             self.stop()
 
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, heard)
+            signal.signal(number, stop_once)
 
     def _load(self, ready: Callable[[], object]) -> None:
         try:
@@ -146,10 +153,11 @@ class DepthServer:
             self.stop()
             return
         self._loaded.set()
-        with contextlib.suppress(OSError):  # nobody may be there to read what it prints
+        # the reader of standard output may be gone
+        with contextlib.suppress(OSError):
             ready()
 
-    def _turn(self, timeout_s: float) -> None:
+    def _serve_once(self, timeout_s: float) -> None:
         if len(self._http.active_channels) >= CONNECTIONS:
             silent = [channel for channel in self._http.active_channels.values() if channel.awaits_client]
             if silent:
@@ -157,16 +165,16 @@ class DepthServer:
         self._http.asyncore.loop(timeout=timeout_s, use_poll=True, map=self._sockets, count=1)
         if time.monotonic() > self._next_look_s:
             self._next_look_s = time.monotonic() + SILENT_S / 3
-            for channel in [one for one in self._http.active_channels.values() if one.is_unread(SILENT_S)]:
-                channel.handle_close()
+            for unread in [channel for channel in self._http.active_channels.values() if channel.is_unread(SILENT_S)]:
+                unread.handle_close()
 
     def _drain(self) -> None:
-        """Take in who has connected, close the port, and answer everyone.
+        """Accept the connections that wait, close the port, and answer every client.
 
-        Who connects in the instant between the last look and the close is reset, not refused: no system call does both.
+        A client that connects between the last accept and the close is reset: no system call does both.
         """
         self._http.socket.setblocking(False)
-        # connections that the system has made for us already; new ones may come without an end
+        # at most as many as the system has queued: new connections could arrive without an end
         for _ in range(BACKLOG):
             before = len(self._http.active_channels)
             self._http.handle_accept()
@@ -175,24 +183,26 @@ class DepthServer:
         self._http.accepting = False
         self._http.del_channel()
         self._http.socket.close()
-        self.engine.drain()  # from now on the port is closed, and each answer is its connection's last
+        # only now, when the port is closed and each answer is its connection's last
+        self.engine.drain()
         begun_s = time.monotonic()
         until_s = begun_s + self._config.deadline_s + DRAIN_S
         while self._http.active_channels and time.monotonic() < until_s:
-            self._turn(CHECK_S)
-            settled_s = time.time() - IDLE_S  # waitress's clock
+            self._serve_once(CHECK_S)
+            # waitress uses the clock of `time.time`
+            settled_s = time.time() - IDLE_S
             for channel in list(self._http.active_channels.values()):
                 if channel.idle and channel.last_activity < settled_s:
                     channel.will_close = True
                 elif time.monotonic() > begun_s + UPLOADS_S:
                     channel.give_up()
         self._http.task_dispatcher.shutdown(cancel_pending=True, timeout=THREADS_S)
-        with self._ending:
+        with self._end_lock:
             self._ended = True
             self._http.asyncore.close_all(self._sockets)
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _listening_socket(host: str, port: int) -> socket.socket:
     thing = f"{host}:{port}"
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -200,11 +210,13 @@ def _listening(host: str, port: int) -> socket.socket:
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)
-            listening.listen(BACKLOG)  # only now is the port ours: others may bind the same one
+            # the port is ours only after `listen`: others may bind the same one
+            listening.listen(BACKLOG)
         except BaseException:
             listening.close()
             raise
-    except (OSError, OverflowError, UnicodeError) as error:  # the last is of a name that no network has
+    # UnicodeError: the name cannot be a host's name
+    except (OSError, OverflowError, UnicodeError) as error:
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             raise UserError(thing, "is taken", "choose another --port, or 0 for any that is free") from error
         raise UserError(thing, f"cannot be listened on ({error})", "check --host and --port") from error

@@ -368,7 +368,7 @@ def test_the_description_names_every_route(resolved, opened):
     assert routes == {(path, method) for path, methods in described.items() for method in methods}
 
 
-def test_until_it_is_started_it_is_alive_but_not_ready(resolved, opened, photo):
+def test_before_its_start_the_server_is_alive_but_not_ready(resolved, opened, photo):
     client = create_app(ServeConfig(pipeline=resolved), opened).test_client()
     assert client.get("/healthz").status_code == 200
     assert client.get("/readyz").status_code == 503
@@ -377,7 +377,7 @@ def test_until_it_is_started_it_is_alive_but_not_ready(resolved, opened, photo):
     assert int(refused.headers["Retry-After"]) >= 1
 
 
-def test_the_counters_are_the_clients(server, url, ask, form, photo, bad_photos, until):
+def test_metrics_count_what_clients_received(server, url, ask, form, photo, bad_photos, until):
     seen, reasons = Counter(), Counter()
     for data in [photo, *(data for data, _ in bad_photos.values())] * 2:
         for path, request in (("/api/depth", {"body": data}), ("/", form(photo=data))):
@@ -392,7 +392,7 @@ def test_the_counters_are_the_clients(server, url, ask, form, photo, bad_photos,
     assert re.search(rb"^process_resident_memory_bytes \d", text, re.MULTILINE)
 
 
-def test_made_up_methods_and_paths_do_not_grow_the_metrics(url, ask):
+def test_invented_methods_and_paths_do_not_grow_the_metrics(url, ask):
     for number in range(5):
         assert ask(url, f"METHOD{number}", f"/path{number}").status == 404
     text = ask(url, "GET", "/metrics").body.decode()

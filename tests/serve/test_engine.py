@@ -195,7 +195,7 @@ def refused(engine, data) -> str:
 
 @pytest.mark.usefixtures("without_cycles")
 @pytest.mark.parametrize("kind", ["empty", "foreign", "truncated", "damaged", "huge"])
-def test_a_refused_photo_is_let_go_at_once(engine, encode, photo, kind, until):
+def test_memory_of_a_refused_photo_is_freed_at_once(engine, encode, photo, kind, until):
     png = encode(np.random.default_rng(3).integers(0, 255, (64, 64, 3), np.uint8), "PNG")
     bodies = {
         "empty": b"",
@@ -219,7 +219,7 @@ def test_of_photos_past_their_deadline_no_more_are_held_than_workers_have(stuck,
     until(lambda: one.in_work == 0)
 
 
-def test_time_that_passed_before_the_engine_had_the_photo_counts(engine, network, photo):
+def test_the_deadline_counts_from_the_arrival_of_the_request(engine, network, photo):
     one = engine(deadline_s=30.0)
     network.hold()
     with pytest.raises(RefusedError) as caught:
@@ -229,7 +229,26 @@ def test_time_that_passed_before_the_engine_had_the_photo_counts(engine, network
     network.gate.set()
 
 
-def test_an_error_that_no_decoder_should_raise_fails_the_photo_alone(engine, network, callers, photo, until):
+@pytest.fixture
+def in_a_batch(network, callers, photo, until):
+    """Send photos that share a batch with a sound one behind them; check that the sound one is answered."""
+
+    def send(one, data, answer=JPEG):
+        network.hold()
+        held = callers.submit(one, photo, JPEG)
+        network.wait_entered()
+        sent = callers.submit(one, data, answer)
+        until(lambda: one.queue_length == 1)
+        sound = callers.submit(one, photo, JPEG)
+        until(lambda: one.queue_length == 2)
+        network.gate.set()
+        assert held.result().body == sound.result().body
+        return sent
+
+    return send
+
+
+def test_an_error_that_no_decoder_should_raise_fails_the_photo_alone(engine, in_a_batch, photo):
     def decode(checked):
         if checked.source is odd:
             raise IndexError("a foreign parser stumbled")
@@ -239,13 +258,7 @@ def test_an_error_that_no_decoder_should_raise_fails_the_photo_alone(engine, net
     odd = bytes(bytearray(photo))
     recipe = one._pipeline.recipe
     whole, one._pipeline.recipe = recipe.decode, replace(recipe, decode=decode)
-    network.hold()
-    held = callers.submit(one, photo, JPEG)
-    network.wait_entered()
-    broken, sound = callers.submit(one, odd, JPEG), callers.submit(one, photo, JPEG)
-    until(lambda: one.queue_length == 2)
-    network.gate.set()
-    assert held.result().body == sound.result().body
+    broken = in_a_batch(one, odd)
     with pytest.raises(IndexError):
         broken.result()
 
@@ -313,7 +326,7 @@ def test_photos_that_wait_are_taken_together_up_to_the_batch(engine, network, ca
     assert network.batches == [1, 4, 2]
 
 
-def test_a_damaged_photo_fails_alone_in_its_batch(configured, opened, network, callers, photo, until):
+def test_a_damaged_photo_fails_alone_in_its_batch(configured, opened, in_a_batch, photo):
     pipeline = opened()
 
     def decode(checked):
@@ -325,33 +338,18 @@ def test_a_damaged_photo_fails_alone_in_its_batch(configured, opened, network, c
     pipeline.recipe = replace(pipeline.recipe, decode=decode)
     one = Engine(configured(workers=1, batch=4), lambda: pipeline)
     one.start()
-    network.hold()
-    held = callers.submit(one, photo, JPEG)
-    network.wait_entered()
-    sound, broken = callers.submit(one, photo, JPEG), callers.submit(one, damaged, JPEG)
-    until(lambda: one.queue_length == 2)
-    network.gate.set()
-    assert held.result().body == sound.result().body
+    broken = in_a_batch(one, damaged)
     with pytest.raises(RefusedError) as caught:
         broken.result()
     assert (caught.value.problem.status, caught.value.problem.reason) == (400, "damaged")
     one.close()
 
 
-def test_an_answer_that_cannot_be_encoded_fails_alone(engine, network, callers, photo, until):
+def test_an_answer_that_cannot_be_encoded_fails_alone_in_its_batch(engine, in_a_batch, photo):
     def broken(_pixels):
         raise OverflowError("too wide")
 
-    one = engine(workers=1, batch=2)
-    network.hold()
-    held = callers.submit(one, photo, JPEG)
-    network.wait_entered()
-    wide = callers.submit(one, photo, replace(JPEG, encode=broken))
-    until(lambda: one.queue_length == 1)
-    sound = callers.submit(one, photo, JPEG)
-    until(lambda: one.queue_length == 2)
-    network.gate.set()
-    assert held.result().body == sound.result().body
+    wide = in_a_batch(engine(workers=1, batch=2), photo, replace(JPEG, encode=broken))
     with pytest.raises(OverflowError):
         wide.result()
 
@@ -367,7 +365,7 @@ def test_after_an_error_of_the_network_the_worker_lives_on(engine, network, phot
 
 
 @pytest.mark.parametrize(("body", "status", "reason"), [(b"", 400, "empty"), (b"GIF89a", 415, "foreign")])
-def test_what_its_first_bytes_tell_is_refused_without_a_worker(engine, network, callers, photo, body, status, reason):
+def test_an_empty_or_foreign_file_is_refused_without_a_worker(engine, network, callers, photo, body, status, reason):
     one = engine(workers=1)
     network.hold()
     held = callers.submit(one, photo, JPEG)
@@ -389,7 +387,9 @@ def test_too_many_pixels_are_refused_without_the_network(engine, network, photo)
     network.gate.set()
 
 
-def test_closing_refuses_what_comes_and_finishes_what_was_accepted(configured, opened, network, callers, photo, until):
+def test_a_closing_engine_refuses_new_photos_and_finishes_accepted_ones(
+    configured, opened, network, callers, photo, until
+):
     one = Engine(configured(workers=1), opened)
     one.start()
     network.hold()
@@ -417,7 +417,7 @@ def test_before_the_model_is_loaded_photos_are_refused(configured, opened, photo
     assert (caught.value.problem.status, caught.value.problem.reason) == (503, "starting")
 
 
-def test_draining_is_not_ready_but_still_works(engine, photo):
+def test_a_draining_engine_is_not_ready_but_still_answers(engine, photo):
     one = engine()
     assert one.ready
     one.drain()

@@ -208,7 +208,7 @@ def test_the_slider_follows_a_finger(opened, photo):
     assert split(page) == pytest.approx(20, abs=2)
 
 
-def test_everything_works_with_the_keyboard_alone(opened, samples, shots):
+def test_page_works_with_the_keyboard_alone(opened, samples, shots):
     page = opened()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
@@ -245,7 +245,7 @@ def test_everything_works_with_the_keyboard_alone(opened, samples, shots):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_all_of_it(scheme, opened, samples, shots):
+def test_page_fits_on_a_phone(scheme, opened, samples, shots):
     page = opened(viewport=PHONE, has_touch=True, is_mobile=True, color_scheme=scheme)
     assert fits(page)
     expect(page.get_by_text("Take a photo")).to_be_visible()
@@ -263,7 +263,7 @@ def test_a_phone_shows_all_of_it(scheme, opened, samples, shots):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_is_accessible_as_far_as_axe_can_tell(scheme, opened, photo, shots):
+def test_page_is_accessible_as_far_as_axe_can_tell(scheme, opened, photo, shots):
     page = opened(color_scheme=scheme, expected=("status of 415",))
     assert violations(page) == []
     upload(page, photo)
@@ -277,7 +277,7 @@ def test_it_is_accessible_as_far_as_axe_can_tell(scheme, opened, photo, shots):
     page.screenshot(path=shots / f"{scheme}-problem.png", full_page=True)
 
 
-def test_without_javascript_it_is_a_form(opened, photo, samples, shots):
+def test_page_without_javascript_is_a_form(opened, photo, samples, shots):
     page = opened(java_script_enabled=False, expected=("status of 415",))
     page.screenshot(path=shots / "no-js-before.png", full_page=True)
     assert not page.locator("#split").is_visible()
@@ -303,7 +303,7 @@ def test_without_javascript_it_is_a_form(opened, photo, samples, shots):
     expect(page.get_by_role("alert")).to_contain_text("convert")
 
 
-def test_what_goes_wrong_is_said_with_the_next_step(opened, jpeg):
+def test_page_shows_a_problem_with_its_next_step(opened, jpeg):
     page = opened(expected=("status of 415",))
     upload(page, b"no photo at all", "notes.txt")
     alert = page.get_by_role("alert")
@@ -323,7 +323,7 @@ def test_too_large_a_photo_is_not_even_sent(opened, jpeg):
     assert not [asked for asked in page.requested if "/api/" in asked]
 
 
-def test_a_server_that_is_gone_is_said(opened, jpeg):
+def test_page_says_that_the_server_is_gone(opened, jpeg):
     page = opened(expected=("ERR_FAILED",))
     page.route("**/api/depth", lambda route: route.abort())
     upload(page, jpeg(32, 32))
@@ -376,7 +376,7 @@ def test_a_photo_that_was_held_sideways_lines_up_with_its_depth(format, opened, 
 
 
 @pytest.mark.parametrize("size", [(60, 3000), (3000, 60), (4000, 3000), (1, 1)], ids=str)
-def test_odd_sizes_stay_inside_the_window(size, opened, jpeg, shots):
+def test_photos_of_odd_sizes_stay_inside_the_window(size, opened, jpeg, shots):
     page = opened()
     upload(page, jpeg(*size))
     done(page, "photo.jpg")

@@ -61,7 +61,7 @@ def running(project, graphs):
         yield started
 
 
-def test_it_computes_what_the_pipeline_computes(running, graphs, ask, photo):
+def test_server_computes_what_the_pipeline_computes(running, graphs, ask, photo):
     with DepthPipeline.open("onnx", threads=1, weights="seeded", cache_dir=str(graphs)) as pipeline:
         prediction = pipeline.run([photo])
     npy = ask(running[1], "POST", "/api/depth", photo, Accept=NPY.media_type)
@@ -69,7 +69,7 @@ def test_it_computes_what_the_pipeline_computes(running, graphs, ask, photo):
     assert ask(running[1], "POST", "/api/depth", photo).body == PNG.encode(prediction.heatmaps[0])
 
 
-def test_nothing_reaches_the_disk(project, graphs, form, encode):
+def test_server_writes_neither_uploads_nor_answers_to_disk(project, graphs, form, encode):
     noise = np.random.default_rng(5).integers(0, 255, (2000, 2200, 3), np.uint8)
     large = encode(noise, "PNG")
     assert len(large) > 10 << 20
@@ -179,6 +179,24 @@ def visit(ask, url, photo, visits, stop):
         visits.append(reply.status if whole else "cut off")
 
 
+@contextmanager
+def visitors(pool, ask, process, url, photo):
+    """Send photos from eight clients while the block runs; then stop the server, and check every answer."""
+    stop, visits = threading.Event(), []
+    clients = [pool.submit(visit, ask, url, photo, visits, stop) for _ in range(8)]
+    try:
+        yield
+    finally:
+        stop.set()
+    process.terminate()
+    assert process.wait(WAIT_S) == 0
+    for client in clients:
+        client.result(WAIT_S)
+    assert process.stderr.read() == ""
+    assert visits
+    assert set(visits) - {None} <= {200, 503}
+
+
 @pytest.mark.parametrize("where", ["check", "decode"])
 def test_beside_photos_that_stay_in_a_decoder_everyone_is_answered_and_sigterm_ends_it(
     project, graphs, ask, photo, where
@@ -189,22 +207,13 @@ def test_beside_photos_that_stay_in_a_decoder_everyone_is_answered_and_sigterm_e
         command(project, graphs, "--workers", "2", "--queue", "6", "--deadline", "1", line=script) as (process, url),
         ThreadPoolExecutor(24) as pool,
     ):
-        stop, visits = threading.Event(), []
         stuck = [pool.submit(ask, url, "POST", "/api/depth", photo + b"stuck") for _ in range(16)]
-        visitors = [pool.submit(visit, ask, url, photo, visits, stop) for _ in range(8)]
-        replies = [future.result(WAIT_S) for future in stuck]
-        stop.set()
-        process.terminate()
-        assert process.wait(WAIT_S) == 0
-        for visitor in visitors:
-            visitor.result(WAIT_S)
-        assert process.stderr.read() == ""
+        with visitors(pool, ask, process, url, photo):
+            replies = [future.result(WAIT_S) for future in stuck]
     reasons = Counter(json.loads(reply.body)["type"].rpartition(":")[2] for reply in replies)
     assert {reply.status for reply in replies} == {503}
     assert set(reasons) <= {"deadline", "queue-full", "draining"}
     assert reasons["deadline"] >= 2
-    assert visits
-    assert set(visits) - {None} <= {200, 503}
 
 
 def scans(count: int) -> bytes:
@@ -245,24 +254,15 @@ def test_beside_slow_uploads_everyone_is_answered_and_sigterm_ends_it(project, g
         uploads = slow_uploads(encode)
         alone = ask(url, "POST", "/api/depth", uploads["many scans"])
         assert (alone.status, json.loads(alone.body)["type"]) == (503, "urn:midas-bench:problem:deadline")
-        stop, visits = threading.Event(), []
-        visitors = [pool.submit(visit, ask, url, photo, visits, stop) for _ in range(8)]
         requests = [{"body": body} for body in uploads.values()] + [form(photo=body) for body in uploads.values()]
         requests.append({"body": (b"x" for _ in range(100_000))})  # in chunks of a byte
-        slow = [pool.submit(ask, url, "POST", "/api/depth", **request) for request in requests]
-        replies = [future.result(WAIT_S) for future in slow[:-1]]
-        with suppress(ConnectionError):  # the server hung up while it was still sending
-            replies.append(slow[-1].result(WAIT_S))
-        stop.set()
-        process.terminate()
-        assert process.wait(WAIT_S) == 0
-        for visitor in visitors:
-            visitor.result(WAIT_S)
-        assert process.stderr.read() == ""
+        with visitors(pool, ask, process, url, photo):
+            slow = [pool.submit(ask, url, "POST", "/api/depth", **request) for request in requests]
+            replies = [future.result(WAIT_S) for future in slow[:-1]]
+            with suppress(ConnectionError):  # the server hung up while it was still sending
+                replies.append(slow[-1].result(WAIT_S))
     assert {reply.status for reply in replies} <= {200, 400, 415, 503}
     assert all(json.loads(reply.body)["next_step"] for reply in replies if reply.status != 200)
-    assert visits
-    assert set(visits) - {None} <= {200, 503}
 
 
 def test_good_and_bad_requests_from_many_clients_get_one_answer_each_and_the_counters_agree(
@@ -341,7 +341,7 @@ def test_a_signal_while_the_model_loads_and_a_second_one_end_it_in_order(project
     assert (ran.returncode, ran.stderr) == (code, said)
 
 
-def test_a_taken_port_is_one_line_and_code_2(running, project, graphs):
+def test_serve_reports_a_taken_port_in_one_line_with_code_2(running, project, graphs):
     port = str(urlsplit(running[1]).port)
     line = [sys.executable, "-m", "midas_bench.cli.main", "serve", "--weights", "seeded", "--port", port]
     environment = {**os.environ, "MIDAS_BENCH_CACHE": str(graphs)}

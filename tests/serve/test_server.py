@@ -1,4 +1,4 @@
-"""The server's manners: slow and lost clients, too large requests, a full house, and the end."""
+"""The server beside slow and lost clients, too large requests and a full queue, and when it stops."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def roomy(serving, config, opened):
         yield running
 
 
-def test_a_full_house_refuses_at_once_and_stays_healthy(roomy, network, callers, ask, photo, until):
+def test_a_full_queue_refuses_photos_at_once_and_the_server_stays_healthy(roomy, network, callers, ask, photo, until):
     server = roomy
     network.hold()
     accepted = [callers.submit(ask, server.url, "POST", "/api/depth", photo)]
@@ -178,7 +178,7 @@ def test_a_body_of_exactly_the_limit_is_read(server, ask, photo):
         (b"POST /api/depth HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
     ],
 )
-def test_what_is_not_http_is_a_problem_too(server, connect, request_bytes, status):
+def test_bytes_that_are_not_http_are_answered_with_a_problem(server, connect, request_bytes, status):
     connection = connect(server)
     connection.sendall(request_bytes)
     head, body = whole(connection).split(b"\r\n\r\n", 1)
@@ -367,7 +367,7 @@ def test_stopping_beside_a_stuck_photo_answers_everyone_and_comes_to_its_end(
 
 
 @pytest.mark.parametrize("sent", [b"POST /api/de", None], ids=["part of its head", "part of its body"])
-def test_while_it_stops_a_request_that_does_not_come_to_its_end_is_told_so(
+def test_while_the_server_stops_a_request_that_does_not_come_to_its_end_is_told_so(
     serving, config, opened, connect, until, monkeypatch, sent
 ):
     monkeypatch.setattr("midas_bench.serve.server.UPLOADS_S", 0.05)
@@ -381,7 +381,7 @@ def test_while_it_stops_a_request_that_does_not_come_to_its_end_is_told_so(
         assert b"Retry-After: " in head
 
 
-def test_it_stops_though_clients_connect_without_an_end(serving, config, opened, connect, until, monkeypatch):
+def test_server_stops_though_clients_connect_without_an_end(serving, config, opened, connect, until, monkeypatch):
     monkeypatch.setattr("midas_bench.serve.server.BACKLOG", 5)
     with serving(config, opened) as server:
         accept, connections = server._http.handle_accept, []
@@ -391,7 +391,7 @@ def test_it_stops_though_clients_connect_without_an_end(serving, config, opened,
     assert len(connections) < 50, "the system's limit of open files would be an end too"
 
 
-def test_stopping_answers_everyone_who_came_and_frees_the_model(
+def test_a_stopping_server_answers_every_client_and_frees_its_model(
     serving, config, opened, network, callers, ask, photo, until
 ):
     with serving(config, opened) as server:
@@ -411,7 +411,7 @@ def test_stopping_answers_everyone_who_came_and_frees_the_model(
         ask(server.url, "GET", "/healthz")
 
 
-def test_it_may_have_ended_by_itself_before_stopping_it_is_through(config, opened, monkeypatch):
+def test_stop_works_while_the_server_ends_by_itself(config, opened, monkeypatch):
     monkeypatch.setattr("midas_bench.serve.server.CHECK_S", 0.01)
     loaded = threading.Event()
     server = DepthServer(config, "127.0.0.1", 0, opened)
@@ -425,7 +425,7 @@ def test_it_may_have_ended_by_itself_before_stopping_it_is_through(config, opene
     assert not running.is_alive()
 
 
-def test_while_it_stops_a_request_that_is_being_sent_is_still_taken_and_readiness_is_denied(
+def test_while_the_server_stops_a_request_that_is_being_sent_is_still_taken_and_readiness_is_denied(
     serving, config, opened, connect, photo, until
 ):
     with serving(config, opened) as server:
@@ -442,7 +442,7 @@ def test_while_it_stops_a_request_that_is_being_sent_is_still_taken_and_readines
         assert whole(sending).startswith(b"HTTP/1.1 200")
 
 
-def test_it_is_healthy_but_not_ready_while_the_model_is_loading(serving, config, opened, ask, photo, until):
+def test_server_is_healthy_but_not_ready_while_its_model_loads(serving, config, opened, ask, photo, until):
     loading = threading.Event()
 
     def slowly():
@@ -458,7 +458,7 @@ def test_it_is_healthy_but_not_ready_while_the_model_is_loading(serving, config,
         assert ask(server.url, "POST", "/api/depth", photo).status == 200
 
 
-def test_a_model_that_cannot_be_loaded_ends_it(config):
+def test_server_ends_when_its_model_cannot_be_loaded(config):
     def broken():
         raise UserError("the cache", "cannot be written", "free some space")
 
@@ -477,7 +477,7 @@ def test_a_host_that_cannot_be_is_the_users_to_change(config, opened, host):
         DepthServer(config, host, 0, opened)
 
 
-def test_who_binds_the_same_port_and_listens_first_has_it(config, opened, monkeypatch):
+def test_a_port_that_another_process_listens_on_first_is_taken(config, opened, monkeypatch):
     bind = socket.socket.bind
     with socket.socket() as rival:
         rival.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -487,7 +487,7 @@ def test_who_binds_the_same_port_and_listens_first_has_it(config, opened, monkey
             DepthServer(config, "127.0.0.1", rival.getsockname()[1], opened)
 
 
-def test_it_goes_on_when_nobody_reads_that_it_is_ready(config, opened, ask, until):
+def test_server_goes_on_when_nobody_reads_that_it_is_ready(config, opened, ask, until):
     def unread():
         raise BrokenPipeError
 
@@ -501,6 +501,6 @@ def test_it_goes_on_when_nobody_reads_that_it_is_ready(config, opened, ask, unti
     assert server._failure is None
 
 
-def test_it_listens_on_this_machine_alone(server):
+def test_server_listens_on_this_machine_alone(server):
     assert urlsplit(server.url).hostname == "127.0.0.1"
     assert server._http.socket.getsockname()[0] == "127.0.0.1"

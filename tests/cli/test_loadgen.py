@@ -68,7 +68,7 @@ def test_all_scenarios_in_order_each_in_a_process_of_its_own(driven, capsys):
 def test_full_rules_say_how_long_they_take_and_fail_when_the_run_is_invalid(driven, capsys):
     assert run(driven, "--scenario", "single-stream,offline", "--rules", "full") == 0
     said = capsys.readouterr()
-    assert "onnx, single-stream: about 10 min 00 s, 34 min 35 s for what is left of onnx" in said.err
+    assert "onnx, single-stream: about 10 min 00 s, 34 min 35 s for the rest of onnx" in said.err
     assert "64 queries; valid" in said.out
     driven.valid = False
     assert run(driven, "--scenario", "offline", "--rules", "full") == 1
@@ -89,7 +89,7 @@ def test_an_exact_backend_that_is_off_fails_and_nothing_is_timed(driven, capsys)
     assert not driven.json.exists()
 
 
-def test_what_died_is_said_and_the_rest_goes_on(driven, capsys):
+def test_a_scenario_whose_process_died_is_reported_and_the_others_run(driven, capsys):
     driven.died = ("multi-stream",)
     assert run(driven) == 1
     assert "onnx, multi-stream: failed: killed by SIGKILL" in capsys.readouterr().out
@@ -103,19 +103,22 @@ def test_what_died_is_said_and_the_rest_goes_on(driven, capsys):
     ("flags", "said"),
     [
         (["--scenario", "sever"], "--scenario sever: is unknown; choose from single-stream"),
-        (["--latency-bound", "nan"], "--latency-bound nan: is no time to wait"),
-        (["--scenario", "offline", "--latency-bound", "200"], "--latency-bound: is Server's, which is not among"),
+        (["--latency-bound", "nan"], "--latency-bound nan: is no positive time"),
+        (
+            ["--scenario", "offline", "--latency-bound", "200"],
+            "--latency-bound: is for the scenario server, which is not chosen",
+        ),
         (["--backend", "nonesuch"], "nonesuch"),
     ],
 )
-def test_bad_input_is_one_line(driven, capsys, flags, said):
+def test_loadgen_reports_bad_input_in_one_line(driven, capsys, flags, said):
     assert run(driven, *flags) == 2
     lines = capsys.readouterr().err.splitlines()
     assert said in lines[-1]
     assert len(lines) == 1
 
 
-def test_without_the_extra_it_says_what_to_install(monkeypatch, capsys):
+def test_loadgen_without_its_extra_says_what_to_install(monkeypatch, capsys):
     monkeypatch.setattr(command.loadgen.importlib.util, "find_spec", lambda _: None)
     assert main(["loadgen"]) == 2
     assert capsys.readouterr().err.strip() == (

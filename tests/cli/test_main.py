@@ -87,7 +87,7 @@ def test_ctrl_c_while_a_command_is_imported_is_one_line_too(module, capsys, monk
 
 
 @pytest.mark.usefixtures("module")
-def test_a_name_that_is_no_text_is_printed_all_the_same(monkeypatch):
+def test_a_file_name_that_is_not_unicode_is_printed_escaped(monkeypatch):
     stdout = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict")
     monkeypatch.setattr(sys, "stdout", stdout)
     assert command.main(["odd", "caf\udce9"]) == 0

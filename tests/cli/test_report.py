@@ -12,7 +12,7 @@ RESULTS = Path(__file__).parents[1] / "results"
 SMALL = RESULTS / "data/small.json"
 
 
-def test_it_writes_a_report_and_says_the_answers(tmp_path, capsys):
+def test_report_writes_a_page_and_prints_its_recommendations(tmp_path, capsys):
     assert main(["report", str(SMALL), "-o", str(tmp_path / "out")]) == 0
     said = capsys.readouterr()
     assert said.out.startswith("fastest for one photo: onnx (2 threads), 45.5 ms")
@@ -21,7 +21,7 @@ def test_it_writes_a_report_and_says_the_answers(tmp_path, capsys):
     assert (tmp_path / "out/report.md").is_file()
 
 
-def test_open_opens_the_page(tmp_path, monkeypatch):
+def test_report_open_opens_the_page_in_a_browser(tmp_path, monkeypatch):
     opened = []
     monkeypatch.setattr(webbrowser, "open", lambda url: not opened.append(url))
     assert main(["report", str(SMALL), "-o", str(tmp_path), "--open"]) == 0
@@ -44,7 +44,7 @@ def test_sides_can_be_labelled(tmp_path):
         ([str(SMALL), "--photos", "nosuch"], "nosuch: no such folder"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(arguments, said, tmp_path, monkeypatch, capsys):
+def test_report_says_bad_input_in_one_line_with_exit_code_2(arguments, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["report", *arguments]) == 2
     error = capsys.readouterr().err

@@ -48,7 +48,7 @@ def run(tuned, *flags):
     return main(["tune", "--weights", "seeded", "--threads", "1", "-o", str(tuned.output), *flags])
 
 
-def test_it_says_what_to_deploy_and_how_to_open_it(tuned, capsys):
+def test_tune_prints_the_best_set_ups_and_the_python_that_opens_them(tuned, capsys):
     assert run(tuned) == 0
     said = capsys.readouterr()
     assert "4 set-ups tried in 96 s on " in said.out
@@ -121,7 +121,7 @@ def test_by_default_every_backend_that_can_run_is_tried_but_the_one_that_compile
     assert left_out["compile"]
 
 
-def test_what_is_missing_is_listed_with_the_reason(tuned, monkeypatch):
+def test_tune_lists_missing_backends_with_the_reason(tuned, monkeypatch):
     monkeypatch.setattr(registry.cpu, "flags", lambda: frozenset())
     assert run(tuned) == 0
     left_out = json.loads((tuned.output / "tuning.json").read_text())["left_out"]
@@ -131,7 +131,7 @@ def test_what_is_missing_is_listed_with_the_reason(tuned, monkeypatch):
 def test_thread_counts_are_all_cores_half_and_one(monkeypatch):
     for most, counts in ((1, (1,)), (2, (2, 1)), (3, (3, 1)), (8, (8, 4, 1))):
         monkeypatch.setattr(command, "default_threads", lambda most=most: most)
-        assert command.default_counts() == counts
+        assert command.default_thread_counts() == counts
 
 
 def test_where_nothing_was_measured_the_exit_code_is_3(tuned, monkeypatch, capsys):
@@ -155,7 +155,7 @@ def test_where_nothing_was_measured_the_exit_code_is_3(tuned, monkeypatch, capsy
         (["-o", "pyproject.toml/out"], "pyproject.toml/out/tuning.json: cannot be written (Not a directory)"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(tuned, capsys, flags, said):
+def test_tune_reports_bad_input_in_one_line_with_exit_code_2(tuned, capsys, flags, said):
     assert run(tuned, *flags) == 2
     error = capsys.readouterr().err
     assert said in error
@@ -163,7 +163,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tuned, capsys, flags, said):
     assert tuned.plans == []
 
 
-def test_what_was_found_is_printed_even_if_it_can_no_longer_be_written(tuned, capsys, monkeypatch):
+def test_tune_prints_its_results_even_if_they_cannot_be_written(tuned, capsys, monkeypatch):
     def full(folder, *_):
         raise UserError(folder, "cannot be written (No space left on device)", "free some space")
 
@@ -220,7 +220,7 @@ def test_the_three_lines_open_that_pipeline_in_any_folder(tuned, graphs, tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.alone
-def test_it_tunes_this_machine(graphs, project, tmp_path, monkeypatch, capsys):
+def test_tune_measures_this_machine(graphs, project, tmp_path, monkeypatch, capsys):
     del graphs
     monkeypatch.chdir(project)
     flags = ["--weights", "seeded", "--backend", "onnx", "--threads", "1", "--budget", "600", "-o", str(tmp_path)]

@@ -109,7 +109,7 @@ def check_own(arguments):
         assert arguments[0] in main.COMMANDS, arguments
         return
     try:
-        parsed = main._parsed(arguments)
+        parsed = main._parse(arguments)
     except SystemExit:
         pytest.fail(f"midas-bench {' '.join(arguments)}: see standard error")
     if parsed.command == "gate":

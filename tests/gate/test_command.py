@@ -52,7 +52,7 @@ def machine(monkeypatch):
 def test_a_self_tests_file_is_read_in_every_encoding_of_unicode(tmp_path, encoded_text):
     document = {"blocks": [1], "figures": ["Füße"]}
     (tmp_path / "self-test.json").write_bytes(encoded_text(json.dumps(document, ensure_ascii=False)))
-    assert cli._recorded(tmp_path / "self-test.json") == document
+    assert cli._read_self_test(tmp_path / "self-test.json") == document
 
 
 def verdicts(document):
@@ -338,7 +338,7 @@ def test_gate_outside_of_a_repository_is_one_line(gate, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(("text", "value"), [("5%", 0.05), ("5", 0.05), ("2.5 %", 0.025), (".5%", 0.005)])
 def test_a_threshold_is_read_in_per_cent(text, value):
-    assert command.share("--threshold", text) == pytest.approx(value)
+    assert command.parse_share("--threshold", text) == pytest.approx(value)
 
 
 class Started:

@@ -32,34 +32,36 @@ def run(arguments: argparse.Namespace) -> int:
     """Gate, print and write the result, and return its exit code.
 
     Raises:
-        UserError: the question cannot be answered; also where that is our own fault, because the exit code of an
-            unexpected exception, 1, would be read as a regression.
+        UserError: the question cannot be answered. A bug of the gate's own is a UserError too: an unexpected
+            exception's exit code, 1, would be read as a regression.
     """
     try:
-        asked = mode(arguments)
-        return _judge(arguments, asked) if asked in ("--base", "--baseline") else _self_test(arguments)
+        gate_mode = mode(arguments)
+        return _judge(arguments, gate_mode) if gate_mode in ("--base", "--baseline") else _self_test(arguments)
     except (UserError, BrokenPipeError):
         raise
     except Exception as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        what = f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
-        raise UserError("gate", f"stopped at a bug of its own, {what}", "report this line and the command") from error
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        bug = f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})"
+        raise UserError("gate", f"stopped at a bug of its own, {bug}", "report this line and the command") from error
 
 
-def _judge(arguments: argparse.Namespace, asked: str) -> int:
+def _judge(arguments: argparse.Namespace, gate_mode: str) -> int:
     console = Console(width=max(render.WIDTH, Console().width), soft_wrap=True)
     for flag, path in (("--json", arguments.json), ("--markdown", arguments.markdown)):
         if path:
-            check_writable(path, flag)  # better now than after the budget is spent
-    if asked == "--baseline":
+            # before the budget is spent
+            check_writable(path, flag)
+    if gate_mode == "--baseline":
         result = gate_saved(saved_question(arguments))
     else:
-        wanted = question(arguments)
-        with listening(wanted.budget_s, wanted.resume) as listener:
-            result = gate_revisions(wanted, Path.cwd(), listener)
+        gate_question = question(arguments)
+        with terminal_listener(gate_question.budget_s, gate_question.resume) as listener:
+            result = gate_revisions(gate_question, Path.cwd(), listener)
     try:
         render.print_result(result, console)
-    except SystemExit:  # rich's answer, with 1, to a reader that has gone
+    # rich exits with 1 where the reader of standard output is gone
+    except SystemExit:
         pass
     finally:
         _write(result, arguments)
@@ -76,19 +78,20 @@ def _write(result: GateResult, arguments: argparse.Namespace) -> None:
 
 
 def _self_test(arguments: argparse.Namespace) -> int:
-    from midas_bench.gate import self_test, simulation  # with scipy.stats, which takes a second to import
+    # these import scipy.stats, which takes a second
+    from midas_bench.gate import self_test, simulation
     from midas_bench.gate.self_test_render import markdown
     from midas_bench.report.charts.power import power
 
     check_writable(arguments.output / "self-test.json", "-o")
     journal = None
     if arguments.blocks_from:
-        document = _recorded(arguments.blocks_from)
+        document = _read_self_test(arguments.blocks_from)
         gates = document.get("resampled", {}).get("gates", simulation.RESAMPLED)
         document["resampled"] = simulation.resample(document, gates)
     else:
         plan = self_test.SelfTestPlan(arguments.blocks, arguments.gates, question(arguments), arguments.quick)
-        with listening(plan.question.budget_s, plan.question.resume) as listener:
+        with terminal_listener(plan.question.budget_s, plan.question.resume) as listener:
             document, journal = self_test.self_test(plan, Path.cwd(), listener)
     text, chart = markdown(document), power(document)
     outputs = {
@@ -106,7 +109,7 @@ def _self_test(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _recorded(path: Path) -> dict[str, Any]:
+def _read_self_test(path: Path) -> dict[str, Any]:
     try:
         document: dict[str, Any] = json.loads(as_utf8(path.read_bytes()))
         if document["blocks"] and document["figures"]:
@@ -119,7 +122,7 @@ def _recorded(path: Path) -> dict[str, Any]:
 
 
 class Terminal(Listener):
-    """Say what happens on standard error: a bar on a terminal, a line a look elsewhere."""
+    """Shows progress on standard error: a bar on a terminal, elsewhere one line per look."""
 
     def __init__(self, bar: Progress, task: TaskID, budget_s: float) -> None:
         self._bar = bar
@@ -133,10 +136,10 @@ class Terminal(Listener):
         self._bar.console.print(message, markup=False, highlight=False, soft_wrap=True)
 
     def block(self, series: BlockSeries, family: Family, left_s: float) -> None:
-        """Move the bar; tell the first block and each look where there is none."""
+        """Move the bar; without a bar, print a line for the first block and for each look."""
         self.finished |= bool(series.rows)
-        known = render.progress_line(list(family.judgements.values()))
-        text = f"{series.backend}, block {len(series.rows) + 1}: {known}; at most {duration(left_s)} left"
+        state = render.progress_line(list(family.judgements.values()))
+        text = f"{series.backend}, block {len(series.rows) + 1}: {state}; at most {duration(left_s)} left"
         self._bar.update(self._task, description=text, completed=self._budget_s - left_s)
         if not self._bar.console.is_terminal and self._looks.get(series.backend) != series.looks:
             self._looks[series.backend] = series.looks
@@ -144,8 +147,8 @@ class Terminal(Listener):
 
 
 @contextmanager
-def listening(budget_s: float, resumed: bool) -> Iterator[Listener]:
-    """Yield what a gate tells its progress to; where Ctrl-C ends it, say what is kept."""
+def terminal_listener(budget_s: float, resumed: bool) -> Iterator[Listener]:
+    """Yield a listener for a gate's progress; where Ctrl-C ends the gate, print that its blocks are kept."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

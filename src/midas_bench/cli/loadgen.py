@@ -43,15 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--rules", choices=sorted(RULES), default="short",
-        help="full: MLPerf's durations and counts, ten minutes and more a scenario; short: seconds, never valid",
+        help="full: MLPerf's durations and counts, ten minutes and more per scenario; short: seconds, never valid",
     )  # fmt: skip
     parser.add_argument(
         "--accuracy", action="store_true",
-        help="first compare the depth that LoadGen logs in AccuracyOnly mode with eager's, and fail if it is off",
+        help="first compare the depth that LoadGen logs in AccuracyOnly mode with eager's, and fail if it differs",
     )  # fmt: skip
     parser.add_argument(
         "--latency-bound", type=float, metavar="MS",
-        help=f"that Server's p99 must hold, in ms (default: {BOUND_OF_P90:g} times the SingleStream p90)",
+        help=f"bound of Server's p99 latency, in ms (default: {BOUND_OF_P90:g} times the SingleStream p90)",
     )  # fmt: skip
     parser.add_argument(
         "--logs", type=Path, metavar="DIR", help=f"where LoadGen's logs go (default: a new folder in {loadgen.LOGS})"
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass
 class Results:
-    """What was measured so far, and the file that holds it."""
+    """The results so far, and the file that holds them."""
 
     planned: list[str]
     path: Path | None
@@ -75,27 +75,28 @@ class Results:
             text = json.dumps(document(self.machine, self.cells, self.planned, self.failed), indent=2)
             write_whole(self.path, text.encode())
 
-    def lose(self, backend: str, scenario: str, reason: str) -> None:
-        """Note a cell that has no result."""
+    def add_failure(self, backend: str, scenario: str, reason: str) -> None:
+        """Record a cell that has no result."""
         self.failed.append((cell_name(backend, scenario), reason))
         print(f"{backend}, {scenario}: failed: {reason}", flush=True)
         self.save()
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run each scenario on each backend; 1 if a depth is off, a process died, or a run by the full rules is invalid."""
+    """Run all scenarios on all backends; 1 if a depth differs, a process died, or a full run is invalid."""
     loadgen.check_installed()
     names = chosen_scenarios(split(arguments.scenario))
     backends = registry.select(split(arguments.backend)) or DEFAULT_BACKENDS
     threads = at_most_one("--threads", thread_counts(arguments.threads))
     bound_ms = arguments.latency_bound
     if bound_ms is not None and not 0 < bound_ms < float("inf"):
-        raise UserError(f"--latency-bound {bound_ms:g}", "is no time to wait", "give milliseconds, such as 200")
+        raise UserError(f"--latency-bound {bound_ms:g}", "is no positive time", "give milliseconds, such as 200")
     if bound_ms is not None and "server" not in names:
-        raise UserError("--latency-bound", "is Server's, which is not among the scenarios", "add --scenario server")
+        raise UserError("--latency-bound", "is for the scenario server, which is not chosen", "add --scenario server")
     logs = arguments.logs or loadgen.new_logs(Path())
     if arguments.json is not None:
-        check_writable(arguments.json, "--json")  # better now than after the last scenario
+        # before the first scenario, not after the last
+        check_writable(arguments.json, "--json")
     if logs.exists() and not logs.is_dir():
         raise UserError(logs, "is a file and not a folder", "choose another one with --logs")
     check_writable((logs if logs.exists() else logs.parent) / "log", "--logs")
@@ -106,13 +107,13 @@ def run(arguments: argparse.Namespace) -> int:
     if config.weights.source == "seeded":
         progress(TIMING_ONLY)
     results = Results([cell_name(b, name) for b in backends for name in names], arguments.json, machine.inspect())
-    went_well = [drive(plan, backend, names, arguments.accuracy, results) for backend in backends]
+    succeeded = [run_scenarios(plan, backend, names, arguments.accuracy, results) for backend in backends]
     print(f"\nLoadGen's logs: {logs}")
     if not plan.rules.full:
-        print("Short runs show that everything works; their figures are rough and never valid. --rules full runs them.")
+        print("Short runs only show that everything works: their figures are rough and never valid. Use --rules full.")
     if arguments.json and results.cells:
         print(f"{arguments.json}: midas-bench report {arguments.json}")
-    return 0 if all(went_well) else EXIT_NEGATIVE
+    return 0 if all(succeeded) else EXIT_NEGATIVE
 
 
 def chosen_scenarios(asked: Sequence[str]) -> tuple[str, ...]:
@@ -127,62 +128,66 @@ def chosen_scenarios(asked: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in SCENARIOS if not asked or "all" in asked or name in asked)
 
 
-def progress(what: str) -> None:
-    """Say on standard error what is being done."""
-    print(f"midas-bench: {what}", file=sys.stderr, flush=True)
+def progress(message: str) -> None:
+    """Print on standard error what is being done."""
+    print(f"midas-bench: {message}", file=sys.stderr, flush=True)
 
 
-def drive(plan: loadgen.LoadPlan, backend: str, names: Sequence[str], accuracy: bool, results: Results) -> bool:
-    """Run the scenarios on one backend, each in a process of its own; tell whether all is well."""
+def run_scenarios(plan: loadgen.LoadPlan, backend: str, names: Sequence[str], accuracy: bool, results: Results) -> bool:
+    """Run the scenarios on one backend, each in a process of its own; tell whether all succeeded."""
     config = plan.config
     make_graph(replace(config, backend=backend), progress)
-    found: dict[str, Any] = {}
+    accuracy_fields: dict[str, Any] = {}
     try:
         if accuracy:
             progress(f"{backend}: accuracy, {len(plan.photos)} photos")
-            found, wrong = compared(plan, backend)
-            if wrong:
+            accuracy_fields, reason = compare_depth(plan, backend)
+            if reason:
                 for name in names:
-                    results.lose(backend, name, f"{wrong}; nothing was timed")
+                    results.add_failure(backend, name, f"{reason}; nothing was timed")
                 return False
-        seen = loadgen.look(plan, backend)
+        first_look = loadgen.look(plan, backend)
     except ProcessDiedError as error:
         for name in names:
-            results.lose(backend, name, str(error))
+            results.add_failure(backend, name, str(error))
         return False
-    expected = {name: seen.expected_s(name, plan.rules) for name in names}
-    good = True
+    expected = {name: first_look.expected_s(name, plan.rules) for name in names}
+    succeeded = True
     for n, name in enumerate(names):
         left_s = sum(expected[later] for later in names[n:])
-        of_all = f", {duration(left_s)} for what is left of {backend}" if n + 1 < len(names) else ""
-        progress(f"{backend}, {name}: about {duration(expected[name])}{of_all}")
+        remainder = f", {duration(left_s)} for the rest of {backend}" if n + 1 < len(names) else ""
+        progress(f"{backend}, {name}: about {duration(expected[name])}{remainder}")
         start_s = time.monotonic()
         try:
             [load] = loadgen.measure(plan, backend, [name], loadgen.timeout_s(expected[name])).values()
         except ProcessDiedError as error:
-            results.lose(backend, name, str(error))
-            good = False
+            results.add_failure(backend, name, str(error))
+            succeeded = False
             continue
         print(f"{backend}, {headline(load)}; {verdict(load)}", flush=True)
         info = CellInfo(
-            backend=backend, threads=config.threads, weights=config.weights.identity, **found, **load.to_fields()
+            backend=backend,
+            threads=config.threads,
+            weights=config.weights.identity,
+            **accuracy_fields,
+            **load.to_fields(),
         )
         results.cells.append(cell(info, time.monotonic() - start_s))
         results.save()
-        good = good and (not plan.rules.full or bool(load.valid))
-    return good
+        succeeded = succeeded and (not plan.rules.full or bool(load.valid))
+    return succeeded
 
 
-def compared(plan: loadgen.LoadPlan, backend: str) -> tuple[dict[str, Any], str | None]:
-    """Compare what LoadGen logged with the reference; return the figures, and what is wrong with them."""
+def compare_depth(plan: loadgen.LoadPlan, backend: str) -> tuple[dict[str, Any], str | None]:
+    """Compare the depth that LoadGen logged with the reference; return the figures, and a reason if they are bad."""
     depth = loadgen.logged_depth(plan, backend)
     reference = Reference(plan.config)
-    found = fidelity(depth, reference.depth(plan.photos))
-    wrong = problem(backend, found, plan.config.weights.source, reference.backend)
+    figures = fidelity(depth, reference.depth(plan.photos))
+    reason = problem(backend, figures, plan.config.weights.source, reference.backend)
     print(
         f"{backend}, accuracy of {len(depth)} photos against {reference.backend}: largest error "
-        f"{found.max_relative_error:.2g}, mean {found.mean_relative_error:.2g} of the depth range, rank correlation "
-        f"{found.rank_correlation:.4f}; {wrong or 'good enough'}",
+        f"{figures.max_relative_error:.2g}, mean {figures.mean_relative_error:.2g} of the depth range, rank "
+        f"correlation {figures.rank_correlation:.4f}; {reason or 'good enough'}",
         flush=True,
     )
-    return asdict(found), wrong
+    return asdict(figures), reason

@@ -1,4 +1,4 @@
-"""The command `midas-bench`: pick a command, turn an error into one line and an exit code."""
+"""The command `midas-bench`: run one of its commands, and turn an error into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ COMMANDS = {
     "accuracy": "compare estimated with true depth on the rendered photos",
     "depth": "turn a photo into a depth heat map",
     "report": "turn saved runs into tables, charts and one page",
-    "gate": "say whether a revision made it slower, and fail if it did",
-    "loadgen": "drive it with MLCommons LoadGen: latency, throughput and the rate that holds a bound",
-    "tune": "find which backend, threads and batch size to deploy on this machine",
-    "serve": "show a web page and answer an API: photos to depth heat maps",
-    "doctor": "say what machine this is and what will spoil a measurement on it now",
+    "gate": "compare the speed and memory of two revisions, and fail if the newer one is worse",
+    "loadgen": "measure latency, throughput and the highest rate within a latency bound, by MLCommons LoadGen",
+    "tune": "find the backend, thread count and batch size to deploy on this machine",
+    "serve": "serve a web page and an API that turn photos into depth heat maps",
+    "doctor": "describe this machine, and what would spoil a measurement on it now",
 }
 """Each is a module of this package with `add_arguments(parser)` and `run(arguments) -> exit code`."""
 
@@ -32,13 +32,15 @@ EXIT_INTERRUPTED = 130
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; return 0 on success, 1 on a negative verdict, 2 on bad input, 3 if nothing can be said."""
-    if sys.stdout is None:  # closed by whoever started this: nobody listens
+    """Run one command; return 0 on success, 1 on a negative verdict, 2 on bad input, 3 without a verdict."""
+    # None where the parent process closed standard output
+    if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - to the end of the process
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text that it can print
+        # a file's name may hold characters that standard output cannot encode
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        arguments = _parsed(sys.argv[1:] if argv is None else argv)
+        arguments = _parse(sys.argv[1:] if argv is None else argv)
         module = importlib.import_module(f"midas_bench.cli.{arguments.command}")
         code: int = module.run(arguments)
         sys.stdout.flush()
@@ -46,7 +48,8 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         warn(str(error))
         return EXIT_BAD_INPUT
-    except BrokenPipeError:  # `midas-bench ... | head` is no error
+    # `midas-bench ... | head` is no error
+    except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
@@ -56,7 +59,8 @@ def main(argv: list[str] | None = None) -> int:
         if error.filename is not None or error.errno not in (errno.EBADF, errno.ENOSPC):
             raise
         warn(f"standard output cannot be written ({error.strerror})")
-        os._exit(EXIT_BAD_INPUT)  # Python would try again, and say so at length
+        # at a usual exit, Python would write again and print a traceback
+        os._exit(EXIT_BAD_INPUT)
     except KeyboardInterrupt:
         warn("interrupted")
         return EXIT_INTERRUPTED
@@ -75,7 +79,7 @@ def warn(line: str) -> None:
     print(f"midas-bench: {line}", file=sys.stderr)
 
 
-def _parsed(argv: list[str]) -> argparse.Namespace:
+def _parse(argv: list[str]) -> argparse.Namespace:
     if argv[:1] == ["run"] and not {"-h", "--help"} & set(argv[1:2]):
         # pytest knows its flags better than a second parser would
         return argparse.Namespace(command="run", pytest_arguments=[word for word in argv[1:] if word != "--"])
@@ -85,10 +89,12 @@ def _parsed(argv: list[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, help_text in COMMANDS.items():
         command = commands.add_parser(name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.")
-        if name == chosen:  # the others' imports are not worth their time
+        # the other commands' modules take long to import
+        if name == chosen:
             importlib.import_module(f"midas_bench.cli.{name}").add_arguments(command)
     arguments, unknown = parser.parse_known_args(argv)
-    if unknown:  # the command's own usage, not that of all commands
+    # this parser's error shows the command's own usage, not that of all commands
+    if unknown:
         commands.choices[arguments.command].error(f"unrecognized arguments: {' '.join(unknown)}")
     return arguments
 

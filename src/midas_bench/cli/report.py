@@ -1,4 +1,4 @@
-"""`midas-bench report [FILE_OR_FOLDER ...]`: tables, charts and one page from what runs saved."""
+"""`midas-bench report [FILE_OR_FOLDER ...]`: tables, charts and one page from saved runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         type=Path,
         metavar="FILE_OR_FOLDER",
-        help=f"what pytest-benchmark saved; several are compared with the first (default: {default})",
+        help=f"saved runs of pytest-benchmark; several are compared with the first (default: {default})",
     )
     parser.add_argument(
         "-o",
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("reports/latest"),
         metavar="FOLDER",
-        help="where the report goes (default: reports/latest)",
+        help="folder for the report (default: reports/latest)",
     )
     parser.add_argument(
         "--label",
@@ -50,17 +50,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the report; print the answers and where it is."""
-    with progress() as step:
-        step("starting")
-        # pandas, matplotlib and scipy take a second: the bar is there by then
+    """Write the report; print its recommendations and its path."""
+    with progress_bar() as progress:
+        progress("starting")
+        # imported below the bar: pandas, matplotlib and scipy take a second
         from midas_bench.report.photo_strip import album, own_album
         from midas_bench.report.select_runs import choose
         from midas_bench.report.write import write
 
         photos = album(Path(arguments.photos)) if arguments.photos else own_album()
-        data = choose(arguments.places, arguments.label, photos, step)
-        page = write(data, arguments.output, step)
+        data = choose(arguments.places, arguments.label, photos, progress)
+        page = write(data, arguments.output, progress)
     for line in recommendations.three_lines(data.run.records):
         print(line)
     print(f"{printable(page)} ({page.stat().st_size / 1024:.0f} KiB), report.md, CSV and charts beside it")
@@ -70,23 +70,23 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """Yield `step(what)`; a bar appears on a terminal's standard error once a second has passed."""
+def progress_bar() -> Iterator[Callable[[str], None]]:
+    """Yield `progress(message)`; after one second, a bar appears where standard error is a terminal."""
     console = Console(stderr=True)
     bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(), console=console, transient=True)
     task = bar.add_task("", total=None)
-    begun_s = time.monotonic()
+    start_s = time.monotonic()
     started = False
 
-    def step(what: str) -> None:
+    def progress(message: str) -> None:
         nonlocal started
-        if not started and console.is_terminal and time.monotonic() - begun_s > QUIET_FOR_S:
+        if not started and console.is_terminal and time.monotonic() - start_s > QUIET_FOR_S:
             bar.start()
             started = True
-        bar.update(task, description=what, advance=1)
+        bar.update(task, description=message, advance=1)
 
     try:
-        yield step
+        yield progress
     finally:
         if started:
             bar.stop()

@@ -1,4 +1,4 @@
-"""`midas-bench tune`: which backend, thread count and batch size to deploy on this machine."""
+"""`midas-bench tune`: the backend, thread count and batch size to deploy on this machine."""
 
 from __future__ import annotations
 
@@ -38,30 +38,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--budget",
         default=f"{BUDGET_S:g}s",
         metavar="TIME",
-        help=f"for all of it, as 90s, 5min or 1h (default: {BUDGET_S:g}s)",
+        help=f"time for the whole search, as 90s, 5min or 1h (default: {BUDGET_S:g}s)",
     )
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("reports/tune"), metavar="FOLDER",
-        help="where tuning.json and the chart go (default: reports/tune)",
+        help="folder for tuning.json and the chart (default: reports/tune)",
     )  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print the JSON in place of the text")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, write chart and JSON, and print what to deploy; 3 if nothing could be measured."""
+    """Measure, write chart and JSON, and print the best set-ups; 3 if nothing could be measured."""
     budget_s = seconds("--budget", arguments.budget, bare="s")
     if not LEAST_BUDGET_S <= budget_s <= MOST_BUDGET_S:
-        within = f"give {LEAST_BUDGET_S:g} to {MOST_BUDGET_S:g} seconds"
-        raise UserError(f"--budget {arguments.budget}", "is too short or too long", within)
+        next_step = f"give {LEAST_BUDGET_S:g} to {MOST_BUDGET_S:g} seconds"
+        raise UserError(f"--budget {arguments.budget}", "is too short or too long", next_step)
     if arguments.output.exists() and not arguments.output.is_dir():
         raise UserError(arguments.output, "is a file and not a folder", "choose another one with -o")
-    backends, left_out = chosen(split(arguments.backend), arguments.exact)
-    counts = thread_counts(arguments.threads) or default_counts()
-    found = scene_photos.from_manifest(suite_photos())
-    calibration = scene_photos.paths(scene_photos.all_photos(found))
+    backends, left_out = choose_backends(split(arguments.backend), arguments.exact)
+    counts = thread_counts(arguments.threads) or default_thread_counts()
+    photos = scene_photos.from_manifest(suite_photos())
+    calibration = scene_photos.paths(scene_photos.all_photos(photos))
     config = resolve(PipelineConfig(backends[0], max(counts), arguments.weights, calibration=calibration))
-    plan = TunePlan(config, backends, tuple(sorted(counts, reverse=True)), next(iter(found.values())), budget_s)
-    check_writable(arguments.output / JSON_FILE, "-o")  # better now than when the time is spent
+    plan = TunePlan(config, backends, tuple(sorted(counts, reverse=True)), next(iter(photos.values())), budget_s)
+    # before the budget is spent
+    check_writable(arguments.output / JSON_FILE, "-o")
     tuned = tune(plan, progress)
     advice = Advice(plan, tuned, left_out | tuned.left_out, arguments.weights, machine.inspect())
     document = advice.to_json()
@@ -77,8 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if advice.choices else EXIT_NOTHING
 
 
-def chosen(asked: Sequence[str], exact: bool) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return the backends to try, those that open soon first, and why each of the others is left out.
+def choose_backends(asked: Sequence[str], exact: bool) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the backends to try, those that open fast first, and why each of the others is left out.
 
     Raises:
         UserError: a name is unknown or cannot run here, or none is left.
@@ -102,15 +103,15 @@ def chosen(asked: Sequence[str], exact: bool) -> tuple[tuple[str, ...], dict[str
     return tuple(sorted(names, key=lambda name: not registry.find(name).reads_onnx)), left_out
 
 
-def default_counts() -> tuple[int, ...]:
+def default_thread_counts() -> tuple[int, ...]:
     """Return the physical cores that this process may use, half of them, and one."""
     most = default_threads()
     return tuple(dict.fromkeys((most, max(1, most // 2), 1)))
 
 
-def progress(what: str, left_s: float) -> None:
-    """Say on standard error what is being done and how much of the budget is left."""
-    print(f"midas-bench: {what} ({left_s:.0f} s left)", file=sys.stderr, flush=True)
+def progress(message: str, left_s: float) -> None:
+    """Print on standard error what is being done and how much of the budget is left."""
+    print(f"midas-bench: {message} ({left_s:.0f} s left)", file=sys.stderr, flush=True)
 
 
 def write(folder: Path, document: dict[str, Any], trials: Sequence[Trial]) -> list[Path]:
@@ -119,7 +120,8 @@ def write(folder: Path, document: dict[str, Any], trials: Sequence[Trial]) -> li
     Raises:
         UserError: the folder cannot be written.
     """
-    from midas_bench.report.charts.tuning import tuning as draw  # matplotlib takes a second, better spent at the end
+    # imported only here, because matplotlib takes a second
+    from midas_bench.report.charts.tuning import tuning as draw
 
     contents = {JSON_FILE: json.dumps(document, indent=2).encode()}
     chart = draw(trials)

@@ -46,7 +46,7 @@ def depth(graphs, capsys):  # noqa: ARG001 - the graphs stand in the cache
 @pytest.mark.parametrize(
     "backend", ["onnx", *(pytest.param(name, marks=pytest.mark.slow) for name in ("eager", "jit"))]
 )
-def test_a_heat_map_of_the_photos_size_is_written_and_the_stages_told(depth, photo, size, tmp_path, backend):
+def test_depth_writes_a_heat_map_of_the_photos_size_and_prints_the_stages(depth, photo, size, tmp_path, backend):
     output = tmp_path / "out.png"
     code, out, err = depth(photo, "-o", output, "--backend", backend, "--weights", "seeded")
     assert (code, err) == (0, "")
@@ -56,6 +56,9 @@ def test_a_heat_map_of_the_photos_size_is_written_and_the_stages_told(depth, pho
     assert {(0, 0, 4), (252, 255, 164)} <= colours
     assert [line.split()[0] for line in out.splitlines() if line.endswith(" ms")] == list(STAGES)
     assert f"{output}: {size[0]}x{size[1]}, {backend}, " in out
+    assert re.search(
+        r"all stages +\S+ ms \(first call \S+ ms\), without reading the photo and writing the heat map\n", out
+    )
     assert "timing only" in out
 
 
@@ -97,7 +100,7 @@ def test_weights_from_a_file_are_used_and_not_called_timing_only(depth, photo, c
     assert (told, told_again) == (True, False)
 
 
-def test_auto_falls_back_to_seeded_weights_and_says_so(depth, photo, tmp_path):
+def test_auto_weights_fall_back_to_seeded_ones_and_depth_says_so(depth, photo, tmp_path):
     code, out, err = depth(photo, "-o", tmp_path / "out.png")
     assert (code, err) == (0, "")
     assert "weights: seeded (random): timing only" in out
@@ -182,7 +185,7 @@ def test_a_missing_photo_is_one_line(depth, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["me.jpg", "link.jpg", "../{}/me.jpg"])
-def test_the_photo_is_not_overwritten(depth, photo, tmp_path, name):
+def test_depth_does_not_overwrite_its_photo(depth, photo, tmp_path, name):
     (tmp_path / "me.jpg").write_bytes(photo.read_bytes())
     (tmp_path / "link.jpg").symlink_to("me.jpg")
     output = tmp_path / name.format(tmp_path.name)
@@ -190,7 +193,7 @@ def test_the_photo_is_not_overwritten(depth, photo, tmp_path, name):
     assert (tmp_path / "me.jpg").read_bytes() == photo.read_bytes()
 
 
-def test_a_format_beside_one_photo_is_refused(depth, photo, tmp_path):
+def test_the_flag_format_is_refused_for_one_photo(depth, photo, tmp_path):
     line = (photo, "-o", tmp_path / "out.png", "--format", "jpg")
     fails_in_one_line(depth, tmp_path, "--format: is for a folder, and", *line)
 
@@ -259,7 +262,7 @@ def test_a_cache_that_cannot_be_written_is_one_line(depth, photo, tmp_path, back
     fails_in_one_line(depth, tmp_path, "or set MIDAS_BENCH_CACHE for the cache", *line)
 
 
-def test_a_hash_that_is_none_is_one_line(depth, photo, tmp_path, monkeypatch):
+def test_an_invalid_hash_of_weights_is_one_line(depth, photo, tmp_path, monkeypatch):
     monkeypatch.setenv(weights.SHA256_VARIABLE, "70d6")
     fails_in_one_line(depth, tmp_path, "is not 8 to 64 hexadecimal digits", photo, "-o", tmp_path / "out.png")
 

@@ -80,6 +80,7 @@ def test_each_photo_of_a_folder_becomes_a_heat_map_of_its_size(depth, folder, tm
     assert (code, err) == (0, "")
     assert sizes(tmp_path / "new" / "out") == ALL
     assert "out: 3 made (" in out
+    assert " per second, loading the network, reading and writing included; " in out
     assert "timing only" in out
 
 
@@ -171,7 +172,7 @@ def test_a_folder_of_bad_photos_alone_is_a_failure(depth, tmp_path):
     assert "0 made, 1 left out" in out
 
 
-def test_it_goes_on_where_it_was_interrupted(depth, opened, folder, tmp_path):
+def test_depth_of_a_folder_resumes_where_it_was_interrupted(depth, opened, folder, tmp_path):
     output = tmp_path / "out"
     depth(folder, "-o", output)
     (output / "a.png").unlink()
@@ -189,7 +190,7 @@ def test_it_goes_on_where_it_was_interrupted(depth, opened, folder, tmp_path):
     assert len(opened) == 2  # nothing to load a network for
 
 
-def test_a_photo_that_changed_is_done_again(depth, folder, encode, tmp_path):
+def test_a_changed_photo_gets_a_new_heat_map(depth, folder, encode, tmp_path):
     output = tmp_path / "out"
     depth(folder, "-o", output)
     for name, size in (("a.jpg", (99, 50, 3)), ("c.webp", (40, 50, 3))):
@@ -200,7 +201,7 @@ def test_a_photo_that_changed_is_done_again(depth, folder, encode, tmp_path):
     assert sizes(output)["a.png"] == (50, 99)
 
 
-def test_no_folder_mixes_two_networks(depth, folder, tmp_path):
+def test_a_folder_of_heat_maps_never_mixes_two_networks(depth, folder, tmp_path):
     depth(folder, "-o", tmp_path / "out")
     code, _, err = depth(folder, "-o", tmp_path / "out", "--backend", "eager")
     assert code == 2
@@ -223,7 +224,7 @@ def test_files_that_were_not_made_here_are_neither_taken_for_heat_maps_nor_overw
     assert {path.name: path.read_bytes() for path in output.iterdir() if path.name in before} == before
 
 
-def test_a_try_that_fails_leaves_no_mark(depth, folder, tmp_path, monkeypatch):
+def test_a_folder_keeps_no_note_of_a_run_that_failed_early(depth, folder, tmp_path, monkeypatch):
     output = tmp_path / "out"
     with monkeypatch.context() as patch:
         patch.setattr(DepthPipeline, "open", lambda **_: pytest.fail("broken weights"))
@@ -241,7 +242,7 @@ def test_a_try_that_fails_leaves_no_mark(depth, folder, tmp_path, monkeypatch):
         ("out.png", "names one heat map, but"),
     ],
 )
-def test_an_output_that_cannot_be_is_one_line(depth, folder, output, message):
+def test_an_impossible_output_folder_is_one_line(depth, folder, output, message):
     before = sorted(folder.rglob("*"))
     code, _, err = depth(folder, "-o", folder / output)
     assert code == 2
@@ -271,7 +272,7 @@ def test_what_a_folder_holds_beside_photos_is_counted_and_named_in_one_line(dept
     assert f"holds no photos ({line}); name a folder" in err
 
 
-def test_a_full_disk_ends_it(depth, folder, tmp_path, monkeypatch):
+def test_a_full_disk_ends_the_run_over_a_folder(depth, folder, tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
@@ -283,7 +284,7 @@ def test_a_full_disk_ends_it(depth, folder, tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("graphs")
-def test_the_command_says_no_word_of_progress_to_a_file(folder, tmp_path):
+def test_depth_prints_no_progress_where_standard_error_is_a_file(folder, tmp_path):
     line = ["depth", folder, "-o", tmp_path / "out", "--weights", "seeded"]
     command_line = [sys.executable, "-m", "midas_bench.cli.main", *map(str, line)]
     ran = subprocess.run(command_line, capture_output=True, text=True, check=False)

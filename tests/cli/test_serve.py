@@ -17,7 +17,7 @@ def refused(capsys, *line):
     return err
 
 
-def test_without_the_extra_it_says_what_to_install(capsys, monkeypatch):
+def test_serve_without_its_extra_says_what_to_install(capsys, monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "waitress" else found(name))
     err = refused(capsys)
@@ -25,7 +25,7 @@ def test_without_the_extra_it_says_what_to_install(capsys, monkeypatch):
     assert "not installed; pip install 'midas-bench[web]'" in err
 
 
-def test_the_help_tells_its_own_default_of_threads(capsys):
+def test_help_of_serve_shows_its_own_default_of_threads(capsys):
     with pytest.raises(SystemExit):
         main(["serve", "--help"])
     said = " ".join(capsys.readouterr().out.split())
@@ -54,16 +54,16 @@ def test_a_sample_of_any_name_has_an_address_and_a_place_on_the_page(tmp_path, e
     ("line", "message"),
     [
         (["--port", "99999"], "--port 99999: is no port; give 1 to 65535"),
-        (["--workers", "0"], "--workers 0: is not possible; give 1 to 64"),
-        (["--queue", "-1"], "--queue -1: is not possible; give 1 to 256"),
-        (["--batch", "0"], "--batch 0: is not possible; give 1 to 8"),
-        (["--deadline", "nan"], "--deadline nan: is not possible; give a number above 0, up to 3600"),
-        (["--max-upload", "0"], "--max-upload 0: is not possible; give a number above 0, up to 1024"),
-        (["--workers", "100000"], "--workers 100000: is not possible"),
-        (["--queue", "40000"], "--queue 40000: is not possible"),
-        (["--batch", "1000"], "--batch 1000: is not possible"),
-        (["--deadline", "1e300"], "--deadline 1e+300: is not possible"),
-        (["--max-upload", "inf"], "--max-upload inf: is not possible"),
+        (["--workers", "0"], "--workers 0: is out of range; give 1 to 64"),
+        (["--queue", "-1"], "--queue -1: is out of range; give 1 to 256"),
+        (["--batch", "0"], "--batch 0: is out of range; give 1 to 8"),
+        (["--deadline", "nan"], "--deadline nan: is out of range; give a number above 0, up to 3600"),
+        (["--max-upload", "0"], "--max-upload 0: is out of range; give a number above 0, up to 1024"),
+        (["--workers", "100000"], "--workers 100000: is out of range"),
+        (["--queue", "40000"], "--queue 40000: is out of range"),
+        (["--batch", "1000"], "--batch 1000: is out of range"),
+        (["--deadline", "1e300"], "--deadline 1e+300: is out of range"),
+        (["--max-upload", "inf"], "--max-upload inf: is out of range"),
         (["--backend", "eager,jit"], "--backend eager,jit: names several"),
         (["--photos", "no/such/folder"], "no/such/folder: no such folder"),
     ],

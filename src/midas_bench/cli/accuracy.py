@@ -1,4 +1,4 @@
-"""`midas-bench accuracy`: the estimate against the true depth of the rendered photos, for each backend."""
+"""`midas-bench accuracy`: estimated depth against the true depth of the rendered photos, for each backend."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from midas_bench.options import ONE_COUNT, add_to_parser, at_most_one, split, th
 from midas_bench.scene_photos import Photo
 
 EXIT_CANNOT_JUDGE = 3
-CANNOT_JUDGE = "the weights are seeded (random): these figures say nothing about depth, and nothing can be judged"
+CANNOT_JUDGE = "seeded (random) weights: these figures do not measure depth, so there is no verdict"
+ALIGNED = "Estimates are aligned by scale and shift. A smaller AbsRel is better, and larger values of the others."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,16 +40,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print AbsRel, delta and Spearman for each photo and backend; 3 if the weights cannot be judged."""
     manifest = arguments.manifest or suite_photos()
-    every = scene_photos.all_photos(scene_photos.from_manifest(manifest))
-    photos = [photo for photo in every if photo.depth]
+    all_photos = scene_photos.all_photos(scene_photos.from_manifest(manifest))
+    photos = [photo for photo in all_photos if photo.depth]
     if not photos:
         raise UserError(manifest, "names no photo with true depth", "add depth and depth_scale to a row")
     backends = registry.select(split(arguments.backend) or ["all"])
     threads = at_most_one("--threads", thread_counts(arguments.threads))
-    # calibrated on all photos, as by the other commands: the same graph is judged that is deployed
-    first = resolve(PipelineConfig(backends[0], threads, arguments.weights, calibration=scene_photos.paths(every)))
-    rows = [row for backend in backends for row in _rows(backend, first, photos)]
-    seeded = first.weights.source == "seeded"
+    # calibrated on all photos, as by the other commands, so that the graph is the one that is deployed
+    config = resolve(
+        PipelineConfig(backends[0], threads, arguments.weights, calibration=scene_photos.paths(all_photos))
+    )
+    rows = [row for backend in backends for row in _rows(backend, config, photos)]
+    seeded = config.weights.source == "seeded"
     if arguments.json:
         print(json.dumps({"judged": not seeded, "rows": rows}, indent=2))
     else:
@@ -57,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
             figures = f"{row['abs_rel']:>8.3f}{row['delta_125']:>9.1%}{row['spearman']:>10.3f}"
             print(f"{row['backend']:<14}{row['file']:<20}{figures}")
         print()
-        print(CANNOT_JUDGE if seeded else "aligned by scale and shift; AbsRel: less is better, the others: more")
+        print(CANNOT_JUDGE if seeded else ALIGNED)
     return EXIT_CANNOT_JUDGE if seeded else 0
 
 

@@ -1,4 +1,4 @@
-"""`midas-bench depth FOLDER -o OUT`: a heat map for each photo of a folder, going on where it was interrupted."""
+"""`midas-bench depth FOLDER -o OUT`: a heat map for each photo of a folder; it resumes after an interruption."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ from midas_bench.errors import UserError, printable
 from midas_bench.files import write_whole
 
 NOTE = "midas-bench.json"
-"""In the folder of heat maps: what made them, so that one folder never mixes two networks."""
+"""In the folder of heat maps: the network that made them, so that one folder never mixes two."""
+
+RATE_COVERS = "loading the network, reading and writing included"
 
 EXIT_NOTHING_MADE = 2
 
@@ -51,13 +53,13 @@ class PhotoTask:
 
 
 def tasks(folder: Path, output: Path, suffix: str) -> list[PhotoTask]:
-    """Return a task for each photo that stands in the folder itself, in the order of their names.
+    """Return a task for each photo of the folder itself, in the order of their names.
 
-    A heat map is named like its photo; photos that differ in their suffix alone keep it, as `a.jpg.png`. Where that
-    is the name of another photo's heat map, all keep it. What is no photo is counted and named on standard error.
+    A heat map has its photo's name; photos that differ in their suffix alone keep it, as `a.jpg.png`. Where that is the
+    name of another photo's heat map, all keep it. Other files are counted and named on standard error.
 
     Raises:
-        UserError: the folder cannot be read, holds no photos, or is where the heat maps shall go.
+        UserError: the folder cannot be read, holds no photos, or is the folder for the heat maps.
     """
     if folder.resolve() == output.resolve():
         raise UserError(output, "holds the photos", "name another folder for the heat maps")
@@ -79,84 +81,88 @@ def tasks(folder: Path, output: Path, suffix: str) -> list[PhotoTask]:
 def run(
     tasks: Sequence[PhotoTask], output: Path, config: Resolved, save: Callable[[NDArray[np.uint8], Path], None]
 ) -> int:
-    """Make what is missing, list the photos that cannot be used, and return the exit code.
+    """Write the missing heat maps, list the photos that cannot be used, and return the exit code.
 
     Raises:
         UserError: the folder was made with other weights or another backend, holds files of these names that were not
             made here, or cannot be written.
     """
-    if not is_signed(output, config) and any(os.path.lexists(task.heatmap) for task in tasks):
+    if not check_note(output, config) and any(os.path.lexists(task.heatmap) for task in tasks):
         raise UserError(output, "holds files that were not made here", "choose another folder")
     missing = [task for task in tasks if not task.done]
     start_s = time.perf_counter()
-    bad = _make(missing, output, config, save) if missing else []
+    errors = _write_heatmaps(missing, output, config, save) if missing else []
     seconds = time.perf_counter() - start_s
-    for error in bad:
+    for error in errors:
         warn(f"left out: {error}")
-    made, found = len(missing) - len(bad), len(tasks) - len(missing)
-    told = [f"{made} made ({made / seconds:.1f} per second, {config.backend})" if made else "0 made"]
-    told += [f"{found} there already"] * bool(found) + [f"{len(bad)} left out"] * bool(bad)
-    print(f"{printable(output)}: {', '.join(told)}")
-    return 0 if made or found else EXIT_NOTHING_MADE
+    written, present = len(missing) - len(errors), len(tasks) - len(missing)
+    rate = f" ({written / seconds:.1f} per second, {RATE_COVERS}; {config.backend})" if written else ""
+    counts = [f"{written} made{rate}"]
+    counts += [f"{present} there already"] * bool(present) + [f"{len(errors)} left out"] * bool(errors)
+    print(f"{printable(output)}: {', '.join(counts)}")
+    return 0 if written or present else EXIT_NOTHING_MADE
 
 
-def _make(
+def _write_heatmaps(
     missing: Sequence[PhotoTask], output: Path, config: Resolved, save: Callable[[NDArray[np.uint8], Path], None]
 ) -> list[UserError]:
-    """Write the heat maps and return what was wrong with photos that have none."""
-    bad: list[UserError] = []
+    """Write the heat maps and return the errors of photos that have none."""
+    errors: list[UserError] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)  # results go to stdout
+    # results go to standard output
+    console = Console(stderr=True)
     with (
         DepthPipeline.open(config=config) as pipeline,
         closing(pipeline.map((task.photo for task in missing), errors="return")) as stream,
         Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
     ):
-        for task, made in zip(progress.track(missing, description="heat maps"), stream, strict=True):
-            if isinstance(made, UserError):
-                bad.append(made)
+        for task, heatmap in zip(progress.track(missing, description="heat maps"), stream, strict=True):
+            if isinstance(heatmap, UserError):
+                errors.append(heatmap)
                 continue
-            sign(output, config)  # not before there is something to save: a failed try leaves no mark
+            # only now, when there is something to save: a run that fails earlier leaves no note
+            leave_note(output, config)
             try:
-                save(made, task.heatmap)
+                save(heatmap, task.heatmap)
             except UserError as error:
                 if not isinstance(error.__cause__, OSError):
-                    bad.append(error)
+                    errors.append(error)
                 elif error.__cause__.errno == errno.ENAMETOOLONG:
-                    bad.append(UserError(task.photo, "has too long a name for its heat map", "shorten it"))
+                    errors.append(UserError(task.photo, "has too long a name for its heat map", "shorten it"))
                 else:
-                    raise  # a full disk is no photo's fault
-    return bad
+                    # a full disk concerns all photos
+                    raise
+    return errors
 
 
-def is_signed(output: Path, config: Resolved) -> bool:
-    """Tell whether the folder has a note of what makes its heat maps.
+def check_note(output: Path, config: Resolved) -> bool:
+    """Tell whether the folder has a note of the network that made its heat maps.
 
     Raises:
-        UserError: they were made otherwise, or the note is damaged.
+        UserError: another network made them, or the note is damaged.
     """
     note = output / NOTE
     if not note.exists():
         return False
     try:
-        then = json.loads(note.read_text(encoding="utf-8"))
+        noted = json.loads(note.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(note, "cannot be read", "remove it or choose another folder") from error
-    if then != _note(config):
+    if noted != _note_fields(config):
         raise UserError(output, "holds heat maps of other weights or another backend", "choose another folder")
     return True
 
 
-def sign(output: Path, config: Resolved) -> None:
-    """Leave a note of what makes the heat maps, unless there is one.
+def leave_note(output: Path, config: Resolved) -> None:
+    """Write a note of the network that makes the heat maps, unless there is one.
 
     Raises:
         UserError: it cannot be written.
     """
     note = output / NOTE
     if not note.exists():
-        write_whole(note, json.dumps(_note(config)).encode())
+        write_whole(note, json.dumps(_note_fields(config)).encode())
 
 
-def _note(config: Resolved) -> dict[str, str]:
+def _note_fields(config: Resolved) -> dict[str, str]:
     return {"backend": config.backend, "recipe": config.recipe, "weights": config.weights.sha256}

@@ -1,4 +1,4 @@
-"""`midas-bench serve`: the page and the API, until it is told to stop."""
+"""`midas-bench serve`: the web page and the API, until a signal stops it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from midas_bench import scene_photos
 from midas_bench.bundle import suite_photos
-from midas_bench.cli.depth import prepared
+from midas_bench.cli.depth import resolve_and_prepare
 from midas_bench.cli.main import EXIT_INTERRUPTED, warn
 from midas_bench.depth.config import PipelineConfig
 from midas_bench.errors import UserError, printable
@@ -22,27 +22,27 @@ from midas_bench.serve.serve_config import MIB, ServeConfig, check_installed
 
 DEFAULTS = ServeConfig()
 MAX_PORT = 65_535
-MOST = {"workers": 64, "queue": 256, "batch": 8, "deadline": 3600, "max_upload": 1024}
-"""Of each flag, in its unit: a place in the queue and one in work take a thread each, and a photo's memory."""
+UPPER_LIMITS = {"workers": 64, "queue": 256, "batch": 8, "deadline": 3600, "max_upload": 1024}
+"""Of each flag, in its unit: each photo that waits or is in work takes a thread and a photo's memory."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
-    parser.add_argument("--port", type=int, default=8000, help="port, or 0 for any that is free (default: 8000)")
+    parser.add_argument("--port", type=int, default=8000, help="port, or 0 for a free one (default: 8000)")
     flags = ("--backend", "--weights", "--model", "--threads", "--photos")
     add_to_parser(
         parser, flags, SINGLE | {"--threads": "threads for one photo, of the runtime and of OpenCV (default: 1)"}
     )
     parser.add_argument("--workers", type=int, metavar="N", help="photos in work at a time (default: by the cores)")
-    for flag, kind, default, metavar, says in (
+    for flag, kind, default, metavar, meaning in (
         ("--queue", int, DEFAULTS.queue_size, "N", "photos that may wait"),
         ("--batch", int, DEFAULTS.batch, "N", "photos that the network may take together"),
         ("--deadline", float, DEFAULTS.deadline_s, "SECONDS", "longest time from a photo's arrival to its answer"),
         ("--max-upload", float, DEFAULTS.max_upload_bytes / MIB, "MIB", "largest request, in MiB"),
     ):
-        says = f"{says} (default: {default:g})"
-        parser.add_argument(flag, type=kind, default=default, metavar=metavar, help=says)
+        help_text = f"{meaning} (default: {default:g})"
+        parser.add_argument(flag, type=kind, default=default, metavar=metavar, help=help_text)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -50,13 +50,14 @@ def run(arguments: argparse.Namespace) -> int:
     check_installed()
     from midas_bench.serve.server import DepthServer
 
-    _check(arguments)
-    samples = _samples(arguments.photos)  # before anything is fetched or made
+    _check_limits(arguments)
+    # bad input ends the command before weights are downloaded
+    samples = _samples(arguments.photos)
     backend = at_most_one("--backend", split(arguments.backend)) or "onnx"
     threads = at_most_one("--threads", thread_counts(arguments.threads)) or 1
     pipeline = PipelineConfig(backend, threads, arguments.weights, model=arguments.model)
     config = ServeConfig(
-        pipeline=prepared(pipeline),
+        pipeline=resolve_and_prepare(pipeline),
         queue_size=arguments.queue,
         workers=arguments.workers,
         batch=arguments.batch,
@@ -68,43 +69,45 @@ def run(arguments: argparse.Namespace) -> int:
     server.stop_on_signals()
     try:
         ended = server.run(ready=lambda: print(f"{server.url} is ready; Ctrl-C ends it", flush=True))
-    except KeyboardInterrupt:  # the second Ctrl-C
+    # at the second Ctrl-C
+    except KeyboardInterrupt:
         print("midas-bench: interrupted", file=sys.stderr)
-        _leave(EXIT_INTERRUPTED)
+        _exit_at_once(EXIT_INTERRUPTED)
     if not ended:
-        _leave(0)
+        _exit_at_once(0)
     return 0
 
 
-def _leave(code: int) -> NoReturn:
-    """End without Python's own end, which aborts the process while a thread is inside the model's C++."""
+def _exit_at_once(code: int) -> NoReturn:
+    """Exit without Python's finalization, which aborts the process while a thread is inside the model's C++."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()
     os._exit(code)
 
 
-def _check(arguments: argparse.Namespace) -> None:
-    if not 0 <= arguments.port <= MAX_PORT:  # the system would take a larger one modulo 65536
-        raise UserError(f"--port {arguments.port}", "is no port", f"give 1 to {MAX_PORT}, or 0 for any that is free")
+def _check_limits(arguments: argparse.Namespace) -> None:
+    # the system takes a larger number modulo 65536
+    if not 0 <= arguments.port <= MAX_PORT:
+        raise UserError(f"--port {arguments.port}", "is no port", f"give 1 to {MAX_PORT}, or 0 for a free one")
     for flag in ("workers", "queue", "batch"):
         number = getattr(arguments, flag)
-        if number is not None and not 1 <= number <= MOST[flag]:
-            raise UserError(f"--{flag} {number}", "is not possible", f"give 1 to {MOST[flag]}")
+        if number is not None and not 1 <= number <= UPPER_LIMITS[flag]:
+            raise UserError(f"--{flag} {number}", "is out of range", f"give 1 to {UPPER_LIMITS[flag]}")
     for flag in ("deadline", "max_upload"):
         value = getattr(arguments, flag)
-        if not 0 < value <= MOST[flag]:
+        if not 0 < value <= UPPER_LIMITS[flag]:
             thing = f"--{flag.replace('_', '-')} {value:g}"
-            raise UserError(thing, "is not possible", f"give a number above 0, up to {MOST[flag]}")
+            raise UserError(thing, "is out of range", f"give a number above 0, up to {UPPER_LIMITS[flag]}")
 
 
 def _samples(folder: str | None) -> tuple[Photo, ...]:
     """Return the first photo of each scene, of the user's folder or else of the suite's photos."""
     photos = scene_photos.from_folder(Path(folder), warn) if folder else scene_photos.from_manifest(suite_photos())
-    # page and addresses are UTF-8, and a file's name need not be
-    named = {
+    # page and URLs are UTF-8, and a file's name may not be
+    samples = {
         name: replace(photo, file=name)
         for photo in scene_photos.first_per_scene(photos)
         if (name := printable(photo.file))
     }
-    return tuple(named.values())
+    return tuple(samples.values())

@@ -218,6 +218,6 @@ def _listening_socket(host: str, port: int) -> socket.socket:
     # UnicodeError: the name cannot be a host's name
     except (OSError, OverflowError, UnicodeError) as error:
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            raise UserError(thing, "is taken", "choose another --port, or 0 for any that is free") from error
+            raise UserError(thing, "is taken", "choose another --port, or 0 for a free one") from error
         raise UserError(thing, f"cannot be listened on ({error})", "check --host and --port") from error
     return listening

@@ -7,7 +7,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 
@@ -263,12 +263,11 @@ class Engine:
 def _process_jobs(pipeline: DepthPipeline, jobs: list[Job], max_pixels: int) -> None:
     """Run jobs through the stages; a damaged photo fails alone, and one that nobody waits for is dropped."""
     clock = time.perf_counter
-    recipe = pipeline.recipe
     pictures: list[tuple[Job, DecodedPhoto, float]] = []
     for job in jobs:
         begun_s = clock()
         try:
-            picture = recipe.decode(check(job.photo, max_pixels=max_pixels))
+            picture = pipeline.recipe.decode(check(job.photo, max_pixels=max_pixels))
         except Exception as error:
             _fail_job(job, error)
             continue
@@ -277,14 +276,8 @@ def _process_jobs(pipeline: DepthPipeline, jobs: list[Job], max_pixels: int) -> 
     pictures = [(job, picture, decode_s) for job, picture, decode_s in pictures if clock() < job.expires_s]
     if not pictures:
         return
-    marks_s = [clock()]
-    batch = recipe.preprocess([picture for _, picture, _ in pictures])
-    marks_s.append(clock())
-    with pipeline.inference_slots:
-        marks_s.append(clock())
-        depth_maps = _infer_each(pipeline, batch)
-    marks_s.append(clock())
-    for depth_map, (job, picture, decode_s) in zip(depth_maps, pictures, strict=True):
+    results = _infer_each(pipeline, [picture for _, picture, _ in pictures])
+    for (depth_map, shared_s), (job, picture, decode_s) in zip(results, pictures, strict=True):
         try:
             begun_s = clock()
             if isinstance(depth_map, UserError):
@@ -299,8 +292,7 @@ def _process_jobs(pipeline: DepthPipeline, jobs: list[Job], max_pixels: int) -> 
         ended_s = clock()
         worked_s = {
             "decode": decode_s,
-            "preprocess": marks_s[1] - marks_s[0],
-            "inference": marks_s[3] - marks_s[2],
+            **shared_s,
             "heatmap": drawn_s - begun_s,
             "encode": ended_s - drawn_s,
         }
@@ -320,11 +312,18 @@ def _fail_job(job: Job, error: Exception) -> None:
     job.done.set_exception(error)
 
 
-def _infer_each(pipeline: DepthPipeline, batch: NDArray[np.float32]) -> list[NDArray[np.float32] | UserError]:
-    """Return the depth of each photo; one for which the model gives none fails alone."""
+def _infer_each(
+    pipeline: DepthPipeline, pictures: Sequence[DecodedPhoto]
+) -> list[tuple[NDArray[np.float32] | UserError, dict[str, float]]]:
+    """Return each photo's depth and the seconds of the stages that the batch shares.
+
+    A photo for which the model gives no depth fails alone.
+    """
+    batch = pipeline.staged(decoded=pictures)
     try:
-        return list(pipeline.infer(batch))
+        batch.timed("preprocess", "inference")
     except UserError as error:
-        if len(batch) == 1:
-            return [error]
-        return [depth for number in range(len(batch)) for depth in _infer_each(pipeline, batch[number : number + 1])]
+        if len(pictures) == 1:
+            return [(error, {})]
+        return [result for picture in pictures for result in _infer_each(pipeline, [picture])]
+    return [(depth, batch.stage_s) for depth in batch.depth]

@@ -13,6 +13,8 @@ import pytest
 from midas_bench.bundle import MANIFEST, suite_folder, suite_photos
 from midas_bench.cli.main import main
 from midas_bench.cli.run import pytest_arguments
+from midas_bench.depth import weights
+from midas_bench.depth.artifacts import artifact
 
 
 @pytest.fixture
@@ -81,9 +83,12 @@ def test_photos_of_the_current_folder_come_first(tmp_path, monkeypatch):
     assert suite_photos(tmp_path / "elsewhere") == suite_folder() / MANIFEST
 
 
+OF_TORCH = ("torch", "functorch", "timm", "midas_bench", "_midas_bench")
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory, project):
-    """Install a wheel, in a new environment that sees this one's libraries, and give it with an empty folder."""
+    """Install a wheel in a new environment that has this one's libraries but PyTorch, beside an empty folder."""
     folder = tmp_path_factory.mktemp("installed")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", folder, project], check=True, cwd=folder)
@@ -93,30 +98,49 @@ def installed(tmp_path_factory, project):
     python = environment / "bin/python"
     libraries = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
     subprocess.run([*pip, "--python", python, "install", "--no-deps", wheel], check=True)
-    (libraries / "others.pth").write_text(sysconfig.get_path("purelib"))
+    for library in Path(sysconfig.get_path("purelib")).iterdir():
+        if not library.name.startswith(OF_TORCH) and not (libraries / library.name).exists():
+            (libraries / library.name).symlink_to(library)
     elsewhere = folder / "elsewhere é"
     elsewhere.mkdir()
-    return python, elsewhere
+
+    def midas_bench(*arguments, torch=False, code=0, **variables):
+        if torch:
+            variables["PYTHONPATH"] = str(whole)
+        command = [python, "-m", "midas_bench.cli.main", *map(str, arguments)]
+        ran = subprocess.run(
+            command, cwd=elsewhere, env={**os.environ, **variables}, capture_output=True, text=True, check=False
+        )
+        assert code in (None, ran.returncode), ran.stdout + ran.stderr
+        return ran.stdout + ran.stderr
+
+    whole = folder / "torch"
+    whole.mkdir()
+    for library in Path(sysconfig.get_path("purelib")).iterdir():
+        if library.name.startswith(OF_TORCH[:3]):
+            (whole / library.name).symlink_to(library)
+    midas_bench.folder = elsewhere
+    return midas_bench
 
 
 @pytest.mark.slow
 def test_an_installed_wheel_measures_in_any_folder(installed, graphs):
-    python, folder = installed
-
-    def midas_bench(*arguments):
-        environment = {**os.environ, "MIDAS_BENCH_CACHE": str(graphs)}
-        command = [python, "-m", "midas_bench.cli.main", *arguments]
-        ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        return ran.stdout
-
-    place = subprocess.run(
-        [python, "-c", "import midas_bench; print(midas_bench.__file__)"], cwd=folder, capture_output=True, text=True
-    )
-    assert place.stdout.startswith(str(python.parents[1]))
     chosen = ["test_pipeline.py", "-k", "onnx and b1", "--quick", "--weights=seeded", "--benchmark-autosave"]
-    assert "1 passed" in midas_bench("run", *chosen)
-    [saved] = folder.glob(".benchmarks/*/*.json")
+    assert "1 passed" in installed("run", *chosen, torch=True, MIDAS_BENCH_CACHE=str(graphs))
+    [saved] = installed.folder.glob(".benchmarks/*/*.json")
     assert json.loads(saved.read_text())["benchmarks"][0]["fullname"].startswith("bench/test_pipeline.py::")
-    assert "report.html" in midas_bench("report")
-    assert {path.name for path in folder.iterdir()} == {".benchmarks", ".pytest_cache", "reports"}
+    assert {path.name for path in installed.folder.iterdir()} == {".benchmarks", ".pytest_cache"}
+
+
+@pytest.mark.slow
+def test_without_pytorch_an_onnx_file_runs_and_results_are_read(installed, graphs, photos, project):
+    model = artifact("onnx", weights.seeded(), graphs).path
+    heatmap = ["depth", photos["pet"].path, "-o", "pet.png"]
+    installed(*heatmap, "--model", model)
+    assert (installed.folder / "pet.png").is_file()
+    assert "report.html" in installed("report", project / "tests/results/data/small.json")
+    assert "onnxruntime" in installed("doctor", "--json", code=None)
+    for line in ([*heatmap, "--weights=seeded"], ["run", "--quick", "--weights=seeded"]):
+        printed = installed(*line, code=None, MIDAS_BENCH_CACHE=str(installed.folder / "cache"))
+        assert "pip install 'midas-bench[torch]', or name an ONNX file with --model" in printed
+        assert "Traceback" not in printed

@@ -10,6 +10,7 @@ from filelock import FileLock
 
 from midas_bench.errors import UserError
 from midas_bench.gate import revisions
+from midas_bench.gate.revisions import SourceTree
 
 
 def test_a_commit_becomes_a_worktree_that_goes_when_the_gate_ends(repository, tmp_path):
@@ -334,14 +335,20 @@ def test_dependencies_that_differ_are_named(repository, tmp_path):
     with revisions.temporary_checkouts(repository.folder, tmp_path / "gate") as run_folder:
         base = revisions.check_out(repository.folder, "main", commit, run_folder / "base")
         head = revisions.copy_working_tree(repository.folder, run_folder / "head")
-        found = revisions.different_pins(base, head)
+        pins = revisions.different_pins(base, head)
     base, head = f"(main ({commit[:9]}) only)", "(working tree only)"
-    assert found == [
+    assert pins == [
         f"torch==2.13.0 {base}",
         f"nncf>=3.0,<4 in extra int8 {base}",
         f"torch==2.12.0 {head}",
         f"nncf>=4 in extra int8 {head}",
     ]
+
+
+def test_pytorch_as_a_dependency_or_as_an_extra_is_the_same():
+    before = SourceTree("main", None, Path(), None, ("numpy>=2", "torch==2.13.0"))
+    after = SourceTree("HEAD", None, Path(), None, ("numpy>=2",), {"torch": ("torch==2.13.0",)})
+    assert revisions.different_pins(before, after) == []
 
 
 def test_a_tree_without_the_package_has_no_digest(repository, tmp_path):

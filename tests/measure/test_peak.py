@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from midas_bench.depth.backends import registry
 from midas_bench.measure import peak
 from midas_bench.measure.isolated_tasks import MODULE
 from midas_bench.processes import ask
@@ -43,7 +44,9 @@ def test_the_shortest_of_a_few_calls_counts_and_the_first_does_not(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_process_of_its_own_measures_every_precision():
-    found = ask(MODULE, {"task": "peak", "threads": 1, "precisions": ["f32", "bf16", "int8"]}, 240.0)
-    assert found.keys() == {"f32", "bf16", "int8"}
-    assert all(1e7 < rate < 1e16 for rate in found.values())
+def test_a_fresh_process_measures_the_peak_of_every_precision_that_backends_use_here():
+    # a CPU without bfloat16 takes minutes for its largest product
+    precisions = {row.precision for row in registry.ROWS if registry.suits_cpu(row)}
+    rates = ask(MODULE, {"task": "peak", "threads": 1, "precisions": sorted(precisions)}, 240.0)
+    assert rates.keys() == precisions >= {"f32", "int8"}
+    assert all(1e7 < rate < 1e16 for rate in rates.values())

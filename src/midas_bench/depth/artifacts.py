@@ -16,6 +16,7 @@ from pathlib import Path
 
 from midas_bench import cpu
 from midas_bench.depth.refusals import advice_on
+from midas_bench.depth.torch_extra import require_torch
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
 from midas_bench.files import locked, remove_left_behind, sha256_of, sources_sha256, write_whole, written_atomically
@@ -223,6 +224,7 @@ def _build(kind: str, weights: Weights, path: Path, base: Artifact | None, calib
 
 
 def _run_graph(kind: str, weights: Weights, path: Path) -> None:
+    require_torch(f"the {kind} graph")
     _ask(kind, {"weights": weights.to_json()}, path)
 
 

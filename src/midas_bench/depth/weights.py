@@ -21,6 +21,7 @@ from urllib.response import addinfourl
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from midas_bench.depth.torch_extra import require_torch
 from midas_bench.errors import UserError
 from midas_bench.files import expanded, locked, remove_left_behind, sha256_of, written_atomically
 
@@ -96,7 +97,12 @@ class UnreachableError(Exception):
 
 
 def seeded() -> Weights:
-    """Identify the seeded weights by seed and by the versions that draw them."""
+    """Identify the seeded weights by seed and by the versions that draw them.
+
+    Raises:
+        UserError: PyTorch is not installed.
+    """
+    require_torch("seeded weights")
     identity = f"seed {SEED}, torch {version('torch').split('+')[0]}, timm {version('timm')}"
     return Weights("seeded", hashlib.sha256(identity.encode()).hexdigest())
 

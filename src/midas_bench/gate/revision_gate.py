@@ -15,6 +15,7 @@ from midas_bench import scene_photos
 from midas_bench.bundle import suite_photos
 from midas_bench.depth.backends import registry
 from midas_bench.depth.config import PipelineConfig, Resolved, make_graph, resolve
+from midas_bench.depth.torch_extra import EXTRA
 from midas_bench.errors import UserError
 from midas_bench.files import cannot_write
 from midas_bench.gate import revisions
@@ -108,7 +109,8 @@ def gate_revisions(question: Question, folder: Path, listener: Listener) -> Gate
         sides = {BASE: Revision(base), HEAD: Revision(head)}
         if question.fresh_env:
             listener.progress(f"installing the dependencies of {base.title}; this takes some minutes")
-            extras = {registry.find(cell.backend).extra for cell in question.cells} - {""}
+            # PyTorch makes every backend's graph, and older trees have no such extra, which pip only warns of
+            extras = {registry.find(cell.backend).extra for cell in question.cells} - {""} | {EXTRA}
             sides[BASE] = replace(sides[BASE], python=fresh_python(base, extras, run_folder / "python"))
         photos = scene_photos.from_manifest(suite_photos(repository))
         result = compare_sides(question, sides, config, photos, run_folder, notes, listener)

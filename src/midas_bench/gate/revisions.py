@@ -20,6 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from midas_bench.depth.backends import registry
+from midas_bench.depth.torch_extra import EXTRA
 from midas_bench.errors import UserError
 from midas_bench.files import cannot_write, sources_sha256
 
@@ -268,7 +269,8 @@ def different_pins(base: SourceTree, head: SourceTree) -> list[str]:
 
 
 def _all_pins(tree: SourceTree) -> list[str]:
-    extras = [f"{pin} in extra {name}" for name, pins in tree.extras.items() for pin in pins]
+    # PyTorch was a dependency before it became an extra: to a gate, which needs it, that is the same
+    extras = [pin if name == EXTRA else f"{pin} in extra {name}" for name, pins in tree.extras.items() for pin in pins]
     return [*tree.pins, *extras]
 
 

@@ -91,14 +91,21 @@ def builds(request: Reply) -> Reply:
     del request
     import cv2
     import onnxruntime
-    import torch
 
-    capability = torch.backends.cpu.get_cpu_capability()
     return {
-        "torch": f"{torch.__version__}, kernels {capability}, {torch.get_num_threads()} threads by itself",
+        **_torch_build(),
         "onnxruntime": f"{onnxruntime.__version__}, {', '.join(onnxruntime.get_available_providers())}",
         "opencv": f"{cv2.__version__}, {cv2.getNumThreads()} threads by itself",
     }
+
+
+def _torch_build() -> Reply:
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return {}
+    capability = torch.backends.cpu.get_cpu_capability()
+    return {"torch": f"{torch.__version__}, kernels {capability}, {torch.get_num_threads()} threads by itself"}
 
 
 def peak(request: Reply) -> Reply:

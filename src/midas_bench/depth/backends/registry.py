@@ -17,6 +17,7 @@ from midas_bench import cpu
 from midas_bench.depth.artifacts import KINDS, Artifact, artifact, is_cached
 from midas_bench.depth.backends.base import Backend, Build
 from midas_bench.depth.backends.validation import load_validated
+from midas_bench.depth.torch_extra import EXTRA
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
 
@@ -67,15 +68,15 @@ class Row:
 MODULES = "midas_bench.depth.backends."
 EAGER, SCRIPT, COMPILE = MODULES + "torch_eager", MODULES + "torchscript", MODULES + "torch_compile"
 ORT, OPENVINO = MODULES + "onnx_runtime", MODULES + "openvino"
-OV = ("openvino",)
+TORCH, OV = ("torch", "timm"), ("openvino",)
 
 ROWS = (
-    Row("eager", EAGER, "fp32", ("torch",)),
-    Row("jit", SCRIPT, "trace", ("torch",), artifact="jit"),
+    Row("eager", EAGER, "fp32", TORCH, extra=EXTRA),
+    Row("jit", SCRIPT, "trace", TORCH, artifact="jit", extra=EXTRA),
     Row("onnx", ORT, "onnx", ("onnxruntime",), artifact="onnx"),
-    Row("jit-frozen", SCRIPT, "frozen", ("torch",), artifact="jit"),
-    Row("compile", COMPILE, "inductor", ("torch",), compiles=True),
-    Row("eager-bf16", EAGER, "bf16", ("torch",), exact=False, cpu_flags=cpu.BF16),
+    Row("jit-frozen", SCRIPT, "frozen", TORCH, artifact="jit", extra=EXTRA),
+    Row("compile", COMPILE, "inductor", TORCH, compiles=True, extra=EXTRA),
+    Row("eager-bf16", EAGER, "bf16", TORCH, exact=False, cpu_flags=cpu.BF16, extra=EXTRA),
     Row("onnx-int8", ORT, "onnx-int8", ("onnxruntime",), exact=False, artifact="onnx-int8"),
     Row("openvino", OPENVINO, "f32", OV, artifact="onnx", extra="openvino"),
     Row("openvino-bf16", OPENVINO, "bf16", OV, exact=False, artifact="onnx", extra="openvino", cpu_flags=cpu.BF16),
@@ -83,7 +84,7 @@ ROWS = (
 )
 REGISTRY = {row.name: row for row in ROWS}
 DEFAULT = ("eager", "jit", "onnx")
-"""What is measured where nobody chooses: each needs nothing but the dependencies, and is exact."""
+"""What is measured where nobody chooses: each is exact, and needs nothing but PyTorch and the dependencies."""
 
 MAX_RELATIVE_ERROR = 1e-3
 """Of the depth range: far above what reordering fp32 sums does (1e-5 seen), far below what shows in a heat map."""

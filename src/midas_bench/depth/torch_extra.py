@@ -1,0 +1,25 @@
+"""PyTorch is an extra: it draws seeded weights, makes graphs and runs its own backends, and nothing else needs it."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from midas_bench.errors import UserError
+
+EXTRA = "torch"
+LIBRARIES = ("torch", "torchvision", "timm")
+
+
+def require_torch(thing: str) -> None:
+    """Refuse what PyTorch is needed for where it is not installed.
+
+    Args:
+        thing: that needs it, as the error names it.
+
+    Raises:
+        UserError: torch, torchvision or timm is not installed.
+    """
+    absent = [name for name in LIBRARIES if find_spec(name) is None]
+    if absent:
+        reason = f"needs {' and '.join(absent)}, which is not installed"
+        raise UserError(thing, reason, f"pip install 'midas-bench[{EXTRA}]', or name an ONNX file with --model")

@@ -56,9 +56,9 @@ def test_scenes(cell, run, measured, stage, other):
         pytest.skip(f"needs photos of {BASELINE} and {other}")
 
     def ratio():
-        backend, found = measured()
+        backend, measured_blocks = measured()
         above, below = (TimedCall(backend, scene, stage) for scene in (other, BASELINE))
-        fields = ratio_fields(log_ratios(found, lambda seconds: seconds[above] / seconds[below]))
+        fields = ratio_fields(log_ratios(measured_blocks, lambda seconds: seconds[above] / seconds[below]))
         return fields | {"backend": backend, "numerator": other, "denominator": BASELINE}
 
     cell.describe(kind="scene", stage=stage, scene=other, baseline_scene=BASELINE, threads=1, recipe="fast")

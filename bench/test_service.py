@@ -95,9 +95,9 @@ def test_closed_loop(cell, config, server, photos, closed):
     """Record throughput and latency with 1 to 16 clients that each wait for their answer."""
 
     def measure():
-        found = closed()
-        cpu_s = max(seen.client_cpu_s for _, seen in found)
-        return loaded("closed-loop", [point for point, _ in found], None) | {"client_cpu_s": cpu_s}
+        points_and_results = closed()
+        cpu_s = max(result.client_cpu_s for _, result in points_and_results)
+        return loaded("closed-loop", [point for point, _ in points_and_results], None) | {"client_cpu_s": cpu_s}
 
     described(cell, config, photos, server, kind="load")
     cell.record("server over HTTP", measure)
@@ -108,11 +108,11 @@ def open_loads(server, photos, closed, measured_once):
     """Measure the open loop, and give it with the bound that a p99 must hold."""
 
     def measure():
-        found = [point for point, _ in closed()]
-        saturation = max(point.achieved_per_second for point in found)
+        closed_points = [point for point, _ in closed()]
+        saturation = max(point.achieved_per_second for point in closed_points)
         rates = (share * saturation for share in RATES)
         points = [service.open_loop(server, photos.paths, rate, DURATION_S, SEED) for rate in rates]
-        return points, BOUND_OF_P90 * found[0].p90_s
+        return points, BOUND_OF_P90 * closed_points[0].p90_s
 
     return measured_once(measure)
 
@@ -133,21 +133,21 @@ def rounds(config, server, photos, measured_once):
     """
 
     def over_http():
-        _, seen = service.closed_loop(server, photos.paths, SATURATING, ROUND_S)
-        return seen
+        _, result = service.closed_loop(server, photos.paths, SATURATING, ROUND_S)
+        return result
 
-    def alone():
+    def without_http():
         return service.pipeline_per_second(config, photos.paths, ROUND_S)
 
-    def measured():
-        found = []
+    def measure_rounds():
+        results = []
         for number in range(ROUNDS):
-            order = (over_http, alone) if number % 2 else (alone, over_http)
-            seen = {each: each() for each in order}
-            found.append((seen[over_http], seen[alone]))
-        return found
+            order = (over_http, without_http) if number % 2 else (without_http, over_http)
+            by_way = {way: way() for way in order}
+            results.append((by_way[over_http], by_way[without_http]))
+        return results
 
-    return measured_once(measured)
+    return measured_once(measure_rounds)
 
 
 @pytest.mark.expected_seconds(40)
@@ -159,17 +159,17 @@ def test_service_over_pipeline(cell, config, server, photos, rounds, client):
     """
 
     def measure():
-        found = rounds()
+        results = rounds()
         ratios = [
-            math.log(seen.steady_per_second / alone / (1 - seen.client_share if client == "apart" else 1))
-            for seen, alone in found
+            math.log(load.steady_per_second / pipeline_per_second / (1 - load.client_share if client == "apart" else 1))
+            for load, pipeline_per_second in results
         ]
-        cpu_s = sum(seen.client_cpu_s for seen, _ in found) / len(found)
+        cpu_s = sum(load.client_cpu_s for load, _ in results) / len(results)
         return ratio_fields(ratios) | {"client_cpu_s": cpu_s}
 
-    said = "server over HTTP" + (", client's CPU apart" if client == "apart" else "")
-    described(cell, config, photos, server, kind="ratio", ratio=f"{said}/pipeline, {config.backend}",
-              numerator=said, denominator="pipeline and encoding alone")  # fmt: skip
+    numerator = "server over HTTP" + (", client's CPU apart" if client == "apart" else "")
+    described(cell, config, photos, server, kind="ratio", ratio=f"{numerator}/pipeline, {config.backend}",
+              numerator=numerator, denominator="pipeline and encoding alone")  # fmt: skip
     cell.record("server over the pipeline", measure)
 
 

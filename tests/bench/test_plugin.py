@@ -230,15 +230,15 @@ def test_the_network_alone_has_a_share_of_the_peak_and_peers_beside_it(bench, tr
     ran = bench("--backend=onnx", "-k", "b1 or f32 or backbone", *FEW_ROUNDS,
                 paths=["bench/test_inference.py", "bench/test_peers.py"])  # fmt: skip
     assert ran.returncode == 0, ran.stdout
-    found = results(tree)
-    network = found.pop("test_inference[onnx-b1]")
+    infos = results(tree)
+    network = infos.pop("test_inference[onnx-b1]")
     assert network["share_of_peak"] == pytest.approx(
         network["flop"] / network["peak_flop_per_s"] / network["latency_s"]["p50"]
     )
     assert 0.01 < network["share_of_peak"] < 1.5
-    assert {info["kind"] for info in found.values()} == {"peer"}
-    assert found["test_backbone"]["latency_s"]["p50"] > 0
-    app = found.get("test_benchmark_app[f32]")
+    assert {info["kind"] for info in infos.values()} == {"peer"}
+    assert infos["test_backbone"]["latency_s"]["p50"] > 0
+    app = infos.get("test_benchmark_app[f32]")
     assert app["peer_median_s"] > 0 if app else "needs benchmark_app" in ran.stdout
 
 

@@ -132,8 +132,8 @@ def rendered(all_photos):
 def all_photos(project):
     from midas_bench.scene_photos import from_manifest
 
-    found = from_manifest(project / "fixtures/images/manifest.toml")
-    return [photo for scene in found.values() for photo in scene]
+    scenes = from_manifest(project / "fixtures/images/manifest.toml")
+    return [photo for scene in scenes.values() for photo in scene]
 
 
 @pytest.mark.official

@@ -45,8 +45,8 @@ def take(count, arms, probes, rounds=2, seed=1, **how):
 
 
 def test_workers_are_started_anew_for_each_block_and_none_is_left(arm, log):
-    found = take(2, [arm("a", call_s=0.002), arm("b", call_s=0.002)], [A, B])
-    rounds = [each for block in found for each in block.rounds]
+    measured = take(2, [arm("a", call_s=0.002), arm("b", call_s=0.002)], [A, B])
+    rounds = [each for block in measured for each in block.rounds]
     assert [each.keys() for each in rounds] == [{A, B}] * 4
     assert all(0.002 <= seconds < 1 for each in rounds for seconds in each.values())
     opened = [(name, pid) for name, pid, event in events(log) if event == "open"]
@@ -216,8 +216,8 @@ def test_a_machine_that_turns_slow_half_way_through_leaves_the_ratio_alone():
 
 @pytest.mark.slow
 def test_an_arm_whose_calls_take_five_times_as_long_is_the_slower_one(arm):
-    found = take(3, [arm("a", call_s=0.1), arm("b", call_s=0.02)], [A, B], rounds=4)
-    assert min(log_ratios(found, a_over_b)) > math.log(2)
+    measured = take(3, [arm("a", call_s=0.1), arm("b", call_s=0.02)], [A, B], rounds=4)
+    assert min(log_ratios(measured, a_over_b)) > math.log(2)
 
 
 def test_a_block_says_how_long_each_side_took_to_start_and_how_much_memory_it_had(arm):

@@ -26,7 +26,8 @@ def handle(request):
     held = memory_sampler.resident_bytes()
     del block
     time.sleep(request.get("sleep_s", 0))
-    return {"baseline": baseline, "held": held, "after": memory_sampler.resident_bytes(), "peak": memory_sampler.peak_bytes()}
+    after, peak = memory_sampler.resident_bytes(), memory_sampler.peak_bytes()
+    return {"baseline": baseline, "held": held, "after": after, "peak": peak}
 
 if __name__ == "__main__":
     sys.exit(answer(handle))

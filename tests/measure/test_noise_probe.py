@@ -80,8 +80,8 @@ def test_two_readings_at_the_same_moment_are_judged():
 
 
 def test_the_verdict_goes_to_json_with_its_figures():
-    told = judge(BEFORE, replace(AFTER, matrix_s=4.0), BEST).to_json()
-    assert told == {
+    document = judge(BEFORE, replace(AFTER, matrix_s=4.0), BEST).to_json()
+    assert document == {
         "noisy": True,
         "reasons": ["a fixed matrix product took 2.0 times its best"],
         "matrix_ratio": 2.0,

@@ -29,7 +29,7 @@ class World:
         self.now_s = 0.0
         self.open_s = 2.0
         self.rounds = []
-        self.told = []
+        self.progress_lines = []
         self.asked = []
         self.dies = {}
         self.refuses = {}
@@ -43,7 +43,7 @@ class World:
         return self.now_s
 
     def step(self, text, left_s):
-        self.told.append((text, left_s))
+        self.progress_lines.append((text, left_s))
 
     def ask(self, name, request, timeout_s):
         assert (name, request["task"]) == ("midas_bench.measure.isolated_tasks", "memory")
@@ -188,7 +188,7 @@ def test_the_budget_is_kept_however_slow_the_machine(world, plan, open_s, slower
     tuned = find(world, plan(budget_s=170.0))
     assert tuned.elapsed_s <= 180
     assert best(tuned)["memory"]
-    assert all(0 <= left_s <= 170 for _, left_s in world.told)
+    assert all(0 <= left_s <= 170 for _, left_s in world.progress_lines)
 
 
 def test_what_there_was_no_time_for_is_said(world, plan):
@@ -206,16 +206,16 @@ def test_what_there_is_no_memory_for_does_not_take_turns(world, plan, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "reason"),
     [
         (ProcessDiedError("killed by SIGKILL (out of memory?): it printed nothing"), "killed by SIGKILL"),
         (UserError("backend eager", "needs torch", "install it"), "backend eager: needs torch; install it"),
     ],
 )
-def test_a_backend_that_does_not_open_is_left_out_with_the_reason(world, plan, error, said):
+def test_a_backend_that_does_not_open_is_left_out_with_the_reason(world, plan, error, reason):
     world.refuses["eager"] = error
     tuned = find(world, plan("onnx", "eager"))
-    assert tuned.left_out["eager"].startswith(said)
+    assert tuned.left_out["eager"].startswith(reason)
     assert {trial.setup.backend for trial in tuned.trials} == {"onnx"}
 
 
@@ -261,7 +261,7 @@ def test_a_graph_is_made_before_and_a_failure_is_told(world, plan, monkeypatch):
     tuned = find(world, plan("onnx", "onnx-int8"))
     assert made == ["onnx", "onnx-int8"]
     assert tuned.left_out == {"onnx-int8": "could not be made; check the versions"}
-    assert [text for text, _ in world.told][:2] == [
+    assert [text for text, _ in world.progress_lines][:2] == [
         "making the graph for onnx: once, up to half a minute",
         "onnx: opening it, and its memory",
     ]

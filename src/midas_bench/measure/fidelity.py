@@ -44,27 +44,27 @@ def fidelity(depth: NDArray[np.float32], reference: NDArray[np.float32]) -> Fide
     )
 
 
-def problem(backend: str, found: Fidelity, weights_source: str, reference: str) -> str | None:
+def problem(backend: str, measured: Fidelity, weights_source: str, reference: str) -> str | None:
     """Say why a backend's depth is not good enough, or None where it is.
 
     Where precision is reduced on purpose only official weights can be judged: the depth of random ones is noise.
 
     Args:
         backend: its name.
-        found: its depth against the reference's.
+        measured: its depth against the reference's.
         weights_source: of both: official, seeded, ...
         reference: the backend that it is compared with.
     """
     row = registry.find(backend)
-    if row.exact and not found.max_relative_error <= registry.MAX_RELATIVE_ERROR:
+    if row.exact and not measured.max_relative_error <= registry.MAX_RELATIVE_ERROR:
         return (
-            f"{row.name} differs from {reference} by {found.max_relative_error:.2g} of the depth range, more than "
+            f"{row.name} differs from {reference} by {measured.max_relative_error:.2g} of the depth range, more than "
             f"{registry.MAX_RELATIVE_ERROR:g}"
         )
     judged = not row.exact and weights_source == "official"
-    if judged and not found.rank_correlation >= registry.MIN_RANK_CORRELATION:
+    if judged and not measured.rank_correlation >= registry.MIN_RANK_CORRELATION:
         return (
-            f"{row.name} has a rank correlation of {found.rank_correlation:.4f} with {reference}, less than "
+            f"{row.name} has a rank correlation of {measured.rank_correlation:.4f} with {reference}, less than "
             f"{registry.MIN_RANK_CORRELATION:g}"
         )
     return None
@@ -83,10 +83,10 @@ def _rank_correlation(ours: NDArray[np.float32], eagers: NDArray[np.float32]) ->
 
 def _flipped_pairs(ours: NDArray[np.float32], eagers: NDArray[np.float32]) -> float:
     """Return the share of pairs, among those that eager puts in an order, that are in the opposite one."""
-    one, other = np.random.default_rng(SEED).integers(0, eagers.size, (2, PAIRS))
-    order = np.sign(eagers.ravel()[one] - eagers.ravel()[other])
+    first, second = np.random.default_rng(SEED).integers(0, eagers.size, (2, PAIRS))
+    order = np.sign(eagers.ravel()[first] - eagers.ravel()[second])
     ordered = order != 0
     if not ordered.any():
         return 0.0
-    found = np.sign(ours.ravel()[one] - ours.ravel()[other])
-    return float(np.mean(found[ordered] == -order[ordered]))
+    our_order = np.sign(ours.ravel()[first] - ours.ravel()[second])
+    return float(np.mean(our_order[ordered] == -order[ordered]))

@@ -65,7 +65,7 @@ def median_s(output: str) -> float:
     Raises:
         ProcessDiedError: it is not there.
     """
-    found = MEDIAN.search(output)
-    if found is None:
+    median = MEDIAN.search(output)
+    if median is None:
         raise ProcessDiedError(f"{BENCHMARK_APP}: reported no median: {last_words(output)}")
-    return float(found[1]) / 1000
+    return float(median[1]) / 1000

@@ -73,7 +73,7 @@ class TunePlan:
 
 @dataclass(frozen=True)
 class Tuning:
-    """What was found out.
+    """What a search measured.
 
     Attributes:
         trials: every set-up that was measured.
@@ -221,7 +221,7 @@ class _Search:
     def _afforded(self, setups: Sequence[Setup], left_s: float) -> list[Setup]:
         """Return, from the first on, what the time and the memory that are left suffice for."""
         memory_bytes = MEMORY_SHARE * psutil.virtual_memory().available
-        found: list[Setup] = []
+        afforded: list[Setup] = []
         for setup in setups:
             first = self._trials[Setup(setup.backend, 1, self._plan.threads[0])]
             a_photo_s = first.call.estimate if first.call else self._open_s[setup.backend] / 10
@@ -231,14 +231,14 @@ class _Search:
             earlier = self._trials.get(setup)
             call_s = earlier.call.estimate if earlier and earlier.call else call_s
             calls_s = (WARM_UP_CALLS + LEAST_ROUNDS) * (call_s + 0.1)
-            left_s -= self._open_s[setup.backend] * _opening_share(setup, found) + calls_s
+            left_s -= self._open_s[setup.backend] * _opening_share(setup, afforded) + calls_s
             memory_bytes -= first.peak_bytes or 0
             if min(left_s, memory_bytes) < 0:
                 lacking = "time" if left_s < 0 else "memory"
                 self._left_out[_name(setup)] = f"no {lacking} left for it in a round"
                 continue
-            found.append(setup)
-        return found
+            afforded.append(setup)
+        return afforded
 
 
 def _opening_share(setup: Setup, others: Sequence[Setup]) -> float:

@@ -1,4 +1,4 @@
-"""What tuning found, as people read it, as JSON, and as the lines of Python that open what it recommends."""
+"""The results of tuning, as text, as JSON, and as the lines of Python that open what it recommends."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ TITLES = {"latency": "lowest latency", "throughput": "highest throughput", "memo
 
 @dataclass(frozen=True)
 class Advice:
-    """All that is said about one search.
+    """All that is reported about one search.
 
     Attributes:
         plan: what was tried.
-        tuned: what was found out.
+        tuned: what was measured.
         left_out: what was not tried or not to the end, by name, and why.
         weights: as the user asked for them.
         machine: where.

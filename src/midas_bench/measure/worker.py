@@ -53,9 +53,9 @@ def _open(request: dict[str, Any], opened: dict[str, Any], stack: ExitStack) -> 
         os.sched_setaffinity(0, {request["core"]})
     import midas_bench.depth.calls as door  # after pinning: runtimes count their cores at import
 
-    tree, found = request.get("tree"), Path(door.__file__).resolve()
-    if tree is not None and not found.is_relative_to(Path(tree).resolve()):
-        raise ImportError(f"{found} was imported, which is not in {tree}: has a folder of its package no __init__.py?")
+    tree, origin = request.get("tree"), Path(door.__file__).resolve()
+    if tree is not None and not origin.is_relative_to(Path(tree).resolve()):
+        raise ImportError(f"{origin} was imported, which is not in {tree}: has a folder of its package no __init__.py?")
     for name, how in request["open"].items():
         photos = [Path(photo).read_bytes() for photo in how["photos"]]
         opened[name] = stack.enter_context(door.calls(photos, **how["config"]))

@@ -153,8 +153,8 @@ class Worker:
         code = self._process.wait()
         self._kill_group()  # what it started may go on without it
         self._stderr.seek(0)
-        said = last_words(self._stderr.read())
-        return said if code == RAISED else f"{how_it_ended(code)}: {said}"
+        words = last_words(self._stderr.read())
+        return words if code == RAISED else f"{how_it_ended(code)}: {words}"
 
     def __enter__(self) -> Self:
         return self

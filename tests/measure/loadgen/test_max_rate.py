@@ -12,9 +12,9 @@ def test_it_closes_in_on_the_capacity_from_below(capacity, start):
         tried.append(rate)
         return rate <= capacity
 
-    found = largest_rate(passes, start, lambda count: count < 50)
-    assert 0.95 * capacity <= found <= capacity
-    assert found == max(rate for rate in tried if rate <= capacity)
+    largest = largest_rate(passes, start, lambda count: count < 50)
+    assert 0.95 * capacity <= largest <= capacity
+    assert largest == max(rate for rate in tried if rate <= capacity)
     assert len(tried) < 20
 
 

@@ -132,9 +132,9 @@ def test_cells_that_share_data_share_what_disturbed_them(fake, flag, matrix_s, m
     fake.bench(SHARED)
     ran = fake.run(f"--noise={flag}", FAKE_MATRIX_S=json.dumps(matrix_s))
     assert ran.code == 0, ran.output
-    found = [row["extra_info"] for row in fake.saved()["benchmarks"]]
-    assert [info["noise"]["noisy"] for info in found] == [noisy] * 3
-    assert [info["block_log_ratios"] for info in found] == [[number] for number in measured]
+    infos = [row["extra_info"] for row in fake.saved()["benchmarks"]]
+    assert [info["noise"]["noisy"] for info in infos] == [noisy] * 3
+    assert [info["block_log_ratios"] for info in infos] == [[number] for number in measured]
 
 
 def test_load_from_other_processes_marks_each_cell(fake):

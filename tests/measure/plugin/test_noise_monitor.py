@@ -53,9 +53,9 @@ def test_another_attempt_starts_with_a_reading_of_its_own():
 def test_shared_data_are_measured_once_and_their_noise_goes_with_them():
     monitor = NoiseMonitor(Scripted(QUIET, LOUD, LOUD, QUIET, QUIET))
     shared = Shared(monitor, iter(range(9)).__next__)
-    found = [monitor.around(name, shared, backend_alive=False) for name in "abc"]
-    assert [value for value, _ in found] == [0, 0, 0]
-    assert [noise.noisy for _, noise in found] == [True, True, True]
+    results = [monitor.around(name, shared, backend_alive=False) for name in "abc"]
+    assert [value for value, _ in results] == [0, 0, 0]
+    assert [noise.noisy for _, noise in results] == [True, True, True]
 
 
 def test_a_cell_of_several_shared_data_has_the_noise_of_all():
@@ -70,12 +70,12 @@ def test_a_cell_of_several_shared_data_has_the_noise_of_all():
 def test_another_attempt_measures_disturbed_shared_data_anew_but_not_for_ever():
     monitor = NoiseMonitor(Scripted(*[LOUD] * 20))
     shared = Shared(monitor, iter(range(9)).__next__)
-    found = []
+    results = []
     for name in "ab":
-        found.append(monitor.around(name, shared, backend_alive=False)[0])
+        results.append(monitor.around(name, shared, backend_alive=False)[0])
         while monitor.again(name):
-            found.append(monitor.around(name, shared, backend_alive=False)[0])
-    assert found == [0, 1, 2, 2]
+            results.append(monitor.around(name, shared, backend_alive=False)[0])
+    assert results == [0, 1, 2, 2]
     assert shared.attempts == 1 + MAX_RERUNS
 
 

@@ -74,18 +74,18 @@ def test_where_nothing_is_measured_nothing_is_refused(config):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("absent/out.json", "there is no folder"),
         ("folder", "is a folder; name a file in it"),
         ("taken.json", "taken is a file, where its depth maps belong"),
     ],
 )
-def test_a_json_file_that_cannot_be_written_is_refused(config, tmp_path, name, said):
+def test_a_json_file_that_cannot_be_written_is_refused(config, tmp_path, name, message):
     (tmp_path / "folder").mkdir()
     (tmp_path / "taken").touch()
     config.option.benchmark_json = tmp_path / name
-    assert said in error(config)
+    assert message in error(config)
     assert f"--benchmark-json={tmp_path / name}: " in error(config)
 
 

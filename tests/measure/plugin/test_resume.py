@@ -141,10 +141,10 @@ def test_pytest_benchmark_compares_a_resumed_file_without_a_warning(fake):
 
 
 def test_a_comparison_without_a_baseline_or_with_another_machine_is_no_more_than_a_warning(fake):
-    for said, machine in (("Can't compare. No benchmark files", "one"), ("machine_info is different", "another")):
+    for message, machine in (("Can't compare. No benchmark files", "one"), ("machine_info is different", "another")):
         ran = fake.run("--benchmark-compare", "-k", "b1-street", FAKE_MACHINE=machine)
         assert ran.code == 0, ran.output
-        assert said in ran
+        assert message in ran
     assert len(fake.files()) == 2
 
 
@@ -295,7 +295,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("what", CHANGES)
 def test_resuming_under_other_conditions_is_refused_with_the_difference_named(interrupted, what):
-    arguments, variables, said = CHANGES[what]
+    arguments, variables, message = CHANGES[what]
     if what == "code":
         interrupted.bench((interrupted.root / "bench/test_cells.py").read_text() + "\n# another line\n")
     if what == "photos":
@@ -309,7 +309,7 @@ def test_resuming_under_other_conditions_is_refused_with_the_difference_named(in
     ran = interrupted.run("--resume", *arguments, **variables)
     assert ran.code == pytest.ExitCode.USAGE_ERROR, ran.output
     [line] = [line for line in ran.output.splitlines() if "was made under other conditions" in line]
-    assert re.search(said, line)
+    assert re.search(message, line)
     assert line.count(" then, ") + line.count("planned") == 1
     assert "run without --resume to start again, or with --resume=force to mix them" in line
     assert interrupted.journal().read_bytes() == before
@@ -417,7 +417,7 @@ def test_sigkill_at_twenty_moments_loses_no_finished_cell(fake):
     assert fake.run().code == 0
     expected = {row["fullname"]: row["extra_info"].keys() for row in assert_whole(fake).values()}
     draw = random.Random(3)
-    found = []
+    finished_counts = []
     for moment in range(MOMENTS):
         for path in fake.files():
             path.unlink()
@@ -429,7 +429,7 @@ def test_sigkill_at_twenty_moments_loses_no_finished_cell(fake):
         process.communicate()
         kept = {row["fullname"]: row for row in fake.rows("cell")}
         assert len(kept) >= reached
-        found.append(len(kept))
+        finished_counts.append(len(kept))
         saved_before = fake.files()
         assert list(kept) == CELLS[: len(kept)]
         ran = fake.run("--resume")
@@ -438,7 +438,7 @@ def test_sigkill_at_twenty_moments_loses_no_finished_cell(fake):
         assert {name: rows[name] for name in kept} == kept
         assert {name: row["extra_info"].keys() for name, row in rows.items()} == expected
         assert len(fake.files()) == 1 + len(saved_before)
-    assert len(set(found)) >= 5, f"the moments were not spread: {found}"
+    assert len(set(finished_counts)) >= 5, f"the moments were not spread: {finished_counts}"
 
 
 @pytest.mark.usefixtures("graphs")

@@ -185,7 +185,7 @@ NOW = {
 
 
 @pytest.mark.parametrize(
-    ("then", "said"),
+    ("then", "messages"),
     [
         ({}, []),
         ({"code": "fedcba9876543210"}, ["code: fedcba987654 then, 0123456789ab now"]),
@@ -200,5 +200,5 @@ NOW = {
         ({"cells": ["b", "a"]}, ["cells: 2 were planned, now 2, in another order"]),
     ],
 )
-def test_differences_are_named_with_both_values(then, said):
-    assert differences(NOW | then, NOW) == said
+def test_differences_are_named_with_both_values(then, messages):
+    assert differences(NOW | then, NOW) == messages

@@ -104,7 +104,7 @@ def test_a_read_only_project_is_measured_where_its_results_have_another_place(fr
     folder = tmp_path / name
     folder.mkdir()
     line = [flag.format(folder), "-k", "b1"]
-    # the fixture's command saves in the storage, unless it is told not to
+    # the fixture's command saves in the storage, unless `saves` is False
     frozen.saves = "storage" in flag
     if resumed:
         frozen.storage_folder = folder

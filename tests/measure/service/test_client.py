@@ -91,12 +91,12 @@ def against(fake, scenario, timeout_s=PLENTY_S, **how):
     return asyncio.run(run())
 
 
-def said(*bodies):
+def requests(*bodies):
     return [post(body.decode(), body, "x") for body in bodies]
 
 
 def one(client, body, **how):
-    return closed_loop(client, said(body), 1, PLENTY_S, **how)
+    return closed_loop(client, requests(body), 1, PLENTY_S, **how)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_where_nobody_listens_each_request_is_counted_once():
         port = server.sockets[0].getsockname()[1]
         server.close()
         await server.wait_closed()
-        return await closed_loop(Client("127.0.0.1", port, PLENTY_S), said(b"200", b"200", b"200"), 2, PLENTY_S)
+        return await closed_loop(Client("127.0.0.1", port, PLENTY_S), requests(b"200", b"200", b"200"), 2, PLENTY_S)
 
     assert [sent.outcome for sent in asyncio.run(run())] == [CONNECTION] * 3
 
@@ -131,7 +131,7 @@ def test_where_nobody_listens_each_request_is_counted_once():
 def test_a_closed_loop_of_so_many_clients_sends_every_message_once_on_so_many_connections():
     fake = Fake(waiting=4)
     bodies = [b"%d" % (200 + number % 7) for number in range(40)]
-    sent = against(fake, lambda client: closed_loop(client, said(*bodies), 4, PLENTY_S))
+    sent = against(fake, lambda client: closed_loop(client, requests(*bodies), 4, PLENTY_S))
     assert Counter(each.outcome for each in sent) == Counter(body.decode() for body in bodies)
     assert Counter(fake.bodies) == Counter(bodies)
     assert (fake.connections, fake.most_inside) == (4, 4)
@@ -140,7 +140,7 @@ def test_a_closed_loop_of_so_many_clients_sends_every_message_once_on_so_many_co
 
 def test_a_closed_loop_ends_in_time_with_what_it_has_begun():
     fake = Fake()
-    messages = itertools.cycle(said(b"200"))
+    messages = itertools.cycle(requests(b"200"))
     sent = against(fake, lambda client: closed_loop(client, messages, 1, 9.5), clock=lambda: fake.now_s)
     assert [(each.due_s, each.ended_s, each.outcome) for each in sent] == [(n, n + 1, "200") for n in range(10)]
     assert len(fake.bodies) == 10
@@ -148,7 +148,7 @@ def test_a_closed_loop_ends_in_time_with_what_it_has_begun():
 
 def test_an_open_loop_does_not_wait_for_answers_and_counts_from_when_a_request_was_due():
     fake = Fake(waiting=8)
-    sent = against(fake, lambda client: open_loop(client, said(*[b"200"] * 8), 50, PLENTY_S, seed=3))
+    sent = against(fake, lambda client: open_loop(client, requests(*[b"200"] * 8), 50, PLENTY_S, seed=3))
     assert len(sent) == len(fake.bodies) == fake.most_inside == 8  # none was answered before all were sent
     assert min(each.ended_s for each in sent) > max(each.due_s for each in sent)
 
@@ -158,7 +158,7 @@ def test_an_open_loops_times_are_the_seeds_even_if_the_client_is_late():
         late = itertools.count(0, 0.07)  # by the clock, it takes longer over each step than there is between two
         load = against(
             Fake(),
-            lambda client: open_loop(client, itertools.cycle(said(b"200")), 200, SHORT_S, seed),
+            lambda client: open_loop(client, itertools.cycle(requests(b"200")), 200, SHORT_S, seed),
             clock=lambda: next(late),
         )
         return [each.due_s for each in load]
@@ -170,11 +170,11 @@ def test_an_open_loops_times_are_the_seeds_even_if_the_client_is_late():
 
 def test_who_hangs_up_midway_is_no_request_and_who_sends_slowly_is_one():
     fake = Fake()
-    [whole] = said(b"200").pop().parts
+    [whole] = requests(b"200").pop().parts
     messages = [
         Message("hangs", (whole[:-1],), hangs_up=True),
         Message("slow", (whole[:20], whole[20:]), pause_s=0.02),
-        *said(b"200"),
+        *requests(b"200"),
     ]
     sent = against(fake, lambda client: closed_loop(client, messages, 1, PLENTY_S))
     assert [each.outcome for each in sent] == [HUNG_UP, "200", "200"]

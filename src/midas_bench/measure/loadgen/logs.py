@@ -59,31 +59,31 @@ def values(folder: Path) -> dict[str, Any]:
 
 def outcome(folder: Path, scenario: str) -> Outcome:
     """Read how a performance run went."""
-    found = values(folder)
+    log = values(folder)
     per = "per_query_" if scenario == "multi-stream" else ""
-    early_ns = found.get(EARLY_STOPPING.get(scenario, ""), 0)
+    early_ns = log.get(EARLY_STOPPING.get(scenario, ""), 0)
     return Outcome(
-        valid=found["result_validity"] == "VALID" and not found["num_errors"],
-        reasons=tuple(_reasons(found)),
-        queries=found["result_query_count"],
-        latency_s={f"p{p}": found[f"result_{p}.00_percentile_{per}latency_ns"] / NS for p in PERCENTILES},
-        mean_s=found[f"result_mean_{'query_' if per else ''}latency_ns"] / NS,
-        images_per_second=found.get(THROUGHPUT.get(scenario, "")),
-        early_stopping_s=early_ns / NS if found["early_stopping_met"] and early_ns else None,
-        holds_bound=found.get("result_perf_constraints_met", True),
+        valid=log["result_validity"] == "VALID" and not log["num_errors"],
+        reasons=tuple(_reasons(log)),
+        queries=log["result_query_count"],
+        latency_s={f"p{p}": log[f"result_{p}.00_percentile_{per}latency_ns"] / NS for p in PERCENTILES},
+        mean_s=log[f"result_mean_{'query_' if per else ''}latency_ns"] / NS,
+        images_per_second=log.get(THROUGHPUT.get(scenario, "")),
+        early_stopping_s=early_ns / NS if log["early_stopping_met"] and early_ns else None,
+        holds_bound=log.get("result_perf_constraints_met", True),
     )
 
 
-def _reasons(found: Mapping[str, Any]) -> list[str]:
-    said = " ".join(str(found.get("early_stopping_result", "")).replace("*", " ").split())
+def _reasons(log: Mapping[str, Any]) -> list[str]:
+    early_stopping = " ".join(str(log.get("early_stopping_result", "")).replace("*", " ").split())
     rules = {
         "result_min_duration_met": "shorter than the minimum duration",
         "result_min_queries_met": "fewer queries than the minimum",
         "result_perf_constraints_met": "the latency bound was not met",
-        "early_stopping_met": f"early stopping: {said}",
+        "early_stopping_met": f"early stopping: {early_stopping}",
     }
-    reasons = [text for name, text in rules.items() if found.get(name) is False]
-    return reasons + ([f"LoadGen reported {found['num_errors']} errors"] if found.get("num_errors") else [])
+    reasons = [text for name, text in rules.items() if log.get(name) is False]
+    return reasons + ([f"LoadGen reported {log['num_errors']} errors"] if log.get("num_errors") else [])
 
 
 def responses(folder: Path, shape: tuple[int, ...]) -> dict[int, NDArray[np.float32]]:

@@ -14,7 +14,7 @@ def largest_rate(passes: Callable[[float], bool], start: float, goes_on: Callabl
     Args:
         passes: tries a rate.
         start: the first one.
-        goes_on: told how many were tried, whether there is time for another.
+        goes_on: takes the number of rates tried, and returns whether there is time for another.
     """
     low, high = 0.0, float("inf")
     rate, tried = start, 0

@@ -72,22 +72,22 @@ class Driver:
         sut.drive(self._respond, self._workers, self._samples, chosen, self._folder / logs)
         return outcome(self._folder / logs, name)
 
-    def load(self, name: str, found: Outcome, logs: str, points: Sequence[LoadPoint] = (), **more: Any) -> Load:
+    def load(self, name: str, run: Outcome, logs: str, points: Sequence[LoadPoint] = (), **more: Any) -> Load:
         """Return the record of a run."""
-        reasons = found.reasons
+        reasons = run.reasons
         if not self._rules.full:
             reasons = (f"a short run of {self._rules.duration_s:g} s, which no rule allows",)
-        rate = found.images_per_second
+        rate = run.images_per_second
         if name == "multi-stream":
-            rate = SAMPLES_PER_QUERY / found.mean_s
+            rate = SAMPLES_PER_QUERY / run.mean_s
         return Load(
             scenario=name,
             rules=self._rules.name,
-            valid=found.valid and self._rules.full,
+            valid=run.valid and self._rules.full,
             invalid_reason="; ".join(reasons) or None,
-            queries=found.queries,
-            latency_s={} if name == "offline" else dict(found.latency_s),
-            early_stopping_s=found.early_stopping_s,
+            queries=run.queries,
+            latency_s={} if name == "offline" else dict(run.latency_s),
+            early_stopping_s=run.early_stopping_s,
             images_per_second=rate,
             points=tuple(points),
             peak_rss_bytes=memory_sampler.peak_bytes(),
@@ -96,9 +96,9 @@ class Driver:
         )
 
     def _single_stream(self, duration_s: float, logs: str) -> Outcome:
-        found = self.run("single-stream", duration_s, logs)
-        self._p90_s, self._latency_s = found.latency_s["p90"], found.mean_s
-        return found
+        run = self.run("single-stream", duration_s, logs)
+        self._p90_s, self._latency_s = run.latency_s["p90"], run.mean_s
+        return run
 
     def _server(self, bound_s: float | None) -> Load:
         rules = self._rules
@@ -119,9 +119,9 @@ class Driver:
                 (each for n in range(RETRIES) if tries.holds(each := rate * BACK**n, rules.duration_s, "run")), None
             )
         shown = tries.last if rate is None else rate  # the last one held no bound, so it is not valid either
-        points = [_point(each, seen) for each, seen in tries.found.items()]
+        points = [_point(each, seen) for each, seen in tries.outcomes.items()]
         more = {"latency_bound_s": bound_s, "target_per_second": rate}
-        return self.load("server", tries.found[shown], tries.logs[shown], points, **more)
+        return self.load("server", tries.outcomes[shown], tries.logs[shown], points, **more)
 
 
 class _Tries:
@@ -131,7 +131,7 @@ class _Tries:
         self._driver = driver
         self._bound_s = bound_s
         self._count = 0
-        self.found: dict[float, Outcome] = {}
+        self.outcomes: dict[float, Outcome] = {}
         self.logs: dict[float, str] = {}
         self.last = 0.0
 
@@ -139,8 +139,8 @@ class _Tries:
         self._count += 1
         self.last = rate
         self.logs[rate] = f"server/{self._count:02d}-{why}-{rate:.2f}"
-        self.found[rate] = self._driver.run("server", duration_s, self.logs[rate], rate, self._bound_s)
-        return self.found[rate].holds_bound
+        self.outcomes[rate] = self._driver.run("server", duration_s, self.logs[rate], rate, self._bound_s)
+        return self.outcomes[rate].holds_bound
 
 
 def _point(rate: float, seen: Outcome) -> LoadPoint:

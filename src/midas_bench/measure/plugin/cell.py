@@ -101,10 +101,10 @@ class BenchmarkCell:
         """
         source = self._run.references[self._info.recipe or "fast"]
         reference = source.depth(batch.photos)
-        found = fidelity(depth, reference)
-        self.describe(**asdict(found), input_shape=[len(depth), 3, *depth.shape[1:]])
+        measured = fidelity(depth, reference)
+        self.describe(**asdict(measured), input_shape=[len(depth), 3, *depth.shape[1:]])
         name = str(self._info.backend)
-        wrong = problem(name, found, self._run.weights.source, source.backend)
+        wrong = problem(name, measured, self._run.weights.source, source.backend)
         if wrong:
             pytest.fail(f"{wrong}; nothing was timed", pytrace=False)
         if self._pictures is not None and self._info.recipe == "fast":

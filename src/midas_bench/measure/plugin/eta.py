@@ -1,4 +1,4 @@
-"""How long the run will take, said at its start and beside each finished cell."""
+"""How long the run will take, shown at its start and beside each finished cell."""
 
 from __future__ import annotations
 
@@ -96,15 +96,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _expectations(config: pytest.Config, cells: Sequence[pytest.Item]) -> dict[str, float]:
     rate = flop_per_s()
-    found = {}
+    seconds_by_cell = {}
     opened = set()
     for item in cells:
         params = item.callspec.params if hasattr(item, "callspec") else {}
         names: Sequence[str] = getattr(item, "fixturenames", ())
         network = "opened" in names or "article" in names
-        said = item.get_closest_marker("expected_seconds")
-        if said:
-            found[item.nodeid] = float(said.args[0])
+        marker = item.get_closest_marker("expected_seconds")
+        if marker:
+            seconds_by_cell[item.nodeid] = float(marker.args[0])
             continue
         seconds = expected_s(
             params, config.option.benchmark_min_rounds, float(config.option.benchmark_max_time), rate, network
@@ -113,8 +113,8 @@ def _expectations(config: pytest.Config, cells: Sequence[pytest.Item]) -> dict[s
         if network and key not in opened:
             opened.add(key)
             seconds += OPEN_S
-        found[item.nodeid] = seconds
-    return found
+        seconds_by_cell[item.nodeid] = seconds
+    return seconds_by_cell
 
 
 def pytest_report_teststatus(

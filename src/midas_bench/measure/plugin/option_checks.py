@@ -1,4 +1,4 @@
-"""What is asked of pytest-benchmark and cannot be had, said before anything is made or measured."""
+"""Refuse flags of pytest-benchmark that cannot be honoured, before anything is made or measured."""
 
 from __future__ import annotations
 

@@ -82,10 +82,10 @@ def _is(item: pytest.Item, marker: str) -> bool:
 
 def _holds(item: pytest.Item, marker: str) -> bool:
     """Ask the condition that a marker carries about the cell's parameters; true where there is no such marker."""
-    found = item.get_closest_marker(marker)
-    if found is None or not is_cell(item):
+    condition = item.get_closest_marker(marker)
+    if condition is None or not is_cell(item):
         return True
-    return bool(found.args[0](**getattr(item, "callspec").params))  # noqa: B009  (not in Item's type)
+    return bool(condition.args[0](**getattr(item, "callspec").params))  # noqa: B009  (not in Item's type)
 
 
 @pytest.fixture(scope="session")  # of wider scope than `opened`: measured before a backend is alive

@@ -46,24 +46,24 @@ def resume_key(config: pytest.Config, planned: Sequence[str]) -> dict[str, Any]:
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Name what differs, in words that say where to look."""
-    found = []
+    changes = []
     for name in now:
         old, new = then.get(name), now[name]
         if old == new:
             continue
         if name == "cells":
-            found.append(_cells(old or (), new))
+            changes.append(_cells(old or (), new))
         elif isinstance(new, dict) and isinstance(old, dict):
             keys = [key for key in new.keys() | old.keys() if old.get(key) != new.get(key)]
-            found += [f"{key}: {old.get(key)} then, {new.get(key)} now" for key in sorted(keys)]
+            changes += [f"{key}: {old.get(key)} then, {new.get(key)} now" for key in sorted(keys)]
         else:
-            found.append(f"{name}: {str(old)[:12]} then, {str(new)[:12]} now")
-    return found
+            changes.append(f"{name}: {str(old)[:12]} then, {str(new)[:12]} now")
+    return changes
 
 
 def _cells(old: Sequence[str], new: Sequence[str]) -> str:
     """Say how many were and are planned, and name the first that is missing or new."""
-    said = f"cells: {len(old)} were planned, now {len(new)}"
+    counts = f"cells: {len(old)} were planned, now {len(new)}"
     missing, besides = ([name for name in a if name not in set(b)] for a, b in ((old, new), (new, old)))
     parts = [f"{word} {names[0]}" for word, names in (("without", missing), ("newly with", besides)) if names]
-    return ", ".join([said, *(parts or ["in another order"])])
+    return ", ".join([counts, *(parts or ["in another order"])])

@@ -121,11 +121,11 @@ def _started(journal: RunJournal, now: Row, planned: Sequence[str]) -> RunState:
 
 
 def _resumed(config: pytest.Config, journal: RunJournal, now: Row, planned: Sequence[str]) -> RunState:
-    found = read_rows(journal.path)
-    if not found:
+    rows = read_rows(journal.path)
+    if not rows:
         cut_torn_line(journal.path)
         return _started(journal, now, planned)
-    head, *rows = found
+    head, *rows = rows
     changed = differences(head["identity"], now)
     if changed and config.stash[SETTINGS].resume != "force":
         raise UserError(

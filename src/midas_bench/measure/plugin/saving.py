@@ -96,9 +96,9 @@ def _settle(session: pytest.Session, state: RunState, saving: Saving) -> None:
 
 
 def _not_saved(folder: Path, error: OSError) -> UserError:
-    said = f"cannot be written ({error.strerror or error})"
+    reason = f"cannot be written ({error.strerror or error})"
     advice = "free some space, or choose another place with --benchmark-json or --benchmark-storage"
-    return UserError(error.filename or folder, said, advice)
+    return UserError(error.filename or folder, reason, advice)
 
 
 def _keep_pictures(state: RunState, saved: set[Path], json_path: str | None) -> None:

@@ -1,4 +1,4 @@
-"""The command line, read once; and what a run needs, found out once, when the first cell asks for it."""
+"""The command line, read once; and what a run needs, resolved once, when the first cell asks for it."""
 
 from __future__ import annotations
 
@@ -77,11 +77,11 @@ class RunContext:
         """
         own = self.settings.photos
         manifest = suite_photos(self.settings.rootdir)
-        found = (
+        scenes = (
             scene_photos.from_folder(own, self.left_out_photos.append) if own else scene_photos.from_manifest(manifest)
         )
-        kept = list(found)[:1] if self.settings.quick else list(found)
-        return {scene: found[scene] for scene in kept}
+        kept = list(scenes)[:1] if self.settings.quick else list(scenes)
+        return {scene: scenes[scene] for scene in kept}
 
     @property
     def photos(self) -> list[Photo]:

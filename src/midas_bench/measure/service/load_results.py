@@ -131,11 +131,11 @@ class SoakResult:
     @property
     def answered(self) -> dict[str, int]:
         """How many answers of each status the client had."""
-        found: Counter[str] = Counter()
+        by_status: Counter[str] = Counter()
         for (_, outcome), times in self.outcomes.items():
             if outcome.isdigit():
-                found[outcome] += times
-        return dict(found)
+                by_status[outcome] += times
+        return dict(by_status)
 
     @property
     def rss_growth(self) -> float:

@@ -65,19 +65,19 @@ def messages(photos: Sequence[bytes], host: str) -> dict[str, list[Message]]:
         "page with a photo behind it": [b"<html><script>" + photo for photo in jpegs],
         "bomb": [_bomb(12_000)],
     }
-    found = {name: [post(name, body, host) for body in some] for name, some in bodies.items()}
-    found["small photo"] = [
+    by_name = {name: [post(name, body, host) for body in some] for name, some in bodies.items()}
+    by_name["small photo"] = [
         post("small photo", body, host, accept, f"image/{kind.lower()}")
         for kind, some in small.items() for body in some for accept in (answer.media_type for answer in ANSWERS)
     ]  # fmt: skip
-    found["too large"] = [_too_large(host)]
+    by_name["too large"] = [_too_large(host)]
     whole = [post("", photo, host).parts[0] for photo in jpegs]
     halves = [Message("sent slowly", (one[: len(one) // 2], one[len(one) // 2 :]), PAUSE_S) for one in whole]
-    found["sent slowly"] = halves
-    found["hung up midway"] = [
+    by_name["sent slowly"] = halves
+    by_name["hung up midway"] = [
         replace(one, name="hung up midway", parts=one.parts[:1], hangs_up=True) for one in halves
     ]
-    return found
+    return by_name
 
 
 def _too_large(host: str) -> Message:

@@ -1,4 +1,4 @@
-"""A backend that imports no runtime, takes as long as it is told, and gives the same depth for the same batch."""
+"""A backend that imports no runtime, takes as long as its script says, and gives the same depth for the same batch."""
 
 from __future__ import annotations
 

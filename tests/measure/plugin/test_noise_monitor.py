@@ -45,7 +45,7 @@ def test_another_attempt_starts_with_a_reading_of_its_own():
     probe = Scripted(QUIET, LOUD, QUIET, QUIET)
     monitor = NoiseMonitor(probe)
     assert monitor.around("a", lambda: None, backend_alive=True)[1].noisy
-    assert monitor.again("a")
+    assert monitor.prepare_rerun("a")
     assert not monitor.around("a", lambda: None, backend_alive=True)[1].noisy
     assert probe.idle_s == [0.1] * 4
 
@@ -73,7 +73,7 @@ def test_another_attempt_measures_disturbed_shared_data_anew_but_not_for_ever():
     results = []
     for name in "ab":
         results.append(monitor.around(name, shared, backend_alive=False)[0])
-        while monitor.again(name):
+        while monitor.prepare_rerun(name):
             results.append(monitor.around(name, shared, backend_alive=False)[0])
     assert results == [0, 1, 2, 2]
     assert shared.attempts == 1 + MAX_RERUNS

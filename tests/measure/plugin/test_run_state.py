@@ -119,8 +119,8 @@ def test_a_folder_that_cannot_be_made_is_the_users_error(tmp_path):
 
 def test_a_removed_journal_leaves_nothing(journal, tmp_path):
     journal.append({"journal": 1})
-    journal.pictures.mkdir()
-    (journal.pictures / "a.png").touch()
+    journal.depth_maps_folder.mkdir()
+    (journal.depth_maps_folder / "a.png").touch()
     journal.remove()
     assert list(tmp_path.iterdir()) == []
 

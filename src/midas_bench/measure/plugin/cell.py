@@ -41,13 +41,13 @@ class BenchmarkCell:
         benchmark: BenchmarkFixture,
         run: RunContext,
         monitor: NoiseMonitor,
-        pictures_folder: Path | None,
+        depth_maps_folder: Path | None,
     ) -> None:
         self._nodeid = nodeid
         self._benchmark = benchmark
         self._run = run
         self._monitor = monitor
-        self._pictures = pictures_folder
+        self._depth_maps_folder = depth_maps_folder
         self._opened: OpenedPipeline | None = None
         self._info = CellInfo(kind="latency")
 
@@ -99,16 +99,16 @@ class BenchmarkCell:
 
         Done before anything is timed: pytest-benchmark keeps the figures of a test that fails afterwards.
         """
-        source = self._run.references[self._info.recipe or "fast"]
-        reference = source.depth(batch.photos)
-        measured = fidelity(depth, reference)
+        reference = self._run.references[self._info.recipe or "fast"]
+        reference_depth = reference.depth(batch.photos)
+        measured = fidelity(depth, reference_depth)
         self.describe(**asdict(measured), input_shape=[len(depth), 3, *depth.shape[1:]])
         name = str(self._info.backend)
-        wrong = problem(name, measured, self._run.weights.source, source.backend)
-        if wrong:
-            pytest.fail(f"{wrong}; nothing was timed", pytrace=False)
-        if self._pictures is not None and self._info.recipe == "fast":
-            names = depth_maps.save(self._pictures, name, batch.photos, depth, reference)
+        reason = problem(name, measured, self._run.weights.source, reference.backend)
+        if reason:
+            pytest.fail(f"{reason}; nothing was timed", pytrace=False)
+        if self._depth_maps_folder is not None and self._info.recipe == "fast":
+            names = depth_maps.save(self._depth_maps_folder, name, batch.photos, depth, reference_depth)
             self.describe(depth_maps=names)
 
     def time(self, group: str, call: Callable[..., object], *args: object, warm_up_calls: int = WARM_UP_CALLS) -> None:
@@ -174,16 +174,16 @@ class BenchmarkCell:
         def all_rounds() -> None:
             benchmark.pedantic(measured, rounds=rounds, iterations=1)  # type: ignore[no-untyped-call]
 
-        died = ""
+        failure = ""
         try:
             if not benchmark.enabled:
                 all_rounds()
                 return
             _, noise = self._monitor.around(self._nodeid, all_rounds, backend_alive=False)
         except ProcessDiedError as error:
-            died = str(error)
-        if died:  # outside of the handler, whose traceback would be shown too
-            pytest.fail(f"the process that was measured died: {died}", pytrace=False)
+            failure = str(error)
+        if failure:  # outside of the handler, whose traceback would be shown too
+            pytest.fail(f"the process that was measured died: {failure}", pytrace=False)
         self.describe(noise=noise.to_json(), **join(reports))
         self._finish()
 
@@ -196,7 +196,7 @@ class BenchmarkCell:
 def cell(benchmark: BenchmarkFixture, run: RunContext, request: pytest.FixtureRequest) -> Iterator[BenchmarkCell]:
     """Give the cell under measurement, with what its benchmark's fixtures say of it."""
     state = request.config.stash.get(RUN_STATE, None)
-    folder = state.journal.pictures if state else None
+    folder = state.journal.depth_maps_folder if state else None
     cell = BenchmarkCell(request.node.nodeid, benchmark, run, request.config.stash[NOISE_MONITOR], folder)
     try:
         for name in ("opened", "article"):

@@ -11,7 +11,7 @@ import pytest
 
 from midas_bench.depth.flop import PLAIN_FLOP
 from midas_bench.measure.plugin.cell import WARM_UP_CALLS
-from midas_bench.measure.plugin.settings import is_cell, say
+from midas_bench.measure.plugin.settings import is_cell, write_line
 from midas_bench.results.units import duration
 
 EFFICIENCY = {
@@ -90,8 +90,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     eta = Eta(_expectations(config, cells))
     config.stash[ETA] = eta
     if config.option.verbose == 0:
-        config.option.verbose = 1  # a line a cell: the run takes minutes, and dots would say little
-    say(config, f"{len(cells)} cells, about {duration(eta.total_s)}")
+        # one line per cell: the run takes minutes, and dots would show too little
+        config.option.verbose = 1
+    write_line(config, f"{len(cells)} cells, about {duration(eta.total_s)}")
 
 
 def _expectations(config: pytest.Config, cells: Sequence[pytest.Item]) -> dict[str, float]:

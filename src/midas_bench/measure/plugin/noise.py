@@ -71,7 +71,7 @@ class NoiseMonitor:
         self.noise[nodeid] = together(noises) if noises else noise
         return result, self.noise[nodeid]
 
-    def again(self, nodeid: str) -> bool:
+    def prepare_rerun(self, nodeid: str) -> bool:
         """Prepare another attempt at a disturbed cell; tell whether there is anything to be measured anew."""
         disturbed = [shared for shared in self.used if shared.noise and shared.noise.noisy]
         if any(shared.attempts > MAX_RERUNS for shared in disturbed):
@@ -106,7 +106,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
             internals.forget(config, item.nodeid)
         reports = runtestprotocol(item, nextitem=nextitem, log=False)
         noise = monitor.noise.get(item.nodeid)
-        if noise is None or not noise.noisy or attempt == MAX_RERUNS or not monitor.again(item.nodeid):
+        if noise is None or not noise.noisy or attempt == MAX_RERUNS or not monitor.prepare_rerun(item.nodeid):
             break
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)

@@ -47,17 +47,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     except UserError as error:
         metafunc.config.stash[FAILURE] = error  # said once, when collection is over, and not once a module
         names = []
-    asked: Sequence[str] = metafunc.fixturenames
-    if "backend" in asked:
+    fixtures: Sequence[str] = metafunc.fixturenames
+    if "backend" in fixtures:
         metafunc.parametrize("backend", run.settings.backends, scope="module")
-    if "threads" in asked:
-        every = metafunc.definition.get_closest_marker("every_thread_count")
-        counts = range(1, allowed_cores() + 1) if every else run.settings.threads
-        if every or len(counts) > 1:
+    if "threads" in fixtures:
+        every_count = metafunc.definition.get_closest_marker("every_thread_count")
+        counts = range(1, allowed_cores() + 1) if every_count else run.settings.threads
+        if every_count or len(counts) > 1:
             metafunc.parametrize("threads", counts, ids="t{}".format, scope="module")
-    if "batch_size" in asked:
+    if "batch_size" in fixtures:
         metafunc.parametrize("batch_size", run.batch_sizes, ids="b{}".format)
-    if "scene" in asked:
+    if "scene" in fixtures:
         metafunc.parametrize("scene", names)
 
 

@@ -52,7 +52,7 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         if old == new:
             continue
         if name == "cells":
-            changes.append(_cells(old or (), new))
+            changes.append(_cell_changes(old or (), new))
         elif isinstance(new, dict) and isinstance(old, dict):
             keys = [key for key in new.keys() | old.keys() if old.get(key) != new.get(key)]
             changes += [f"{key}: {old.get(key)} then, {new.get(key)} now" for key in sorted(keys)]
@@ -61,9 +61,9 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return changes
 
 
-def _cells(old: Sequence[str], new: Sequence[str]) -> str:
+def _cell_changes(old: Sequence[str], new: Sequence[str]) -> str:
     """Say how many were and are planned, and name the first that is missing or new."""
     counts = f"cells: {len(old)} were planned, now {len(new)}"
-    missing, besides = ([name for name in a if name not in set(b)] for a, b in ((old, new), (new, old)))
-    parts = [f"{word} {names[0]}" for word, names in (("without", missing), ("newly with", besides)) if names]
+    missing, added = ([name for name in a if name not in set(b)] for a, b in ((old, new), (new, old)))
+    parts = [f"{word} {names[0]}" for word, names in (("without", missing), ("newly with", added)) if names]
     return ", ".join([counts, *(parts or ["in another order"])])

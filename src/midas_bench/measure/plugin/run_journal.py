@@ -40,7 +40,7 @@ class RunJournal:
             raise cannot_write(path, error) from error
 
     @property
-    def pictures(self) -> Path:
+    def depth_maps_folder(self) -> Path:
         """The folder for this run's depth maps."""
         return self.path.with_suffix("")
 
@@ -62,7 +62,7 @@ class RunJournal:
         """Remove the journal: all of it is saved elsewhere."""
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
-        shutil.rmtree(self.pictures, ignore_errors=True)
+        shutil.rmtree(self.depth_maps_folder, ignore_errors=True)
         self.release()
 
 

@@ -24,7 +24,7 @@ from midas_bench.measure.plugin.run_journal import (
     new_journal,
     read_rows,
 )
-from midas_bench.measure.plugin.settings import RUN, SETTINGS, is_cell, say
+from midas_bench.measure.plugin.settings import RUN, SETTINGS, is_cell, write_line
 from midas_bench.results import run_files
 
 
@@ -111,7 +111,7 @@ def _open(config: pytest.Config, planned: Sequence[str]) -> RunState:
             except BaseException:
                 journal.release()
                 raise
-        say(config, "--resume: no interrupted run is free to go on with; this one starts from the beginning")
+        write_line(config, "--resume: no interrupted run is free to go on with; this one starts from the beginning")
     return _started(new_journal(folder), now, planned)
 
 

@@ -12,7 +12,7 @@ from filelock import FileLock
 from midas_bench.errors import UserError
 from midas_bench.measure.plugin import internals
 from midas_bench.measure.plugin.run_state import RUN_STATE, RunState
-from midas_bench.measure.plugin.settings import say
+from midas_bench.measure.plugin.settings import write_line
 from midas_bench.results.run_files import depth_maps_of
 
 EXIT_NOTHING_MEASURED = 5
@@ -49,8 +49,8 @@ class Saving:
 def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     """Give earlier cells back, let pytest-benchmark save, and remove the journal if all is in its file.
 
-    Whether it is, is decided by the saving alone: what is raised later, by --benchmark-compare-fail say, changes
-    nothing about it.
+    The saving alone decides whether it is. An error that is raised later, for example by --benchmark-compare-fail,
+    changes nothing.
     """
     config = session.config
     state = config.stash.get(RUN_STATE, None)
@@ -71,7 +71,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
         if saving.paths is not None:
             raise
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
-        say(config, f"ERROR: {_not_saved(folder, error)}; then go on with --resume", red=True)
+        write_line(config, f"ERROR: {_not_saved(folder, error)}; then go on with --resume", red=True)
         return None
     finally:
         _settle(session, state, saving)
@@ -81,12 +81,14 @@ def _settle(session: pytest.Session, state: RunState, saving: Saving) -> None:
     """Keep what belongs to the saved files, and the journal where not all of it is in them."""
     whole = saving.paths is not None
     try:
-        _keep_pictures(state, saving.paths or set(), internals.session_of(session.config).json if whole else None)
+        _copy_depth_maps(state, saving.paths or set(), internals.session_of(session.config).json if whole else None)
     except OSError as error:
         whole = False
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
-        failed = _not_saved(state.journal.pictures, error)
-        say(session.config, f"ERROR: {failed}; the depth maps are still in {state.journal.pictures}", red=True)
+        failed = _not_saved(state.journal.depth_maps_folder, error)
+        write_line(
+            session.config, f"ERROR: {failed}; the depth maps are still in {state.journal.depth_maps_folder}", red=True
+        )
     if whole and state.complete and not state.unplanned:
         state.journal.remove()
     else:
@@ -101,9 +103,9 @@ def _not_saved(folder: Path, error: OSError) -> UserError:
     return UserError(error.filename or folder, reason, advice)
 
 
-def _keep_pictures(state: RunState, saved: set[Path], json_path: str | None) -> None:
+def _copy_depth_maps(state: RunState, saved: set[Path], json_path: str | None) -> None:
     """Copy the run's depth maps beside each file that was saved, into a folder of its name."""
     targets = [*saved, *([Path(json_path)] if json_path else [])]
     for path in targets:
-        if state.journal.pictures.is_dir():
-            shutil.copytree(state.journal.pictures, depth_maps_of(path), dirs_exist_ok=True)
+        if state.journal.depth_maps_folder.is_dir():
+            shutil.copytree(state.journal.depth_maps_folder, depth_maps_of(path), dirs_exist_ok=True)

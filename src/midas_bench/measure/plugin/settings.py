@@ -150,7 +150,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)  # before pytest-benchmark reads its own options
 def pytest_configure(config: pytest.Config) -> None:
     try:
-        settings = _read(config)
+        settings = _settings_from(config)
         check_parallel(config)
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
@@ -163,14 +163,14 @@ def pytest_configure(config: pytest.Config) -> None:
                 setattr(config.option, name, value)
 
 
-def _read(config: pytest.Config) -> Settings:
+def _settings_from(config: pytest.Config) -> Settings:
     photos = config.getoption("photos")
     model = config.getoption("model")
-    asked = split(config.getoption("backend"))
-    backends = registry.select(asked) or (MODEL_BACKENDS if model else DEFAULT_BACKENDS)
-    if model and "all" in asked:
+    requested = split(config.getoption("backend"))
+    backends = registry.select(requested) or (MODEL_BACKENDS if model else DEFAULT_BACKENDS)
+    if model and "all" in requested:
         backends = tuple(name for name in backends if registry.find(name).reads_onnx)
-    absent = [registry.missing(row) for row in registry.ROWS] if "all" in asked else []
+    absent = [registry.missing(row) for row in registry.ROWS] if "all" in requested else []
     return Settings(
         backends=backends,
         threads=thread_counts(config.getoption("threads")),
@@ -187,7 +187,7 @@ def _read(config: pytest.Config) -> Settings:
 
 @pytest.hookimpl(trylast=True)  # the cells that -k and -m leave; pytest_collection_finish is called after errors too
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Find weights, graphs and references before the first cell, and say what the run works with."""
+    """Find weights, graphs and references before the first cell, and print what the run works with."""
     cells = [item for item in items if is_cell(item)]
     if config.option.collectonly or not cells:
         return
@@ -197,16 +197,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         check(config, cells, resume=run.settings.resume is not None)
         source = run.weights.source
         for reason in run.settings.left_out:
-            say(config, f"left out: {reason}")
+            write_line(config, f"left out: {reason}")
         for line in run.left_out_photos:
-            say(config, f"! {line}", yellow=True)
+            write_line(config, f"! {line}", yellow=True)
         for finding in examine(run.machine, run.condition):
-            say(config, f"! {finding}", yellow=True)
-        say(config, TIMING_ONLY if source == "seeded" else f"weights: {source} ({run.weights.sha256[:8]})")
+            write_line(config, f"! {finding}", yellow=True)
+        write_line(config, TIMING_ONLY if source == "seeded" else f"weights: {source} ({run.weights.sha256[:8]})")
         backends = {item.callspec.params.get("backend") for item in cells if hasattr(item, "callspec")}
         for backend in sorted(backends - {None}):
             registry.check_runs(backend, run.weights)
-            make_graph(replace(run.config, backend=backend), partial(say, config))
+            make_graph(replace(run.config, backend=backend), partial(write_line, config))
         for recipe, reference in run.references.items():
             if recipe == "fast" or any("article" in getattr(item, "fixturenames", ()) for item in cells):
                 reference.prepare(run.photos)
@@ -221,7 +221,7 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
         del machine_info["cpu"][name]  # the clock rate of one moment
 
 
-def say(config: pytest.Config, line: str, **markup: bool) -> None:
+def write_line(config: pytest.Config, line: str, **markup: bool) -> None:
     """Write a line to the terminal, where there is one."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None:

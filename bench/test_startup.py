@@ -19,15 +19,15 @@ pytestmark = [pytest.mark.not_quick, pytest.mark.expected_seconds(14)]
 caches = pytest.mark.parametrize("cache", ["warm", "empty"])
 
 
-def has_something_to_make(cache, backend, **_):
+def empty_cache_differs(cache, backend, **_):
     """Tell whether an empty cache makes a difference."""
     return cache == "warm" or find(backend).artifact is not None
 
 
-needed = pytest.mark.makes_sense.with_args(has_something_to_make)
+needed = pytest.mark.makes_sense.with_args(empty_cache_differs)
 
 
-def joined(reports):
+def lists_over_processes(reports):
     """Put each phase's seconds into a list over processes."""
     built = [report["build_s"] for report in reports if report["build_s"] is not None]
     return {"startup_s": {phase: [report[phase] for report in reports] for phase in PHASES}, "build_s": built or None}
@@ -59,7 +59,7 @@ def start(cell, run, backend, threads, one_photo, cache, tmp_path_factory):
 @caches
 def test_startup(cell, start, cache):
     """Record a few processes."""
-    cell.record("process from start to steady state", start, PROCESSES[cache], joined)
+    cell.record("process from start to steady state", start, PROCESSES[cache], lists_over_processes)
 
 
 @pytest.mark.extended
@@ -67,4 +67,4 @@ def test_startup(cell, start, cache):
 @caches
 def test_startup_often(cell, start, cache):
     """Record more of them."""
-    cell.record("process from start to steady state, often", start, MORE_PROCESSES[cache], joined)
+    cell.record("process from start to steady state, often", start, MORE_PROCESSES[cache], lists_over_processes)

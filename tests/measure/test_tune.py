@@ -42,7 +42,7 @@ class World:
     def now(self):
         return self.now_s
 
-    def step(self, text, left_s):
+    def progress(self, text, left_s):
         self.progress_lines.append((text, left_s))
 
     def ask(self, name, request, timeout_s):
@@ -102,7 +102,7 @@ def plan(photos, tmp_path):
 
 
 def find(world, plan):
-    return tune(plan, world.step, world.now)
+    return tune(plan, world.progress, world.now)
 
 
 def best(tuned):

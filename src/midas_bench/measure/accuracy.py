@@ -38,11 +38,11 @@ def compare(estimate: NDArray[np.float32], inverse_depth: NDArray[np.float64]) -
     """
     if estimate.shape != inverse_depth.shape:
         raise ValueError(f"estimate {estimate.shape} and truth {inverse_depth.shape} differ in shape")
-    known = inverse_depth > 0
-    if not known.any():
+    below_sky = inverse_depth > 0
+    if not below_sky.any():
         raise ValueError("the truth holds nothing but sky")
-    truth = inverse_depth[known]
-    guess = estimate[known].astype(np.float64)
+    truth = inverse_depth[below_sky]
+    guess = estimate[below_sky].astype(np.float64)
     design = np.stack([guess, np.ones_like(guess)], axis=1)
     (scale, shift), *_ = np.linalg.lstsq(design, truth, rcond=None)
     aligned = np.maximum(scale * guess + shift, truth.min())

@@ -63,7 +63,7 @@ def startup(request: Reply) -> Reply:
     registry.runtime(config.backend)
     import_s = time.time() - request["asked_at_s"]
     clock = time.perf_counter
-    made = registry.prepare(config.backend, config.weights, Path(config.cache_dir), config.calibration)
+    artifact = registry.prepare(config.backend, config.weights, Path(config.cache_dir), config.calibration)
     photos = [Path(photo).read_bytes() for photo in request["photos"]]
     start_s = clock()
     with DepthPipeline.open(config=config) as pipeline:
@@ -82,7 +82,7 @@ def startup(request: Reply) -> Reply:
         "load": loaded_s - start_s,
         "first_inference": first_s - loaded_s,
         "steady": float(np.median(steady_s)),
-        "build_s": made.build_s if made and made.built_now else None,
+        "build_s": artifact.build_s if artifact and artifact.built_now else None,
     }
 
 

@@ -43,14 +43,14 @@ def peak_flop_per_s(
 def _products(size: int) -> list[tuple[str, Callable[[], object]]]:
     generator = np.random.default_rng(size)
     left, right = generator.random((2, size, size), np.float32)
-    one, other = torch.from_numpy(left), torch.from_numpy(right)
-    half, other_half = one.bfloat16(), other.bfloat16()
-    byte, other_byte = (torch.from_numpy(generator.integers(-127, 128, (size, size), np.int8)) for _ in range(2))
+    left_torch, right_torch = torch.from_numpy(left), torch.from_numpy(right)
+    left_bf16, right_bf16 = left_torch.bfloat16(), right_torch.bfloat16()
+    left_int8, right_int8 = (torch.from_numpy(generator.integers(-127, 128, (size, size), np.int8)) for _ in range(2))
     return [
         ("f32", lambda: left @ right),  # OpenBLAS
-        ("f32", lambda: one @ other),  # MKL
-        ("bf16", lambda: half @ other_half),
-        ("int8", lambda: torch._int_mm(byte, other_byte)),
+        ("f32", lambda: left_torch @ right_torch),  # MKL
+        ("bf16", lambda: left_bf16 @ right_bf16),
+        ("int8", lambda: torch._int_mm(left_int8, right_int8)),
     ]
 
 

@@ -45,11 +45,13 @@ def benchmark_app(command: str, model: Path, threads: int, precision: str | None
         file = Path(folder) / "settings.json"
         file.write_text(json.dumps({"CPU": settings}), encoding="utf-8")
         shape = f"[1,3,{INPUT_SIZE},{INPUT_SIZE}]"
-        ran = _run([command, "-m", str(model), "-d", "CPU", "-hint", "latency", "-t", str(seconds), "-shape", shape,
+        process = _run([command, "-m", str(model), "-d", "CPU", "-hint", "latency", "-t", str(seconds), "-shape", shape,
                     "-load_config", str(file)])  # fmt: skip
-    if ran.returncode != 0:
-        raise ProcessDiedError(f"{BENCHMARK_APP}: exit code {ran.returncode}: {last_words(ran.stdout + ran.stderr)}")
-    return median_s(ran.stdout)
+    if process.returncode != 0:
+        raise ProcessDiedError(
+            f"{BENCHMARK_APP}: exit code {process.returncode}: {last_words(process.stdout + process.stderr)}"
+        )
+    return median_s(process.stdout)
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:

@@ -37,18 +37,18 @@ BATCH_SIZES = (1, 4)
 ROUNDS = (6, 6, 20)
 """Calls of each set-up, round by round; six are the fewest that give a median an interval."""
 LEAST_ROUNDS = 3
-UNTIL = (0.6, 0.8, 0.9)
+ROUND_END_SHARES = (0.6, 0.8, 0.9)
 """The share of the budget by which each round ends, should it not be through."""
-LOOKING = 0.45
+LAST_TRY_SHARE = 0.45
 """The share of the budget after which no further backend is looked at."""
-OPENING = 0.25
+OPENING_SHARE = 0.25
 """The share of the budget that one backend may take for opening and its first calls."""
 CALLS = 3
 MEMORY_SHARE = 0.8
 """Of the memory that is available, what workers that are alive at once may need."""
 SEED = 3
 
-Step = Callable[[str, float], None]
+BudgetProgress = Callable[[str, float], None]
 """Hears what is being done, and the seconds that are left of the budget."""
 
 
@@ -86,21 +86,21 @@ class Tuning:
     elapsed_s: float
 
 
-def tune(plan: TunePlan, step: Step, now: Callable[[], float] = time.monotonic) -> Tuning:
-    """Measure, and end about when the budget does; what a step needs is estimated from what was seen before.
+def tune(plan: TunePlan, progress: BudgetProgress, now: Callable[[], float] = time.monotonic) -> Tuning:
+    """Measure, and end about when the budget does; what a round needs is estimated from what was seen before.
 
     Raises:
         UserError: the cache cannot be written, or the weights are not usable: then no backend would do better.
     """
-    return _Search(plan, step, now).run()
+    return _Search(plan, progress, now).run()
 
 
 class _Search:
-    def __init__(self, plan: TunePlan, step: Step, now: Callable[[], float]) -> None:
+    def __init__(self, plan: TunePlan, progress: BudgetProgress, now: Callable[[], float]) -> None:
         self._plan = plan
         self._now = now
         self._begun_s = now()
-        self._tell = step
+        self._progress = progress
         self._shuffle = random.Random(SEED)
         self._trials: dict[Setup, Trial] = {}
         self._left_out: dict[str, str] = {}
@@ -109,7 +109,7 @@ class _Search:
     def run(self) -> Tuning:
         plan = self._plan
         for name in plan.backends:
-            self._look(name)
+            self._try_backend(name)
         stay = self._round(0, list(self._trials))
         backends = dict.fromkeys(trial.setup.backend for trial in stay)
         stay = self._round(1, [setup for backend in backends for setup in self._setups(backend)]) or stay
@@ -120,8 +120,8 @@ class _Search:
             self._trials[trial.setup] = replace(self._trials[trial.setup], finalist=True)
         for trial in last:
             if trial.peak_bytes is None and self._left_s() > 2 * self._open_s[trial.setup.backend]:
-                self._step(f"{_name(trial.setup)}: its memory")
-                self._memory(trial.setup, _name(trial.setup))
+                self._report_progress(f"{_name(trial.setup)}: its memory")
+                self._measure_memory(trial.setup, _name(trial.setup))
         return Tuning(tuple(self._trials.values()), self._left_out, self._now() - self._begun_s)
 
     def _setups(self, backend: str) -> list[Setup]:
@@ -135,26 +135,26 @@ class _Search:
     def _left_s(self, share: float = 1.0) -> float:
         return share * self._plan.budget_s - (self._now() - self._begun_s)
 
-    def _step(self, text: str) -> None:
-        self._tell(text, max(0.0, self._left_s()))
+    def _report_progress(self, text: str) -> None:
+        self._progress(text, max(0.0, self._left_s()))
 
     def _config(self, setup: Setup) -> Resolved:
         return replace(self._plan.config, backend=setup.backend, threads=setup.threads or self._plan.threads[0])
 
-    def _look(self, name: str) -> None:
+    def _try_backend(self, name: str) -> None:
         """Make the backend's graph if need be, and run it in a process of its own."""
-        if self._left_s(LOOKING) <= 0:
+        if self._left_s(LAST_TRY_SHARE) <= 0:
             self._left_out[name] = "the time was over before its turn; a larger --budget tries it"
             return
         try:
-            make_graph(replace(self._plan.config, backend=name), self._step)
+            make_graph(replace(self._plan.config, backend=name), self._report_progress)
         except UserError as error:
             self._raise_what_all_share(error)
             self._left_out[name] = error.why
             return
-        self._step(f"{name}: opening it, and its memory")
+        self._report_progress(f"{name}: opening it, and its memory")
         begun_s = self._now()
-        self._memory(Setup(name, 1, self._plan.threads[0]), name)
+        self._measure_memory(Setup(name, 1, self._plan.threads[0]), name)
         self._open_s[name] = self._now() - begun_s
 
     def _raise_what_all_share(self, error: Exception) -> None:
@@ -165,12 +165,12 @@ class _Search:
         ):
             raise error
 
-    def _memory(self, setup: Setup, name: str) -> None:
+    def _measure_memory(self, setup: Setup, name: str) -> None:
         photos = scene_photos.batch(self._plan.photos, setup.batch_size).paths
         request = {"task": "memory", "config": self._config(setup).to_json(), "photos": photos, "calls": CALLS}
         request["stream"] = setup.stream_photos > 0
         try:
-            reply = ask(MODULE, request, OPENING * self._plan.budget_s)
+            reply = ask(MODULE, request, OPENING_SHARE * self._plan.budget_s)
         except (ProcessDiedError, UserError) as error:
             self._raise_what_all_share(error)
             self._left_out[name] = str(error)
@@ -178,8 +178,8 @@ class _Search:
         self._keep(setup, peak_bytes=reply["peak_rss_bytes"])
 
     def _keep(self, setup: Setup, **measured: Any) -> Trial:
-        known = self._trials.get(setup) or Trial(setup, registry.find(setup.backend).exact)
-        self._trials[setup] = replace(known, **measured)
+        trial = self._trials.get(setup) or Trial(setup, registry.find(setup.backend).exact)
+        self._trials[setup] = replace(trial, **measured)
         return self._trials[setup]
 
     def _round(
@@ -189,10 +189,10 @@ class _Search:
 
         None stays where time is short for all of them, or for one that is needed: the others would win unrivalled.
         """
-        afforded = self._afforded(setups, self._left_s(UNTIL[number]))
+        afforded = self._afforded(setups, self._left_s(ROUND_END_SHARES[number]))
         if not afforded or not set(needed) <= set(afforded):
             return []
-        self._step(f"round {number + 1} of {len(ROUNDS)}: {len(afforded)} set-ups take turns")
+        self._report_progress(f"round {number + 1} of {len(ROUNDS)}: {len(afforded)} set-ups take turns")
         probes = {setup: _probe(setup) for setup in afforded}
         calls_s: dict[Setup, list[float]] = {setup: [] for setup in afforded}
         taking_turns = interleaved(self._arms(afforded), [list(probes.values())], ROUNDS[number], self._shuffle, None)
@@ -201,10 +201,10 @@ class _Search:
                 for count, seconds in enumerate(rounds, start=1):
                     for setup, probe in probes.items():
                         calls_s[setup].append(seconds[probe])
-                    if count >= LEAST_ROUNDS and self._left_s(UNTIL[number]) <= 0:
+                    if count >= LEAST_ROUNDS and self._left_s(ROUND_END_SHARES[number]) <= 0:
                         break
         except WorkerDiedError as error:
-            self._left_out[error.arm] = error.how
+            self._left_out[error.arm] = error.reason
             alive, needed = ([s for s in given if _arm_name(s) != error.arm] for given in (setups, needed))
             return self._round(number, alive, needed, keep_all)
         trials = [self._keep(setup, calls_s=tuple(calls)) for setup, calls in calls_s.items()]
@@ -224,10 +224,10 @@ class _Search:
         afforded: list[Setup] = []
         for setup in setups:
             first = self._trials[Setup(setup.backend, 1, self._plan.threads[0])]
-            a_photo_s = first.call.estimate if first.call else self._open_s[setup.backend] / 10
+            photo_s = first.call.estimate if first.call else self._open_s[setup.backend] / 10
             slower = self._plan.threads[0] / (setup.threads or 1)
             side_by_side = max(1, allowed_cores() // (setup.threads or 1)) if setup.stream_photos else 1
-            call_s = a_photo_s * slower * setup.photos_per_call / side_by_side
+            call_s = photo_s * slower * setup.photos_per_call / side_by_side
             earlier = self._trials.get(setup)
             call_s = earlier.call.estimate if earlier and earlier.call else call_s
             calls_s = (WARM_UP_CALLS + LEAST_ROUNDS) * (call_s + 0.1)

@@ -107,8 +107,8 @@ def caveats(choice: Choice) -> list[str]:
     """Say what the best exact set-up costs, and which ones the calls do not tell from the best."""
     lines = []
     if choice.exact and choice.price:
-        what = "memory" if choice.question == "memory" else "time per photo"
-        price = f"{units.times_span(choice.price)} the {what}"
+        figure = "memory" if choice.question == "memory" else "time per photo"
+        price = f"{units.times_span(choice.price)} the {figure}"
         lines.append(f"  exact: {described(choice.exact, choice.question)}, {price}")
     if choice.tied:
         lines.append(f"  too close to call: {', '.join(map(named, choice.tied))}")

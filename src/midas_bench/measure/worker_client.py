@@ -62,13 +62,13 @@ class WorkerDiedError(ProcessDiedError):
 
     Attributes:
         arm: its name.
-        how: it ended, and its last words.
+        reason: how it ended, and its last words.
     """
 
-    def __init__(self, arm: str, how: str) -> None:
+    def __init__(self, arm: str, reason: str) -> None:
         self.arm = arm
-        self.how = how
-        super().__init__(f"arm {arm}: {how}")
+        self.reason = reason
+        super().__init__(f"arm {arm}: {reason}")
 
 
 class Worker:
@@ -129,8 +129,8 @@ class Worker:
     def _ask(self, request: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        late = threading.Timer(timeout_s, self._give_up)  # a read from a pipe has no time-out of its own
-        late.start()
+        watchdog = threading.Timer(timeout_s, self._give_up)  # a read from a pipe has no time-out of its own
+        watchdog.start()
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
@@ -138,10 +138,10 @@ class Worker:
         except BrokenPipeError:
             line = ""
         finally:
-            late.cancel()
+            watchdog.cancel()
         if not line:
-            how = f"no answer within {timeout_s:g} s" if self._overdue else self._last_words()
-            raise WorkerDiedError(self._arm.name, how)
+            reason = f"no answer within {timeout_s:g} s" if self._overdue else self._last_words()
+            raise WorkerDiedError(self._arm.name, reason)
         reply: dict[str, Any] = json.loads(line)
         return reply
 

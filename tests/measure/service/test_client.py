@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from midas_bench.measure.service.client import (
+    ABORTED,
     CONNECTION,
-    HUNG_UP,
     TIMEOUT,
     Client,
     Message,
@@ -168,14 +168,14 @@ def test_an_open_loops_times_are_the_seeds_even_if_the_client_is_late():
     assert 0 < due_s(3)[0] < due_s(3)[-1] < SHORT_S
 
 
-def test_who_hangs_up_midway_is_no_request_and_who_sends_slowly_is_one():
+def test_who_aborts_midway_is_no_request_and_who_sends_slowly_is_one():
     fake = Fake()
     [whole] = requests(b"200").pop().parts
     messages = [
-        Message("hangs", (whole[:-1],), hangs_up=True),
+        Message("hangs", (whole[:-1],), aborts=True),
         Message("slow", (whole[:20], whole[20:]), pause_s=0.02),
         *requests(b"200"),
     ]
     sent = against(fake, lambda client: closed_loop(client, messages, 1, PLENTY_S))
-    assert [each.outcome for each in sent] == [HUNG_UP, "200", "200"]
+    assert [each.outcome for each in sent] == [ABORTED, "200", "200"]
     assert (fake.bodies, fake.cut_off) == ([b"200", b"200"], 1)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from midas_bench.cpu import allowed_cores
-from midas_bench.measure.service.client import CONNECTION, HUNG_UP, RequestResult
+from midas_bench.measure.service.client import ABORTED, CONNECTION, RequestResult
 from midas_bench.measure.service.load_results import LoadResult, LostError, SoakResult, Window
 from midas_bench.results.record import CellInfo
 
@@ -58,7 +58,7 @@ def test_nothing_but_refusals_is_no_figure():
 
 
 def test_a_soak_counts_by_kind_and_status_and_knows_what_must_not_be():
-    good = {("photo", "200"): 5, ("bomb", "422"): 2, ("one pixel", "200"): 1, ("hung up midway", HUNG_UP): 3}
+    good = {("photo", "200"): 5, ("bomb", "422"): 2, ("one pixel", "200"): 1, ("hung up midway", ABORTED): 3}
     soaked = SoakResult(good, (1,) * 10, {"200": 6, "422": 2})
     assert (soaked.requests, soaked.unexpected) == (11, {})
     assert soaked.answered == soaked.counted

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from midas_bench.depth.photo import PhotoError, inspect
-from midas_bench.measure.service.client import HUNG_UP
-from midas_bench.measure.service.soak_requests import OUTCOMES, messages, mix
+from midas_bench.measure.service.client import ABORTED
+from midas_bench.measure.service.soak_requests import OUTCOMES, draw_messages, messages
 from midas_bench.serve.serve_config import ServeConfig
 
 STATUS = {"empty": "400", "truncated": "400", "foreign": "415", "huge": "422"}
@@ -31,8 +31,8 @@ def body(message):
 def test_each_kind_is_what_its_outcome_says(made, name):
     for message in made[name]:
         assert message.name == name
-        if message.hangs_up:
-            assert OUTCOMES[name] == HUNG_UP
+        if message.aborts:
+            assert OUTCOMES[name] == ABORTED
             with pytest.raises(PhotoError):
                 inspect(body(message))
         elif OUTCOMES[name] == "413":
@@ -60,9 +60,9 @@ def test_the_bomb_is_small(made):
 
 def test_the_seed_draws_the_same_messages_again(jpegs):
     def drawn(seed):
-        return [message.parts for message in mix(jpegs, "127.0.0.1", 300, seed)]
+        return [message.parts for message in draw_messages(jpegs, "127.0.0.1", 300, seed)]
 
     assert drawn(1) == drawn(1) != drawn(2)
-    names = Counter(message.name for message in mix(jpegs, "127.0.0.1", 3000, 1))
+    names = Counter(message.name for message in draw_messages(jpegs, "127.0.0.1", 3000, 1))
     assert set(names) == set(OUTCOMES)
     assert sum(names.values()) == 3000

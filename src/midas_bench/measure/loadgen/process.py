@@ -27,10 +27,10 @@ from midas_bench.results.load_records import Load, LoadPoint
 
 MODULE = "midas_bench.measure.loadgen.process"
 WARM_UP_CALLS = 3
-LOOKS = 15
-START = 0.7
+PROBE_CALLS = 15
+START_SHARE = 0.7
 """The share of what the workers can do at most with which Server's search begins."""
-BACK = 0.95
+BACK_OFF = 0.95
 """What is left of a rate that did not hold in a run by the rules, for the next try."""
 
 
@@ -66,13 +66,13 @@ class Driver:
 
     def run(self, name: str, duration_s: float, logs: str, rate: float = 1.0, bound_s: float = 0.0) -> Outcome:
         """Let LoadGen run once, its logs in a folder of their own; rate and bound are Server's."""
-        chosen = sut.settings(name, duration_s, self._rules.least[name], self._latency_s, self._workers)
-        chosen.server_target_qps = rate
-        chosen.server_target_latency_ns = round(bound_s * NS)
-        sut.drive(self._respond, self._workers, self._samples, chosen, self._folder / logs)
+        settings = sut.settings(name, duration_s, self._rules.least[name], self._latency_s, self._workers)
+        settings.server_target_qps = rate
+        settings.server_target_latency_ns = round(bound_s * NS)
+        sut.drive(self._respond, self._workers, self._samples, settings, self._folder / logs)
         return outcome(self._folder / logs, name)
 
-    def load(self, name: str, run: Outcome, logs: str, points: Sequence[LoadPoint] = (), **more: Any) -> Load:
+    def load(self, name: str, run: Outcome, logs: str, points: Sequence[LoadPoint] = (), **fields: Any) -> Load:
         """Return the record of a run."""
         reasons = run.reasons
         if not self._rules.full:
@@ -92,7 +92,7 @@ class Driver:
             points=tuple(points),
             peak_rss_bytes=memory_sampler.peak_bytes(),
             logs=str(self._folder / logs),
-            **more,
+            **fields,
         )
 
     def _single_stream(self, duration_s: float, logs: str) -> Outcome:
@@ -111,17 +111,18 @@ class Driver:
         begun_s = time.monotonic()
         rate = largest_rate(
             lambda rate: tries.holds(rate, rules.probe_s, "search"),
-            START * self._workers / self._latency_s,
+            START_SHARE * self._workers / self._latency_s,
             lambda tried: tried < rules.probes and time.monotonic() - begun_s < rules.search_s,
         )
         if rate is not None and rules.probe_s < rules.duration_s:
             rate = next(
-                (each for n in range(RETRIES) if tries.holds(each := rate * BACK**n, rules.duration_s, "run")), None
+                (each for n in range(RETRIES) if tries.holds(each := rate * BACK_OFF**n, rules.duration_s, "run")), None
             )
         shown = tries.last if rate is None else rate  # the last one held no bound, so it is not valid either
-        points = [_point(each, seen) for each, seen in tries.outcomes.items()]
-        more = {"latency_bound_s": bound_s, "target_per_second": rate}
-        return self.load("server", tries.outcomes[shown], tries.logs[shown], points, **more)
+        points = [_point(tried, run) for tried, run in tries.outcomes.items()]
+        return self.load(
+            "server", tries.outcomes[shown], tries.logs[shown], points, latency_bound_s=bound_s, target_per_second=rate
+        )
 
 
 class _Tries:
@@ -135,19 +136,19 @@ class _Tries:
         self.logs: dict[float, str] = {}
         self.last = 0.0
 
-    def holds(self, rate: float, duration_s: float, why: str) -> bool:
+    def holds(self, rate: float, duration_s: float, purpose: str) -> bool:
         self._count += 1
         self.last = rate
-        self.logs[rate] = f"server/{self._count:02d}-{why}-{rate:.2f}"
+        self.logs[rate] = f"server/{self._count:02d}-{purpose}-{rate:.2f}"
         self.outcomes[rate] = self._driver.run("server", duration_s, self.logs[rate], rate, self._bound_s)
         return self.outcomes[rate].holds_bound
 
 
-def _point(rate: float, seen: Outcome) -> LoadPoint:
-    p50_s, p90_s, p99_s = (seen.latency_s[p] for p in ("p50", "p90", "p99"))
-    achieved = seen.images_per_second or 0.0
+def _point(rate: float, run: Outcome) -> LoadPoint:
+    p50_s, p90_s, p99_s = (run.latency_s[p] for p in ("p50", "p90", "p99"))
+    achieved = run.images_per_second or 0.0
     return LoadPoint(
-        offered_per_second=rate, achieved_per_second=achieved, requests=seen.queries,
+        offered_per_second=rate, achieved_per_second=achieved, requests=run.queries,
         p50_s=p50_s, p90_s=p90_s, p99_s=p99_s,
     )  # fmt: skip
 
@@ -166,11 +167,13 @@ def scenarios(pipeline: DepthPipeline, photos: Sequence[bytes], request: Reply) 
 
 def accuracy(pipeline: DepthPipeline, photos: Sequence[bytes], request: Reply) -> Reply:
     """Let LoadGen ask for every photo once, and save the depth that it logged: `outputs` are paths, one a photo."""
-    chosen = sut.settings("offline", 0.001, 1, latency_s(pipeline, photos), workers_for(pipeline))
-    chosen.mode = sut.ACCURACY
+    settings = sut.settings("offline", 0.001, 1, latency_s(pipeline, photos), workers_for(pipeline))
+    settings.mode = sut.ACCURACY
     folder = Path(request["logs"])
     shape = pipeline.run([photos[0]]).depth[0].shape
-    sut.drive(lambda index: pipeline.run([photos[index]]).depth[0], workers_for(pipeline), len(photos), chosen, folder)
+    sut.drive(
+        lambda index: pipeline.run([photos[index]]).depth[0], workers_for(pipeline), len(photos), settings, folder
+    )
     logged = responses(folder, shape)
     for index, output in enumerate(request["outputs"]):
         with Path(output).open("wb") as file:
@@ -194,9 +197,9 @@ def latency_s(pipeline: DepthPipeline, photos: Sequence[bytes]) -> float:
     for _ in range(WARM_UP_CALLS):
         pipeline([photos[0]])
     start_s = time.perf_counter()
-    for index in range(LOOKS):
+    for index in range(PROBE_CALLS):
         pipeline([photos[index % len(photos)]])
-    return (time.perf_counter() - start_s) / LOOKS
+    return (time.perf_counter() - start_s) / PROBE_CALLS
 
 
 TASKS: dict[str, Callable[[DepthPipeline, Sequence[bytes], Reply], Reply]] = {

@@ -116,7 +116,7 @@ def logged_depth(plan: LoadPlan, backend: str) -> NDArray[np.float32]:
         return np.stack([np.load(output) for output in outputs])
 
 
-def _ask(plan: LoadPlan, backend: str, task: str, timeout_s: float, **more: Any) -> Reply:
+def _ask(plan: LoadPlan, backend: str, task: str, timeout_s: float, **fields: Any) -> Reply:
     config = replace(plan.config, backend=backend).to_json()
     photos = [str(photo.path.absolute()) for photo in plan.photos]
-    return ask(CHILD, {"task": task, "config": config, "photos": photos, **more}, timeout_s)
+    return ask(CHILD, {"task": task, "config": config, "photos": photos, **fields}, timeout_s)

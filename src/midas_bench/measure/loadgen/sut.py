@@ -50,7 +50,7 @@ class Workers:
 
     def _work(self) -> None:
         while (sample := self._samples.get()) is not None:
-            number, index = sample
+            query_id, index = sample
             response = None
             if self._error is None:
                 try:
@@ -58,8 +58,8 @@ class Workers:
                 except Exception as error:  # LoadGen would wait for this answer for ever
                     self._error = error
             data = np.ascontiguousarray(response) if response is not None else None
-            place, size = (data.ctypes.data, data.nbytes) if data is not None else (0, 0)
-            lg.QuerySamplesComplete([lg.QuerySampleResponse(number, place, size)])
+            address, size = (data.ctypes.data, data.nbytes) if data is not None else (0, 0)
+            lg.QuerySamplesComplete([lg.QuerySampleResponse(query_id, address, size)])
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -87,24 +87,24 @@ def settings(scenario: str, duration_s: float, least: int, latency_s: float, wor
         latency_s: what one sample is expected to take, from which LoadGen makes enough queries.
         workers: that take samples side by side.
     """
-    made = lg.TestSettings()
-    made.scenario = NAMES[scenario]
-    made.mode = lg.TestMode.PerformanceOnly
-    made.min_duration_ms = round(duration_s * MS)
-    made.min_query_count = least
-    made.single_stream_target_latency_percentile = PERCENTILE["single-stream"]
-    made.single_stream_expected_latency_ns = round(latency_s * NS / 2)  # a run that is faster must not end early
-    made.multi_stream_target_latency_percentile = PERCENTILE["multi-stream"]
-    made.multi_stream_samples_per_query = SAMPLES_PER_QUERY
-    made.multi_stream_expected_latency_ns = round(latency_s * NS / 2 * SAMPLES_PER_QUERY / workers)
-    made.offline_expected_qps = workers / latency_s
-    made.server_target_latency_percentile = PERCENTILE["server"]
+    lg_settings = lg.TestSettings()
+    lg_settings.scenario = NAMES[scenario]
+    lg_settings.mode = lg.TestMode.PerformanceOnly
+    lg_settings.min_duration_ms = round(duration_s * MS)
+    lg_settings.min_query_count = least
+    lg_settings.single_stream_target_latency_percentile = PERCENTILE["single-stream"]
+    lg_settings.single_stream_expected_latency_ns = round(latency_s * NS / 2)  # a run that is faster must not end early
+    lg_settings.multi_stream_target_latency_percentile = PERCENTILE["multi-stream"]
+    lg_settings.multi_stream_samples_per_query = SAMPLES_PER_QUERY
+    lg_settings.multi_stream_expected_latency_ns = round(latency_s * NS / 2 * SAMPLES_PER_QUERY / workers)
+    lg_settings.offline_expected_qps = workers / latency_s
+    lg_settings.server_target_latency_percentile = PERCENTILE["server"]
     for name, seed in SEEDS.items():
-        setattr(made, name, seed)
-    return made
+        setattr(lg_settings, name, seed)
+    return lg_settings
 
 
-def drive(respond: Respond, workers: int, samples: int, chosen: lg.TestSettings, folder: Path) -> None:
+def drive(respond: Respond, workers: int, samples: int, lg_settings: lg.TestSettings, folder: Path) -> None:
     """Let LoadGen run once; its logs are in the folder afterwards.
 
     Raises:
@@ -116,12 +116,12 @@ def drive(respond: Respond, workers: int, samples: int, chosen: lg.TestSettings,
     logging = lg.LogSettings()
     logging.log_output = output
     logging.enable_trace = False  # a line an event: hundreds of megabytes in ten minutes
-    taking = Workers(respond, workers)
-    system = lg.ConstructSUT(taking.issue, lambda: None)
+    pool = Workers(respond, workers)
+    system = lg.ConstructSUT(pool.issue, lambda: None)
     library = lg.ConstructQSL(samples, samples, lambda _: None, lambda _: None)  # photos stay in memory
     try:
-        with taking.running():
-            lg.StartTestWithLogSettings(system, library, chosen, logging, "")  # "": no audit.config of whoever
+        with pool.running():
+            lg.StartTestWithLogSettings(system, library, lg_settings, logging, "")  # "": no audit.config of whoever
     finally:
         lg.DestroyQSL(library)
         lg.DestroySUT(system)

@@ -19,8 +19,9 @@ CLOSES = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 
 CONNECTION = "connection"
 TIMEOUT = "timeout"
-HUNG_UP = "hung up"
-BREATH_S = 0.05
+ABORTED = "hung up"
+"""The value is in saved files."""
+RECONNECT_DELAY_S = 0.05
 """A closed loop waits so long after a failed connection, so as not to spin on a server that is gone."""
 
 
@@ -32,13 +33,13 @@ class Message:
         name: what it holds, for counting.
         parts: sent one after the other.
         pause_s: between them.
-        hangs_up: whether the client goes away then, without an answer.
+        aborts: whether the client goes away then, without an answer.
     """
 
     name: str
     parts: tuple[bytes, ...]
     pause_s: float = 0.0
-    hangs_up: bool = False
+    aborts: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class RequestResult:
         name: of its message.
         due_s: when it was to be sent: latency counts from here, even if the client itself was late.
         ended_s: when the last byte of its answer was there, or what else became of it was known.
-        outcome: the status as text, or `CONNECTION`, `TIMEOUT` or `HUNG_UP`.
+        outcome: the status as text, or `CONNECTION`, `TIMEOUT` or `ABORTED`.
     """
 
     name: str
@@ -113,8 +114,8 @@ class Client:
                     await asyncio.sleep(message.pause_s)
                 writer.write(part)
                 await writer.drain()
-            if message.hangs_up:
-                return HUNG_UP
+            if message.aborts:
+                return ABORTED
             head = await reader.readuntil(b"\r\n\r\n")
             length = LENGTH.search(head)
             if not head.startswith(b"HTTP/1.1 ") or length is None:
@@ -139,17 +140,17 @@ class Client:
 
 async def closed_loop(client: Client, messages: Iterable[Message], clients: int, until_s: float) -> list[RequestResult]:
     """Let so many clients each send the next message when they have the last answer, until then or there is none."""
-    turn = iter(messages)
+    remaining = iter(messages)
     sent: list[RequestResult] = []
     client.begin()
 
-    async def one() -> None:
-        while (due_s := client.now_s()) < until_s and (message := next(turn, None)) is not None:
+    async def send_in_turn() -> None:
+        while (due_s := client.now_s()) < until_s and (message := next(remaining, None)) is not None:
             sent.append(await client.send(message, due_s))
             if sent[-1].outcome == CONNECTION:
-                await asyncio.sleep(BREATH_S)
+                await asyncio.sleep(RECONNECT_DELAY_S)
 
-    await asyncio.gather(*(one() for _ in range(clients)))
+    await asyncio.gather(*(send_in_turn() for _ in range(clients)))
     return sent
 
 

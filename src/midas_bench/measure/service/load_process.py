@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from midas_bench.measure.service.client import Client, RequestResult, closed_loop, open_loop, post
-from midas_bench.measure.service.soak_requests import mix
+from midas_bench.measure.service.soak_requests import draw_messages
 from midas_bench.processes import Reply, answer
 
 MODULE = "midas_bench.measure.service.load_process"
@@ -52,7 +52,7 @@ def soak(request: Reply) -> Reply:
     every = max(1, request["requests"] // MEMORY_SAMPLES)
 
     def messages() -> Any:
-        for number, message in enumerate(mix(photos, host, request["requests"], request["seed"])):
+        for number, message in enumerate(draw_messages(photos, host, request["requests"], request["seed"])):
             if number % every == 0:
                 rss_bytes.append(int(watched.memory_info().rss))
             yield message
@@ -88,7 +88,7 @@ def pipeline(request: Reply) -> Reply:
 def _reported(run: Coroutine[Any, Any, list[RequestResult]]) -> Reply:
     before_s = time.process_time()
     sent = asyncio.run(run)
-    return {"cpu_s": time.process_time() - before_s, "sent": [list(vars(one).values()) for one in sent]}
+    return {"cpu_s": time.process_time() - before_s, "sent": [list(vars(result).values()) for result in sent]}
 
 
 TASKS: dict[str, Callable[[Reply], Reply]] = {"load": load, "soak": soak, "pipeline": pipeline}

@@ -68,7 +68,7 @@ class LoadResult:
     @property
     def client_share(self) -> float:
         """The share of all cores' time that the client took."""
-        return self.cpu_s / (allowed_cores() * max(one.ended_s for one in self.sent))
+        return self.cpu_s / (allowed_cores() * max(result.ended_s for result in self.sent))
 
     @property
     def achieved_per_second(self) -> float:
@@ -82,23 +82,23 @@ class LoadResult:
 
     @property
     def _accepted_s(self) -> list[float]:
-        return [one.ended_s for one in self.sent if one.outcome == ACCEPTED]
+        return [result.ended_s for result in self.sent if result.outcome == ACCEPTED]
 
-    def point(self, server_peak_bytes: int | None, **how: Any) -> LoadPoint:
-        """Return it as the record has it; `how` is the rate or the number of clients.
+    def point(self, server_peak_bytes: int | None, **fields: Any) -> LoadPoint:
+        """Return it as the record has it; `fields` are the rate or the number of clients.
 
         Raises:
             LostError: a request was neither answered nor refused for want of room, or none was answered.
         """
-        lost = Counter(one.outcome for one in self.sent if one.outcome not in (ACCEPTED, REFUSED))
-        due = [one for one in self.sent if self.window.begin_s <= one.due_s < self.window.end_s]
-        latency_s = [one.ended_s - one.due_s for one in due if one.outcome == ACCEPTED]
+        lost = Counter(result.outcome for result in self.sent if result.outcome not in (ACCEPTED, REFUSED))
+        due = [result for result in self.sent if self.window.begin_s <= result.due_s < self.window.end_s]
+        latency_s = [result.ended_s - result.due_s for result in due if result.outcome == ACCEPTED]
         if lost or not latency_s:
             raise LostError(f"of {len(self.sent)} requests {dict(lost)} went wrong, {len(latency_s)} were answered")
         p50_s, p90_s, p99_s = (float(np.percentile(latency_s, q)) for q in (50, 90, 99))
         return LoadPoint(
             achieved_per_second=self.achieved_per_second, p50_s=p50_s, p90_s=p90_s, p99_s=p99_s, requests=len(due),
-            rejected=len(due) - len(latency_s), peak_rss_bytes=server_peak_bytes, **how,
+            rejected=len(due) - len(latency_s), peak_rss_bytes=server_peak_bytes, **fields,
         )  # fmt: skip
 
 
@@ -126,7 +126,7 @@ class SoakResult:
     @property
     def unexpected(self) -> dict[tuple[str, str], int]:
         """The outcomes that `OUTCOMES` does not have so."""
-        return {(name, how): n for (name, how), n in self.outcomes.items() if OUTCOMES[name] != how}
+        return {(name, outcome): n for (name, outcome), n in self.outcomes.items() if OUTCOMES[name] != outcome}
 
     @property
     def answered(self) -> dict[str, int]:

@@ -87,24 +87,24 @@ def serving(config: Resolved, folder: Path, *arguments: str) -> Iterator[ServerP
         ProcessDiedError: it was not ready in time, or ended.
     """
     weights = config.weights
-    what = ["--model", config.model] if config.model else ["--weights", weights.path or weights.source]
+    weights_flags = ["--model", config.model] if config.model else ["--weights", weights.path or weights.source]
     if weights.source == "official":
-        what = ["--weights", "official"]
+        weights_flags = ["--weights", "official"]
     command = [sys.executable, "-m", "midas_bench.cli.main", "serve", "--port", "0", "--backend", config.backend]
     environment = {**os.environ, **allocator.settings(os.environ), CACHE_VARIABLE: config.cache_dir}
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,
         subprocess.Popen(
-            [*command, "--threads", str(config.threads), *what, *arguments],
+            [*command, "--threads", str(config.threads), *weights_flags, *arguments],
             stdout=subprocess.PIPE, stderr=errors, text=True, cwd=folder, env=environment,
         ) as process,
     ):  # fmt: skip
         assert process.stdout is not None
-        late = threading.Timer(START_TIMEOUT_S, process.kill)
-        late.start()
+        watchdog = threading.Timer(START_TIMEOUT_S, process.kill)
+        watchdog.start()
         try:
             ready = next(filter(None, map(READY.match, process.stdout)), None)
-            late.cancel()
+            watchdog.cancel()
             if ready is None:
                 errors.seek(0)
                 raise ProcessDiedError(f"the server was not ready: {last_words(errors.read())}")
@@ -112,5 +112,5 @@ def serving(config: Resolved, folder: Path, *arguments: str) -> Iterator[ServerP
             process.terminate()
             process.wait(STOP_TIMEOUT_S)
         finally:
-            late.cancel()
+            watchdog.cancel()
             process.kill()

@@ -23,15 +23,17 @@ WARM_UP_S = 1.0
 """The load runs so long before anything counts: queue and connections are then as they stay."""
 
 
-def load(server: ServerProcess, photos: Sequence[str], duration_s: float, **how: Any) -> LoadResult:
+def load(server: ServerProcess, photos: Sequence[str], duration_s: float, **loop: Any) -> LoadResult:
     """Send photos (paths) in turn: closed loop with `clients`, or open loop with `per_second` and `seed`.
 
     Raises:
         ProcessDiedError: as `ask`.
     """
     until_s = WARM_UP_S + duration_s
-    reply = _ask(server, "load", until_s + TIMEOUT_S, photos=list(photos), until_s=until_s, **how)
-    return LoadResult(tuple(RequestResult(*one) for one in reply["sent"]), reply["cpu_s"], Window(WARM_UP_S, until_s))
+    reply = _ask(server, "load", until_s + TIMEOUT_S, photos=list(photos), until_s=until_s, **loop)
+    return LoadResult(
+        tuple(RequestResult(*values) for values in reply["sent"]), reply["cpu_s"], Window(WARM_UP_S, until_s)
+    )
 
 
 def closed_loop(
@@ -42,8 +44,8 @@ def closed_loop(
     Raises:
         LostError, ProcessDiedError: as `LoadResult.point` and `ask`.
     """
-    seen = load(server, photos, duration_s, clients=clients)
-    return seen.point(peak_bytes(server.pid), clients=clients), seen
+    result = load(server, photos, duration_s, clients=clients)
+    return result.point(peak_bytes(server.pid), clients=clients), result
 
 
 def open_loop(
@@ -54,8 +56,8 @@ def open_loop(
     Raises:
         LostError, ProcessDiedError: as `LoadResult.point` and `ask`.
     """
-    seen = load(server, photos, duration_s, per_second=per_second, seed=seed)
-    return seen.point(peak_bytes(server.pid), offered_per_second=per_second)
+    result = load(server, photos, duration_s, per_second=per_second, seed=seed)
+    return result.point(peak_bytes(server.pid), offered_per_second=per_second)
 
 
 def pipeline_per_second(config: Resolved, photos: Sequence[str], duration_s: float) -> float:
@@ -84,10 +86,10 @@ def soak(
         server, "soak", timeout_s, photos=[str(photo) for photo in photos], requests=requests, clients=clients,
         seed=seed, pid=server.pid,
     )  # fmt: skip
-    outcomes = Counter((one.name, one.outcome) for one in (RequestResult(*values) for values in reply["sent"]))
+    outcomes = Counter((sent.name, sent.outcome) for sent in (RequestResult(*values) for values in reply["sent"]))
     return SoakResult(dict(outcomes), tuple(reply["rss_bytes"]), server.counted(), peak_bytes(server.pid))
 
 
-def _ask(server: ServerProcess, task: str, timeout_s: float, **more: Any) -> Reply:
-    where = {"host": server.host, "port": server.port, "timeout_s": TIMEOUT_S}
-    return ask(CHILD, {"task": task, **where, **more}, timeout_s)
+def _ask(server: ServerProcess, task: str, timeout_s: float, **fields: Any) -> Reply:
+    address = {"host": server.host, "port": server.port, "timeout_s": TIMEOUT_S}
+    return ask(CHILD, {"task": task, **address, **fields}, timeout_s)

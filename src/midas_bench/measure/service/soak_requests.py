@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from PIL import Image
 
-from midas_bench.measure.service.client import HUNG_UP, Message, post
+from midas_bench.measure.service.client import ABORTED, Message, post
 from midas_bench.serve.representations import ANSWERS
 from midas_bench.serve.serve_config import ServeConfig
 
@@ -31,24 +31,24 @@ OUTCOMES = {
     "page with a photo behind it": "415",
     "bomb": "422",
     "too large": "413",
-    "hung up midway": HUNG_UP,
+    "hung up midway": ABORTED,
 }
 """By a message's name, what its outcome must be."""
 
 WEIGHTS = {"photo": 4, "small photo": 30, "truncated": 12, "bomb": 12, "page with a photo behind it": 12}
 """How often each comes. Large photos take the server longest, and bad ones next to nothing."""
-OTHERS = 5
+DEFAULT_WEIGHT = 5
 """So often come the rest."""
 
 
-def mix(photos: Sequence[bytes], host: str, requests: int, seed: int) -> Iterator[Message]:
+def draw_messages(photos: Sequence[bytes], host: str, requests: int, seed: int) -> Iterator[Message]:
     """Yield so many messages, drawn by the seed, made of these JPEGs."""
     draw = random.Random(seed)
-    made = messages(photos, host)
-    names = list(made)
-    weights = [WEIGHTS.get(name, OTHERS) for name in names]
+    by_name = messages(photos, host)
+    names = list(by_name)
+    weights = [WEIGHTS.get(name, DEFAULT_WEIGHT) for name in names]
     for name in draw.choices(names, weights, k=requests):
-        yield draw.choice(made[name])
+        yield draw.choice(by_name[name])
 
 
 def messages(photos: Sequence[bytes], host: str) -> dict[str, list[Message]]:
@@ -65,17 +65,20 @@ def messages(photos: Sequence[bytes], host: str) -> dict[str, list[Message]]:
         "page with a photo behind it": [b"<html><script>" + photo for photo in jpegs],
         "bomb": [_bomb(12_000)],
     }
-    by_name = {name: [post(name, body, host) for body in some] for name, some in bodies.items()}
+    by_name = {name: [post(name, body, host) for body in of_name] for name, of_name in bodies.items()}
     by_name["small photo"] = [
         post("small photo", body, host, accept, f"image/{kind.lower()}")
-        for kind, some in small.items() for body in some for accept in (answer.media_type for answer in ANSWERS)
+        for kind, of_kind in small.items() for body in of_kind for accept in (answer.media_type for answer in ANSWERS)
     ]  # fmt: skip
     by_name["too large"] = [_too_large(host)]
-    whole = [post("", photo, host).parts[0] for photo in jpegs]
-    halves = [Message("sent slowly", (one[: len(one) // 2], one[len(one) // 2 :]), PAUSE_S) for one in whole]
+    requests = [post("", photo, host).parts[0] for photo in jpegs]
+    halves = [
+        Message("sent slowly", (request[: len(request) // 2], request[len(request) // 2 :]), PAUSE_S)
+        for request in requests
+    ]
     by_name["sent slowly"] = halves
     by_name["hung up midway"] = [
-        replace(one, name="hung up midway", parts=one.parts[:1], hangs_up=True) for one in halves
+        replace(message, name="hung up midway", parts=message.parts[:1], aborts=True) for message in halves
     ]
     return by_name
 

@@ -29,7 +29,18 @@ def test_a_disturbed_cell_is_marked_with_the_reason_in_file_and_terminal(fake):
     assert saved["benchmarks"][1]["extra_info"]["noise"]["reasons"] == [reason]
     assert f"noisy: test_cells[fake-b1-indoor]: {reason}" in ran
     assert "noisy: test_cells[fake-b1-street]" not in ran
-    assert "--noise rerun measures such cells again" in ran
+    assert "--noise rerun measures noisy cells again" in ran
+
+
+def test_noisy_cells_beyond_those_shown_are_counted_and_the_json_is_named_only_where_one_is_saved(fake):
+    loud = json.dumps([LOUD])
+    assert "noisy: 2 more cells; the JSON names them in extra_info.noise\n" in fake.run(FAKE_MATRIX_S=loud)
+    fake.saves = False
+    ran = fake.run(FAKE_MATRIX_S=loud)
+    assert "noisy: 2 more cells\n" in ran
+    assert "JSON" not in ran
+    ran = fake.run("--benchmark-json=out.json", FAKE_MATRIX_S=loud)
+    assert "noisy: 2 more cells; the JSON names them in extra_info.noise\n" in ran
 
 
 def test_a_quiet_run_says_so(fake):

@@ -36,9 +36,10 @@ def _summarise(terminalreporter: pytest.TerminalReporter, config: pytest.Config,
     for name, reasons in list(noisy.items())[:SHOWN]:
         write(f"noisy: {name.rpartition('::')[2]}: {', '.join(reasons)}", yellow=True)
     if len(noisy) > SHOWN:
-        write(f"noisy: {len(noisy) - SHOWN} more; extra_info.noise in the JSON says which", yellow=True)
+        place = "; the JSON names them in extra_info.noise" if internals.saves(config) else ""
+        write(f"noisy: {len(noisy) - SHOWN} more cells{place}", yellow=True)
     if noisy:
-        write("`midas-bench doctor` says what disturbs; --noise rerun measures such cells again", yellow=True)
+        write("`midas-bench doctor` names the cause; --noise rerun measures noisy cells again", yellow=True)
     elif config.stash[NOISE_MONITOR].noise:
         write("quiet: no cell was disturbed")
     if state.finished:

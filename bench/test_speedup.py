@@ -44,7 +44,7 @@ def measured(run, measured_once):
 def test_speedup(cell, run, measured, backend, photo):
     """Record the article's time over the backend's, for a usual photo and for the largest."""
     if run.settings.model:
-        pytest.skip("the article's recipe runs its own network, and --model another")
+        pytest.skip("the article's recipe runs its own network, not that of --model")
 
     def ratio():
         above, below = TimedCall(ARTICLE, photo), TimedCall(backend, photo)

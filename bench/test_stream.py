@@ -78,7 +78,7 @@ def test_stream_over_article(cell, run, backend, threads, stream):
         kind="ratio",
         ratio=f"article/{backend} stream",
         numerator="article one pipeline",
-        denominator=f"{backend} stream, a photo",
+        denominator=f"{backend} stream, per photo",
         backend=backend,
         threads=threads,
     )

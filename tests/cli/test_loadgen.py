@@ -58,7 +58,7 @@ def test_all_scenarios_in_order_each_in_a_process_of_its_own(driven, capsys):
     said = capsys.readouterr()
     assert "onnx, single-stream: p90 60.0 ms (p50 50.0 ms, 17.5 images/s), 64 queries; short run, not valid" in said.out
     assert "onnx, offline: 17.5 images/s; short run, not valid" in said.out
-    assert "onnx, server: no rate tried keeps its p99 within 200 ms" in said.out
+    assert "onnx, server: no rate that was tried has a p99 within 200 ms" in said.out
     assert f"LoadGen's logs: {driven.logs}" in said.out
     records = read(driven.json).records
     assert [r.load.judged for r in records] == ["short run"] * 4

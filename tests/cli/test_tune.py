@@ -51,7 +51,7 @@ def run(tuned, *flags):
 def test_tune_prints_the_best_set_ups_and_the_python_that_opens_them(tuned, capsys):
     assert run(tuned) == 0
     said = capsys.readouterr()
-    assert "4 set-ups tried in 96 s on " in said.out
+    assert "4 set-ups measured in 96 s on " in said.out
     assert "timing only" in said.out
     assert "lowest latency: onnx-int8 (threads 1, batch 1), 25.0 ms (24.9 to 25.1), reduced precision" in said.out
     assert f"  exact: onnx (threads 1, batch 1), 50.0 ms (49.9 to 50.1), 2.00{units.TIMES} (" in said.out
@@ -90,7 +90,7 @@ def test_a_stream_with_the_highest_throughput_comes_with_its_own_python(tuned, m
     assert "highest throughput: onnx (threads 1, stream), 50.0 images/s (49.8 to 50.2)\n" in out
     front = out.partition("Pareto front")[2].strip().splitlines()[1:3]
     assert [line.split(")")[0] for line in front] == ["  onnx-int8 (threads 1, batch 1", "  onnx (threads 1, stream"]
-    assert [" a call" in line for line in front] == [True, False]
+    assert [" per call" in line for line in front] == [True, False]
     assert len({len(line.partition(" images/s")[0]) for line in front}) == 1
     throughput = json.loads((tuned.output / "tuning.json").read_text())["answers"]["throughput"]
     assert (throughput["stream_photos"], throughput["images_per_second"]) == (12, 50)

@@ -168,7 +168,7 @@ def test_a_stream_that_there_is_no_time_for_is_left_out_by_name(world, plan):
     tuned = find(world, plan(budget_s=120.0))
     named = [name for name in tuned.left_out if name.endswith("threads 1, stream")]
     assert named
-    assert all("left for it in a round" in tuned.left_out[name] for name in named)
+    assert all("was left to measure it" in tuned.left_out[name] for name in named)
 
 
 def test_rounds_grow_and_finalists_have_the_calls_of_the_last(world, plan):
@@ -194,7 +194,7 @@ def test_the_budget_is_kept_however_slow_the_machine(world, plan, open_s, slower
 def test_what_there_was_no_time_for_is_said(world, plan):
     world.open_s = 30.0
     tuned = find(world, plan(budget_s=100.0))
-    assert tuned.left_out["eager-bf16"] == "the time was over before its turn; a larger --budget tries it"
+    assert tuned.left_out["eager-bf16"] == "the budget ended before its turn; a larger --budget includes it"
     assert len(world.asked) == 2
 
 
@@ -202,7 +202,7 @@ def test_what_there_is_no_memory_for_does_not_take_turns(world, plan, monkeypatc
     monkeypatch.setattr(module.psutil, "virtual_memory", lambda: SimpleNamespace(available=1100 * MIB))
     tuned = find(world, plan("onnx", "onnx-int8", "eager"))
     assert world.rounds[0] == {("onnx, threads 2", "1"), ("onnx-int8, threads 2", "1")}
-    assert tuned.left_out["eager, threads 2, batch 1"] == "no memory left for it in a round"
+    assert tuned.left_out["eager, threads 2, batch 1"] == "too little memory was left to measure it"
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_a_graph_is_made_before_and_a_failure_is_told(world, plan, monkeypatch):
     assert tuned.left_out == {"onnx-int8": "could not be made; check the versions"}
     assert [text for text, _ in world.progress_lines][:2] == [
         "making the graph for onnx: once, up to half a minute",
-        "onnx: opening it, and its memory",
+        "onnx: opening it and measuring its memory",
     ]
 
 

@@ -120,7 +120,7 @@ class _Search:
             self._trials[trial.setup] = replace(self._trials[trial.setup], finalist=True)
         for trial in last:
             if trial.peak_bytes is None and self._left_s() > 2 * self._open_s[trial.setup.backend]:
-                self._report_progress(f"{_name(trial.setup)}: its memory")
+                self._report_progress(f"{_name(trial.setup)}: measuring its memory")
                 self._measure_memory(trial.setup, _name(trial.setup))
         return Tuning(tuple(self._trials.values()), self._left_out, self._now() - self._begun_s)
 
@@ -144,7 +144,7 @@ class _Search:
     def _try_backend(self, name: str) -> None:
         """Make the backend's graph if need be, and run it in a process of its own."""
         if self._left_s(LAST_TRY_SHARE) <= 0:
-            self._left_out[name] = "the time was over before its turn; a larger --budget tries it"
+            self._left_out[name] = "the budget ended before its turn; a larger --budget includes it"
             return
         try:
             make_graph(replace(self._plan.config, backend=name), self._report_progress)
@@ -152,7 +152,7 @@ class _Search:
             self._raise_what_all_share(error)
             self._left_out[name] = error.why
             return
-        self._report_progress(f"{name}: opening it, and its memory")
+        self._report_progress(f"{name}: opening it and measuring its memory")
         begun_s = self._now()
         self._measure_memory(Setup(name, 1, self._plan.threads[0]), name)
         self._open_s[name] = self._now() - begun_s
@@ -235,7 +235,7 @@ class _Search:
             memory_bytes -= first.peak_bytes or 0
             if min(left_s, memory_bytes) < 0:
                 lacking = "time" if left_s < 0 else "memory"
-                self._left_out[_name(setup)] = f"no {lacking} left for it in a round"
+                self._left_out[_name(setup)] = f"too little {lacking} was left to measure it"
                 continue
             afforded.append(setup)
         return afforded

@@ -48,7 +48,7 @@ class Advice:
     def lines(self) -> list[str]:
         """Return the text."""
         trials = self.tuned.trials
-        lines = [f"{len(trials)} set-ups tried in {self.tuned.elapsed_s:.0f} s on {self.machine.cpu_model}"]
+        lines = [f"{len(trials)} set-ups measured in {self.tuned.elapsed_s:.0f} s on {self.machine.cpu_model}"]
         lines += [TIMING_ONLY] if self.plan.config.weights.source == "seeded" else []
         shown: set[Setup] = set()
         for choice in self.choices:
@@ -59,7 +59,7 @@ class Advice:
             shown.add(setup)
         front = tuning_results.pareto(trials)
         if front:
-            lines += ["", "Pareto front (no other set-up beats one in all three):"]
+            lines += ["", "Pareto front (no other set-up is better in latency, throughput and memory):"]
             lines += [f"  {row(trial)}" for trial in front]
         if self.left_out:
             lines += ["", "left out:"]
@@ -133,7 +133,8 @@ def described(trial: Trial, question: str) -> str:
 
 def row(trial: Trial) -> str:
     """Return a line of the Pareto front."""
-    call = "" if trial.setup.stream_photos else f"{units.seconds(trial.call.estimate if trial.call else None)} a call"
+    seconds = units.seconds(trial.call.estimate if trial.call else None)
+    call = "" if trial.setup.stream_photos else f"{seconds} per call"
     rate = units.rate(trial.images_per_second.estimate if trial.images_per_second else None)
     reduced = "" if trial.exact else "  reduced precision"
-    return f"{named(trial.setup):<38}{call:>16}{rate:>16}{units.mib(trial.peak_bytes):>10}{reduced}"
+    return f"{named(trial.setup):<38}{call:>18}{rate:>16}{units.mib(trial.peak_bytes):>10}{reduced}"

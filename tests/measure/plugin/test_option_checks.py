@@ -78,7 +78,7 @@ def test_where_nothing_is_measured_nothing_is_refused(config):
     [
         ("absent/out.json", "there is no folder"),
         ("folder", "is a folder; name a file in it"),
-        ("taken.json", "taken is a file, where its depth maps belong"),
+        ("taken.json", "taken, which is a file; name another file"),
     ],
 )
 def test_a_json_file_that_cannot_be_written_is_refused(config, tmp_path, name, message):

@@ -76,7 +76,7 @@ class Driver:
         """Return the record of a run."""
         reasons = run.reasons
         if not self._rules.full:
-            reasons = (f"a short run of {self._rules.duration_s:g} s, which no rule allows",)
+            reasons = (f"a short run of {self._rules.duration_s:g} s, shorter than MLPerf's rules require",)
         rate = run.images_per_second
         if name == "multi-stream":
             rate = SAMPLES_PER_QUERY / run.mean_s

@@ -1,4 +1,4 @@
-"""A result of LoadGen's in a line."""
+"""The one-line summary of a LoadGen result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def headline(load: Load) -> str:
     elif load.scenario == "server":
         held = f"p99 within {units.seconds(load.latency_bound_s)}"
         rate = load.target_per_second
-        figure = f"no rate tried keeps its {held}" if rate is None else f"{units.rate(rate)} keep their {held}"
+        figure = f"no rate that was tried has a {held}" if rate is None else f"{units.rate(rate)} with a {held}"
         figure += f" (p50 {p['p50']}, p99 {p['p99']})"
     else:
         name = f"p{PERCENTILE[load.scenario] * 100:.0f}"

@@ -45,7 +45,7 @@ def check(config: pytest.Config, cells: Sequence[pytest.Item], resume: bool) -> 
     _check_group_by(config, cells)
     journal_folder(config)
     if resume and not internals.saves(config):
-        raise UserError("--resume", "would end with no file of its cells", "add --benchmark-autosave")
+        raise UserError("--resume", "the run would save no results", "add --benchmark-autosave")
 
 
 def journal_folder(config: pytest.Config) -> Path:
@@ -85,7 +85,7 @@ def _check_json(config: pytest.Config) -> None:
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise UserError(flag, "cannot be written", "check its permissions, or name another file")
     if maps.exists() and not maps.is_dir():
-        raise UserError(flag, f"{maps} is a file, where its depth maps belong", "name another file")
+        raise UserError(flag, f"its depth maps need the folder {maps}, which is a file", "name another file")
 
 
 def _check_group_by(config: pytest.Config, cells: Sequence[pytest.Item]) -> None:

@@ -114,7 +114,7 @@ def opened(run: RunContext, backend: str, threads: int) -> Iterator[OpenedPipeli
 def article(run: RunContext, threads: int) -> Iterator[OpenedPipeline]:
     """Open the article's recipe: eager, with Pillow and torchvision before it."""
     if run.settings.model:
-        pytest.skip("the article's recipe runs its own network, and --model another")
+        pytest.skip("the article's recipe runs its own network, not that of --model")
     yield from _open(run, "eager", threads, "article")
 
 

@@ -111,7 +111,7 @@ def _open(config: pytest.Config, planned: Sequence[str]) -> RunState:
             except BaseException:
                 journal.release()
                 raise
-        write_line(config, "--resume: no interrupted run is free to go on with; this one starts from the beginning")
+        write_line(config, "--resume: no interrupted run can be resumed; this run starts from the beginning")
     return _started(new_journal(folder), now, planned)
 
 

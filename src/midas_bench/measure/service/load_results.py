@@ -45,7 +45,7 @@ class Window:
         inside_s = self._inside(ended_s)
         if len(inside_s) < 2:
             seconds = f"{self.end_s - self.begin_s:g} s"
-            raise LostError(f"{len(inside_s)} answers in {seconds} make no rate; measure for longer")
+            raise LostError(f"{len(inside_s)} answers in {seconds} are too few for a rate; measure for longer")
         return float(np.polyfit(inside_s, np.arange(len(inside_s)), 1)[0])
 
     def _inside(self, ended_s: Sequence[float]) -> list[float]:
@@ -94,7 +94,8 @@ class LoadResult:
         due = [result for result in self.sent if self.window.begin_s <= result.due_s < self.window.end_s]
         latency_s = [result.ended_s - result.due_s for result in due if result.outcome == ACCEPTED]
         if lost or not latency_s:
-            raise LostError(f"of {len(self.sent)} requests {dict(lost)} went wrong, {len(latency_s)} were answered")
+            failed = ", ".join(f"{count} with {outcome}" for outcome, count in lost.items()) or "none"
+            raise LostError(f"of {len(self.sent)} requests {len(latency_s)} were answered in time; failed: {failed}")
         p50_s, p90_s, p99_s = (float(np.percentile(latency_s, q)) for q in (50, 90, 99))
         return LoadPoint(
             achieved_per_second=self.achieved_per_second, p50_s=p50_s, p90_s=p90_s, p99_s=p99_s, requests=len(due),

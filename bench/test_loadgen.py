@@ -41,7 +41,7 @@ def driven(plan, backend, measured_once):
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_loadgen(cell, plan, driven, backend, scenario):
-    """Record what LoadGen says of the scenario.
+    """Record LoadGen's result of the scenario.
 
     The first cell of a backend runs all four in one process: pytest-benchmark's own figure is then that cell's.
     """

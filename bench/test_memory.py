@@ -27,7 +27,8 @@ def in_a_fresh_process(config, photos):
     request = {"task": "memory", "config": config.to_json(), "photos": photos.paths, "calls": CALLS}
     reply = ask(MODULE, request, TIMEOUT_S, started=sampler.start)
     sampler.finish()
-    if reply["peak_rss_bytes"] is None:  # a system without a high-water mark
+    # this system keeps no high-water mark
+    if reply["peak_rss_bytes"] is None:
         reply["peak_rss_bytes"] = max(sampler.rss_bytes)
     return reply | {"rss_over_time": {"t_s": sampler.t_s, "rss_bytes": sampler.rss_bytes}}
 

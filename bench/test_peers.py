@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.not_quick, pytest.mark.expected_seconds(8)]
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_benchmark_app(cell, run, threads, precision):
-    """Record the median that OpenVINO's benchmark_app reports: latency hint, one image a call, as many threads."""
+    """Record the median that OpenVINO's benchmark_app reports: latency hint, one image per call, as many threads."""
     command = find_benchmark_app()
     if command is None:
         pytest.skip("needs benchmark_app, which OpenVINO brings; pip install 'midas-bench[peers]'")
@@ -30,7 +30,8 @@ def test_benchmark_app(cell, run, threads, precision):
 
 def test_backbone(cell, threads, one_photo):
     """Time timm's tf_efficientnet_lite3, features only, in PyTorch eager mode: the network's first part."""
-    from midas_bench.depth.torchvision_compat import timm  # takes a second, which only this cell should
+    # the import takes a second: only this cell should wait for it
+    from midas_bench.depth.torchvision_compat import timm
 
     use_threads(threads)
     backbone = timm.create_model("tf_efficientnet_lite3", features_only=True).eval()

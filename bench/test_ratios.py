@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.not_quick, pytest.mark.expected_seconds(25)]
 
 @dataclass(frozen=True)
 class Ratio:
-    """A quotient of times: what stands above and below, and how often each is called a block."""
+    """A quotient of times: numerator, denominator, and calls of each per block."""
 
     name: str
     above: tuple[TimedCall, ...]
@@ -27,7 +27,7 @@ class Ratio:
     rounds: int = 6
 
     def quotient(self, seconds):
-        """Return seconds a photo above over seconds a photo below."""
+        """Return seconds per photo above over seconds per photo below."""
         return sum(seconds[probe] for probe in self.above) / self.photos_above / seconds[self.below]
 
 
@@ -46,7 +46,8 @@ RATIOS = {
         TimedCall("article", "one"),
     ),
 }
-each_ratio = pytest.mark.parametrize("ratio", RATIOS)  # by name: parameters are written to the JSON whole
+# by name, because the JSON holds each parameter whole
+each_ratio = pytest.mark.parametrize("ratio", RATIOS)
 
 
 def in_the_default_run(ratio):

@@ -126,10 +126,10 @@ def test_open_loop(cell, config, server, photos, open_loads):
 
 @pytest.fixture(scope="module")
 def rounds(config, server, photos, measured_once):
-    """Measure both once: of each round, photos a second over HTTP and without, and the client.
+    """Measure both once: of each round, photos per second over HTTP and without, and the client.
 
-    One sleeps while the other runs, and who begins changes with the round. The client's share is that of the cores'
-    time which it takes from the server.
+    One sleeps while the other runs, and they take turns in beginning. The client's share is the share of all cores'
+    time that it takes from the server.
     """
 
     def over_http():

@@ -18,10 +18,10 @@ pytestmark = [pytest.mark.extended, pytest.mark.not_quick, pytest.mark.expected_
 
 
 def arm(run, name, photos):
-    """Describe a worker: a backend or the article's recipe, with one photo a pipeline."""
+    """Describe a worker: a backend or the article's recipe, with one photo per pipeline."""
     recipe, backend = ("article", "eager") if name == ARTICLE else ("fast", name)
     config = asdict(replace(run.config, backend=backend, recipe=recipe))
-    # the article knows nothing of allocators: their settings are part of our way
+    # the article's recipe has no allocator settings: they belong to our own recipe
     environment = dict.fromkeys(allocator.SETTINGS, "") if name == ARTICLE else None
     pipelines = {p: {"photos": scene_photos.batch([photo], 1).paths, "config": config} for p, photo in photos.items()}
     return WorkerSpec(name, pipelines, environment)

@@ -6,7 +6,8 @@ import pytest
 from midas_bench.depth.backends.torch_eager import use_threads
 from midas_bench.depth.recipe import find_recipe
 
-pytestmark = pytest.mark.benchmark(max_time=0.5)  # hundreds of rounds all the same
+# half a second still gives hundreds of rounds
+pytestmark = pytest.mark.benchmark(max_time=0.5)
 both_recipes = pytest.mark.parametrize("recipe", ["article", "fast"])
 
 

@@ -1,4 +1,4 @@
-"""How many photos a second does a long stream give, when the next photos are decoded while the network has one?"""
+"""How many photos per second does a long stream give, when the next photos are decoded while the network has one?"""
 
 from collections import deque
 from dataclasses import asdict, replace
@@ -28,7 +28,7 @@ def in_the_default_run(backend, **_):
 
 @pytest.fixture(scope="module")
 def threads():
-    """Give each photo one thread: as many stand side by side as there are cores."""
+    """Give each photo one thread: as many photos run in parallel as there are cores."""
     return 1
 
 
@@ -59,7 +59,7 @@ def test_stream(cell, opened, stream):
 @pytest.mark.extended
 @pytest.mark.expected_seconds(60)
 def test_stream_over_article(cell, run, backend, threads, stream):
-    """Record the time of the article's recipe for one photo over a stream's time a photo, all cores for both."""
+    """Record the time of the article's recipe for one photo over a stream's time per photo, all cores for both."""
     different, photos = stream
     paths = photos.paths[:SHORT_STREAM_PHOTOS]
     ours = asdict(replace(run.config, backend=backend, threads=threads))

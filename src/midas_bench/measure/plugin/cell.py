@@ -154,7 +154,7 @@ class BenchmarkCell:
         rounds: int = 1,
         join: Callable[[list[Report]], Mapping[str, Any]] = lambda reports: reports[0],
     ) -> None:
-        """Do work that measures by itself, `rounds` times, and keep what it reports.
+        """Run work that measures itself, `rounds` times, and keep its reports.
 
         pytest-benchmark's figures are then the time of one round as a whole.
 
@@ -182,7 +182,8 @@ class BenchmarkCell:
             _, noise = self._monitor.around(self._nodeid, all_rounds, backend_alive=False)
         except ProcessDiedError as error:
             failure = str(error)
-        if failure:  # outside of the handler, whose traceback would be shown too
+        # outside of the handler, because pytest would show the handler's traceback too
+        if failure:
             pytest.fail(f"the process that was measured died: {failure}", pytrace=False)
         self.describe(noise=noise.to_json(), **join(reports))
         self._finish()
@@ -194,7 +195,7 @@ class BenchmarkCell:
 
 @pytest.fixture
 def cell(benchmark: BenchmarkFixture, run: RunContext, request: pytest.FixtureRequest) -> Iterator[BenchmarkCell]:
-    """Give the cell under measurement, with what its benchmark's fixtures say of it."""
+    """Give the cell under measurement, described by its benchmark's fixtures."""
     state = request.config.stash.get(RUN_STATE, None)
     folder = state.journal.depth_maps_folder if state else None
     cell = BenchmarkCell(request.node.nodeid, benchmark, run, request.config.stash[NOISE_MONITOR], folder)

@@ -18,12 +18,13 @@ EFFICIENCY = {
     "eager": 0.4, "jit": 0.45, "onnx": 0.75, "jit-frozen": 0.45, "compile": 0.5, "eager-bf16": 0.7, "openvino": 0.75,
     "openvino-bf16": 1.4, "onnx-int8": 2, "openvino-int8": 2,
 }  # fmt: skip
-"""Of a matrix product's rate, roughly: good enough for telling a coffee from a lunch break."""
+"""Rough shares of a matrix product's rate: good enough to tell seconds from minutes."""
 
 PIPELINE_S_PER_PHOTO = 0.01
 OPEN_S = 1.5
 PRIOR_S = 30.0
-EXTRA_CALLS = WARM_UP_CALLS + 3  # a check before, a calibration and pytest-benchmark's last, untimed call
+# the check before, the calibration, and pytest-benchmark's last, untimed call
+EXTRA_CALLS = WARM_UP_CALLS + 3
 
 
 class Eta:
@@ -44,7 +45,7 @@ class Eta:
         self._left.pop(nodeid, None)
 
     def drop(self, nodeid: str) -> None:
-        """Take a cell off the list that was skipped, or failed: it says nothing of how long the others take."""
+        """Take a skipped or failed cell off the list: it tells nothing about the time of the others."""
         if self._left.pop(nodeid, None) is not None:
             del self._expected_s[nodeid]
 
@@ -82,7 +83,8 @@ def flop_per_s(size: int = 768, repeats: int = 5) -> float:
 ETA = pytest.StashKey[Eta]()
 
 
-@pytest.hookimpl(trylast=True)  # after `run_state`, which leaves out what is finished
+# after `run_state`, which leaves out finished cells
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     cells = [item for item in items if is_cell(item)]
     if config.option.collectonly or config.option.benchmark_disable or config.option.benchmark_skip or not cells:

@@ -59,7 +59,8 @@ class NoiseMonitor:
             result = work()
         except BaseException:
             for shared in self.used:
-                if shared.noise is None:  # nobody will say what disturbed the measuring
+                # no reading follows that could tell what disturbed the measuring
+                if shared.noise is None:
                     shared.forget()
             raise
         self._last = after = self._probe.read(idle_s)
@@ -78,7 +79,8 @@ class NoiseMonitor:
             return False
         for shared in disturbed:
             shared.forget()
-        self._last = None  # it was taken in the disturbance that condemned this attempt
+        # the last reading was taken during the disturbance that spoiled this attempt
+        self._last = None
         del self.noise[nodeid]
         return True
 
@@ -116,10 +118,10 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 @pytest.fixture(scope="session")
 def measured_once(pytestconfig: pytest.Config) -> Callable[[Callable[[], T]], Shared[T]]:
-    """Give what makes data for several cells of a function that measures them.
+    """Give a function that lets several cells share what a measuring function returns.
 
-    A cell that uses such data is judged by what disturbed the machine while they were measured, and by nothing else:
-    measure in this way all that it uses. A rerun of the cell measures them anew.
+    The disturbances during that measuring alone decide whether a cell that uses the data is noisy. So measure all data
+    of a cell in this way. A rerun of the cell measures them anew.
     """
     monitor = pytestconfig.stash[NOISE_MONITOR]
     return lambda measure: Shared(monitor, measure)

@@ -45,7 +45,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     try:
         names = list(run.scenes)
     except UserError as error:
-        metafunc.config.stash[FAILURE] = error  # said once, when collection is over, and not once a module
+        # raised once, when collection is over, and not once per module
+        metafunc.config.stash[FAILURE] = error
         names = []
     fixtures: Sequence[str] = metafunc.fixturenames
     if "backend" in fixtures:
@@ -61,7 +62,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("scene", names)
 
 
-@pytest.hookimpl(tryfirst=True)  # before -m looks at the markers
+# before -m looks at the markers
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out cells that make no sense, and mark those beyond the default run as `extended`."""
     failure = config.stash.get(FAILURE, None)
@@ -88,9 +90,10 @@ def _holds(item: pytest.Item, marker: str) -> bool:
     return bool(condition.args[0](**getattr(item, "callspec").params))  # noqa: B009  (not in Item's type)
 
 
-@pytest.fixture(scope="session")  # of wider scope than `opened`: measured before a backend is alive
+# a wider scope than that of `opened`: the peak is measured before a backend is alive
+@pytest.fixture(scope="session")
 def peaks(run: RunContext, pytestconfig: pytest.Config) -> Mapping[int, Mapping[str, float]]:
-    """Measure this machine's peak once a run, for each thread count; empty where nothing is timed."""
+    """Measure this machine's peak once per run, for each thread count; empty where nothing is timed."""
     if pytestconfig.option.benchmark_disable:
         return {}
     precisions = sorted({registry.find(name).precision for name in run.settings.backends})

@@ -54,7 +54,8 @@ class RunJournal:
 
     def release(self) -> None:
         """Leave the journal for a later `--resume`."""
-        with suppress(OSError):  # while it is held: a run that took it up meanwhile would lose its own
+        # before the release: after it the file may be the lock of another run
+        with suppress(OSError):
             self.path.with_suffix(".lock").unlink(missing_ok=True)
         self._lock.release()
 
@@ -78,7 +79,8 @@ def abandoned(folder: Path) -> RunJournal | None:
             journal = RunJournal(path)
             if path.exists():
                 return journal
-            journal.release()  # its run was finished since the folder was read
+            # the journal's run finished after the folder was read
+            journal.release()
     return None
 
 

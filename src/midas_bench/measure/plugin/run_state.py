@@ -1,7 +1,7 @@
 """Nothing lost: each finished cell is on disk before the next one starts, and an interrupted run can be resumed.
 
-While a run is under way its cells stand in a journal, one JSON line each, in the same form as a benchmark in
-pytest-benchmark's JSON. When all of them stand in that JSON the journal goes.
+During a run its cells are in a journal, one JSON line each, in the form of a benchmark in pytest-benchmark's JSON. The
+journal is removed once that JSON holds all of them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from midas_bench.results import run_files
 
 
 class RunState:
-    """What became of each planned cell; `unplanned` are finished ones of the journal that this run leaves out."""
+    """The state of each planned cell; `unplanned` are finished cells of the journal that this run leaves out."""
 
     def __init__(self, planned: Sequence[str], journal: RunJournal) -> None:
         self.planned = list(planned)
@@ -60,7 +60,8 @@ class RunState:
         """Write what pytest reports of a cell to the journal."""
         name = report.nodeid
         if report.failed:
-            self.failed.setdefault(name, _reason(report))  # what failed first, not what its teardown said of it
+            # the first failure counts: an error of the teardown may only follow from it
+            self.failed.setdefault(name, _reason(report))
             self.finished.pop(name, None)
             self.journal.append({"failed": name, "reason": self.failed[name]})
         elif report.skipped:
@@ -83,7 +84,8 @@ def _reason(report: pytest.TestReport) -> str:
 RUN_STATE = pytest.StashKey[RunState]()
 
 
-@pytest.hookimpl(trylast=True)  # the cells that -k and -m leave
+# last, so that -k and -m have chosen the cells
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Start the journal, or take up an abandoned one and leave out what it holds."""
     cells = [item for item in items if is_cell(item)]

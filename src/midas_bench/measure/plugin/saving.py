@@ -39,15 +39,17 @@ class Saving:
             try:
                 save()
             except BaseException:
-                for torn in set(self._folder.glob("*.json")) - before:  # by this run: others wait
+                # this run tore them: others wait for the lock
+                for torn in set(self._folder.glob("*.json")) - before:
                     torn.unlink(missing_ok=True)
                 raise
             self.paths = set(self._folder.glob("*.json")) - before
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest-benchmark's own, which saves, and its tables
+# around pytest-benchmark's own hook, which saves, and around its tables
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
-    """Give earlier cells back, let pytest-benchmark save, and remove the journal if all is in its file.
+    """Restore earlier cells, let pytest-benchmark save, and remove the journal if the file holds all of them.
 
     The saving alone decides whether it is. An error that is raised later, for example by --benchmark-compare-fail,
     changes nothing.

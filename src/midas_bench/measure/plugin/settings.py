@@ -147,7 +147,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add_to_pytest(parser)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-benchmark reads its own options
+# before pytest-benchmark reads its own options
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     try:
         settings = _settings_from(config)
@@ -185,7 +186,8 @@ def _settings_from(config: pytest.Config) -> Settings:
     )
 
 
-@pytest.hookimpl(trylast=True)  # the cells that -k and -m leave; pytest_collection_finish is called after errors too
+# last, so that -k and -m have chosen the cells; pytest_collection_finish comes after errors too
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Find weights, graphs and references before the first cell, and print what the run works with."""
     cells = [item for item in items if is_cell(item)]
@@ -218,7 +220,8 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
     """Add stable facts alone: pytest-benchmark's comparison warns at any difference."""
     machine_info["midas_bench"] = config.stash[RUN].machine.to_json()
     for name in [name for name in machine_info.get("cpu", {}) if name.startswith("hz_actual")]:
-        del machine_info["cpu"][name]  # the clock rate of one moment
+        # the clock rate of one moment
+        del machine_info["cpu"][name]
 
 
 def write_line(config: pytest.Config, line: str, **markup: bool) -> None:

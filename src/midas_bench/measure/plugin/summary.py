@@ -1,4 +1,4 @@
-"""What stands at the end of the terminal: noisy cells, the answer, and what to do next."""
+"""The end of the terminal output: noisy cells, the answer, and what to do next."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from midas_bench.results.run_files import run_from
 SHOWN = 10
 
 
-@pytest.hookimpl(wrapper=True)  # below pytest-benchmark's tables, and also where it raises for a regression
+# below pytest-benchmark's tables, and also where it raises for a regression
+@pytest.hookimpl(wrapper=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> Iterator[None]:
     try:
         return (yield)

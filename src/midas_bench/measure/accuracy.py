@@ -29,9 +29,11 @@ class Accuracy:
 def compare(estimate: NDArray[np.float32], inverse_depth: NDArray[np.float64]) -> Accuracy:
     """Compare inverse relative depth with true inverse depth (1 / m) of the same shape; 0 is sky and left out.
 
-    The estimate is fitted by a scale and a shift, by least squares in inverse depth, and cut at the farthest true
-    point before it is turned into depth. Source: Ranftl et al., "Towards Robust Monocular Depth Estimation", 2020,
-    section 6; AbsRel and delta: Eigen et al., "Depth Map Prediction from a Single Image", 2014, section 4.
+    A scale and a shift fit the estimate by least squares in inverse depth. The result is cut at the farthest true point
+    before it is turned into depth.
+
+    Sources: Ranftl et al., "Towards Robust Monocular Depth Estimation", 2020, section 6. For AbsRel and delta: Eigen et
+    al., "Depth Map Prediction from a Single Image", 2014, section 4.
 
     Raises:
         ValueError: the shapes differ, or nothing but sky is left.

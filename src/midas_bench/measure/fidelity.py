@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from midas_bench.depth.backends import registry
 
 PAIRS = 100_000
-"""Of pixels, a photo: the share of flips is then known to 0.3 points (95 %, binomial) where it is largest."""
+"""Pixel pairs per photo. The share of flips is then known to 0.3 points (95 %, binomial) where it is largest."""
 SEED = 7
 
 
@@ -21,8 +21,8 @@ class Fidelity:
     Attributes:
         max_relative_error: max|depth - eager's| / range of eager's.
         mean_relative_error: mean|depth - eager's| / range of eager's.
-        rank_correlation: Spearman's, over the pixels of a photo; of the worst photo.
-        flipped_pairs: share of pixel pairs, at random places, whose order is the other way round; of the worst photo.
+        rank_correlation: Spearman's, over the pixels of a photo; the lowest of all photos.
+        flipped_pairs: share of random pixel pairs whose order is reversed; the highest of all photos.
     """
 
     max_relative_error: float
@@ -71,18 +71,19 @@ def problem(backend: str, measured: Fidelity, weights_source: str, reference: st
 
 
 def _rank_correlation(ours: NDArray[np.float32], eagers: NDArray[np.float32]) -> float:
-    """Return Spearman's coefficient; a map without any order correlates with nothing but its like."""
+    """Return Spearman's coefficient: 0 where a map is flat or not finite, unless both maps are equal."""
     if np.array_equal(ours, eagers):
         return 1.0
     if not np.ptp(ours) > 0 or not np.ptp(eagers) > 0 or not np.isfinite(ours).all():
         return 0.0
-    from scipy.stats import spearmanr  # takes a second, which runs without such an output should not
+    # the import takes a second, which runs without such an output should not spend
+    from scipy.stats import spearmanr
 
     return float(spearmanr(ours, eagers, axis=None).statistic)
 
 
 def _flipped_pairs(ours: NDArray[np.float32], eagers: NDArray[np.float32]) -> float:
-    """Return the share of pairs, among those that eager puts in an order, that are in the opposite one."""
+    """Return the share of pairs in the opposite order, among those that eager puts in an order."""
     first, second = np.random.default_rng(SEED).integers(0, eagers.size, (2, PAIRS))
     order = np.sign(eagers.ravel()[first] - eagers.ravel()[second])
     ordered = order != 0

@@ -1,4 +1,4 @@
-"""What is asked of fresh processes; run as `python -m midas_bench.measure.isolated_tasks`."""
+"""Tasks for fresh processes; run as `python -m midas_bench.measure.isolated_tasks`."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _torch_build() -> Reply:
 
 
 def peak(request: Reply) -> Reply:
-    """Report this machine's peak on so many `threads`, in operations a second by each of some `precisions`."""
+    """Report this machine's peak on so many `threads`, in operations per second by each of some `precisions`."""
     from midas_bench.measure.peak import peak_flop_per_s
 
     return peak_flop_per_s(request["threads"], request["precisions"])

@@ -69,7 +69,8 @@ class MemorySampler:
             self._thread.join()
 
     def _sample(self, child: subprocess.Popen[str]) -> None:
-        from memory_profiler import memory_usage  # with the [test] extra, and nothing else here needs it
+        # the [test] extra brings it, and nothing else here needs it
+        from memory_profiler import memory_usage
 
         samples: list[tuple[float, float]] = []
         with suppress(psutil.Error):  # gone between two samples

@@ -1,4 +1,4 @@
-"""Was the machine disturbed while a cell ran? A fixed piece of work, and what the kernel counted meanwhile.
+"""Was the machine disturbed while a cell ran? A fixed piece of work and the kernel's counters tell.
 
 The verdict never looks at the cell's own result: a rule that threw away slow results would make any machine look
 quiet.
@@ -25,15 +25,15 @@ IDLE_S = 0.1
 
 MATRIX_LIMIT = 1.25
 COPY_LIMIT = 2.0
-"""Against the run's best. 60 readings on an idle two-core virtual machine stayed below 1.1 and 1.7: a host's memory
-bandwidth is shared with its other guests, so a copy swings more than arithmetic."""
+"""Against the run's best. 60 readings on an idle two-core virtual machine stayed below 1.1 and 1.7. A copy swings more
+than arithmetic, because a host shares its memory bandwidth among its guests."""
 SECOND_LOOKS = 2
 SECOND_LOOK_AFTER_S = 0.1
-"""A reading over a limit is taken again after a pause: it stands between two cells and takes milliseconds, and what is
-over by then says nothing of the seconds of a cell. In a run on an idle machine one copy in twenty was a glitch of that
-kind, and each marked the cells on both of its sides."""
+"""A reading over a limit is taken again after a pause. A reading takes milliseconds between two cells: a disturbance
+that is over by then says nothing about the seconds of a cell. In a run on an idle machine one copy in twenty was such a
+glitch, and each marked the cells before and after it."""
 STEAL_LIMIT = 0.02
-"""Of one core: CPU seconds that the hypervisor gave to others, over all cores, a second of wall time."""
+"""Of one core: CPU seconds that the hypervisor gave to others, summed over all cores, per second of wall time."""
 OTHERS_LIMIT = 0.10
 """Of one core, used by other processes while the cell ran."""
 
@@ -148,8 +148,8 @@ class NoiseReading:
         reasons: in words, empty if it was quiet.
         matrix_ratio: the slower of the matrix products around the cell over the run's best.
         copy_ratio: likewise for the memory copies.
-        steal_fraction: stolen CPU seconds a second of wall time.
-        others_fraction: other processes' CPU seconds a second of wall time, so 1.0 is one core.
+        steal_fraction: stolen CPU seconds per second of wall time.
+        others_fraction: other processes' CPU seconds per second of wall time, so 1.0 is one core.
     """
 
     reasons: tuple[str, ...]

@@ -16,14 +16,14 @@ from threadpoolctl import threadpool_limits
 
 SIZES = (256, 512, 1024, 2048)
 PATIENCE_S = 0.15
-"""Spent on each product of each size, beyond the first call; at least two calls are made all the same."""
+"""The time for each product of each size after its first call; at least two calls are made in any case."""
 LEAST_CALLS = 2
 
 
 def peak_flop_per_s(
     threads: int, precisions: Collection[str], sizes: Sequence[int] = SIZES, patience_s: float = PATIENCE_S
 ) -> dict[str, float]:
-    """Return operations a second by precision (f32, bf16, int8), a product and its sum being two.
+    """Return operations per second by precision (f32, bf16, int8); a product and its sum count as two.
 
     A precision whose product this torch cannot do here is left out. Meant for a process of its own: it sets torch's
     threads and NumPy's.

@@ -1,4 +1,4 @@
-"""What others' benchmark programs say of the same graph on the same machine, in the same run."""
+"""Other projects' benchmark programs on the same graph and machine, in the same run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def find_benchmark_app() -> str | None:
 
 
 def benchmark_app(command: str, model: Path, threads: int, precision: str | None, seconds: int = SECONDS) -> float:
-    """Let `benchmark_app` time an ONNX model with one image a call, and return the median it reports, in seconds.
+    """Let `benchmark_app` time an ONNX model with one image per call, and return the median it reports, in seconds.
 
     Args:
         command: its path.

@@ -4,7 +4,7 @@ First each backend runs alone in a fresh process, which tells whether it opens a
 rounds of interleaved calls follow, in workers started anew for each. The first takes every backend with one photo on
 all threads. The second takes the survivors (`tuning.survivors`) with every thread count and batch size, and as a
 stream: photos side by side, on the fewest threads each. The third takes their survivors, for longer. At last the memory
-of those is measured. What there is no time or memory for is left out, and said.
+of those is measured. Set-ups without enough time or memory are listed with the reason.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ ROUNDS = (6, 6, 20)
 """Calls of each set-up, round by round; six are the fewest that give a median an interval."""
 LEAST_ROUNDS = 3
 ROUND_END_SHARES = (0.6, 0.8, 0.9)
-"""The share of the budget by which each round ends, should it not be through."""
+"""The share of the budget by which each round ends at the latest."""
 LAST_TRY_SHARE = 0.45
-"""The share of the budget after which no further backend is looked at."""
+"""The share of the budget after which no further backend is tried."""
 OPENING_SHARE = 0.25
 """The share of the budget that one backend may take for opening and its first calls."""
 CALLS = 3
 MEMORY_SHARE = 0.8
-"""Of the memory that is available, what workers that are alive at once may need."""
+"""The share of the available memory that simultaneous workers may need."""
 SEED = 3
 
 BudgetProgress = Callable[[str, float], None]
-"""Hears what is being done, and the seconds that are left of the budget."""
+"""Takes what is being done, and the seconds that are left of the budget."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ class _Search:
     ) -> list[Trial]:
         """Let the set-ups take turns in a round, counted from 0; return those that stay.
 
-        None stays where time is short for all of them, or for one that is needed: the others would win unrivalled.
+        None stays where time is too short for all of them or for a needed one: the others would win without a rival.
         """
         afforded = self._afforded(setups, self._left_s(ROUND_END_SHARES[number]))
         if not afforded or not set(needed) <= set(afforded):

@@ -104,7 +104,7 @@ def python_lines(setup: Setup, weights: str) -> list[str]:
 
 
 def caveats(choice: Choice) -> list[str]:
-    """Say what the best exact set-up costs, and which ones the calls do not tell from the best."""
+    """Give the relative cost of the best exact set-up, and name those that the calls do not tell from the best."""
     lines = []
     if choice.exact and choice.price:
         figure = "memory" if choice.question == "memory" else "time per photo"

@@ -36,7 +36,7 @@ class WorkerSpec:
         pipelines: by name, `photos` (paths) and `config` (fields of `PipelineConfig`, resolved).
         environment: variables to set beside the inherited ones and the allocator's settings.
         python: the interpreter that runs it.
-        slowdown: by which share each call is made longer, to test whether a comparison finds it.
+        slowdown: the share by which each call is made longer, to test whether a comparison detects it.
         tree: the folder that its package must come from; None where the installed one is meant.
     """
 
@@ -89,7 +89,8 @@ class Worker:
             text=True,
             encoding="utf-8",
             env={**os.environ, **allocator.settings(os.environ), **(arm.environment or {})},
-            start_new_session=True,  # a group of its own, so that what it starts can be ended with it
+            # a process group of its own, so that the worker's children can be killed with it
+            start_new_session=True,
         )
         self._core = core
 
@@ -129,7 +130,8 @@ class Worker:
     def _ask(self, request: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        watchdog = threading.Timer(timeout_s, self._give_up)  # a read from a pipe has no time-out of its own
+        # a read from a pipe has no time-out of its own
+        watchdog = threading.Timer(timeout_s, self._give_up)
         watchdog.start()
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
@@ -151,7 +153,8 @@ class Worker:
 
     def _last_words(self) -> str:
         code = self._process.wait()
-        self._kill_group()  # what it started may go on without it
+        # the worker's children may go on without it
+        self._kill_group()
         self._stderr.seek(0)
         words = last_words(self._stderr.read())
         return words if code == RAISED else f"{how_it_ended(code)}: {words}"
@@ -162,14 +165,16 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self._kill()
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):  # not read to their end: another may hold them
+        # the pipes are not read to their end: a child of the worker may still hold them
+        for pipe in (self._process.stdin, self._process.stdout):
             with suppress(OSError):
                 pipe.close()  # type: ignore[union-attr]
         self._stderr.close()
 
     def _kill(self) -> None:
         """End the worker and all that it started."""
-        if self._process.returncode is None:  # once waited for, its id may become another's
+        # after `wait()` the system may give the process id to another process
+        if self._process.returncode is None:
             self._kill_group()
             self._process.kill()
 

@@ -29,21 +29,21 @@ MODULE = "midas_bench.measure.loadgen.process"
 WARM_UP_CALLS = 3
 PROBE_CALLS = 15
 START_SHARE = 0.7
-"""The share of what the workers can do at most with which Server's search begins."""
+"""The search for Server's rate begins at this share of the workers' highest possible rate."""
 BACK_OFF = 0.95
-"""What is left of a rate that did not hold in a run by the rules, for the next try."""
+"""A rate that did not hold its bound in a run by the rules is multiplied by this for the next run."""
 
 
 class Driver:
     """Scenarios one after the other on one open pipeline.
 
     Args:
-        respond: works on the sample of an index.
-        workers: threads that do so side by side.
+        respond: runs the pipeline on the sample with this index.
+        workers: threads that work in parallel.
         samples: how many there are.
-        latency_s: what one takes, about; SingleStream's mean takes its place once it is known.
+        latency_s: about what one sample takes; SingleStream's mean replaces it once it is measured.
         rules: how long each scenario runs.
-        folder: where LoadGen's logs go, a folder a run.
+        folder: where LoadGen's logs go, one folder per run.
     """
 
     def __init__(
@@ -118,7 +118,8 @@ class Driver:
             rate = next(
                 (each for n in range(RETRIES) if tries.holds(each := rate * BACK_OFF**n, rules.duration_s, "run")), None
             )
-        shown = tries.last if rate is None else rate  # the last one held no bound, so it is not valid either
+        # where no rate held the bound the last run is shown, and it is not valid
+        shown = tries.last if rate is None else rate
         points = [_point(tried, run) for tried, run in tries.outcomes.items()]
         return self.load(
             "server", tries.outcomes[shown], tries.logs[shown], points, latency_bound_s=bound_s, target_per_second=rate
@@ -126,7 +127,7 @@ class Driver:
 
 
 class _Tries:
-    """Rates of Server that were tried, and what came of them; of two runs at one rate the later counts."""
+    """Rates of Server that were tried, and their outcomes; of two runs at one rate the later counts."""
 
     def __init__(self, driver: Driver, bound_s: float) -> None:
         self._driver = driver
@@ -166,7 +167,7 @@ def scenarios(pipeline: DepthPipeline, photos: Sequence[bytes], request: Reply) 
 
 
 def accuracy(pipeline: DepthPipeline, photos: Sequence[bytes], request: Reply) -> Reply:
-    """Let LoadGen ask for every photo once, and save the depth that it logged: `outputs` are paths, one a photo."""
+    """Let LoadGen ask for every photo once, and save the depth that it logged: `outputs` are paths, one per photo."""
     settings = sut.settings("offline", 0.001, 1, latency_s(pipeline, photos), workers_for(pipeline))
     settings.mode = sut.ACCURACY
     folder = Path(request["logs"])
@@ -182,13 +183,13 @@ def accuracy(pipeline: DepthPipeline, photos: Sequence[bytes], request: Reply) -
 
 
 def look(pipeline: DepthPipeline, photos: Sequence[bytes], request: Reply) -> Reply:
-    """Report about how long one photo takes, and how many are in work at a time."""
+    """Report about how long one photo takes, and how many photos run in parallel."""
     del request
     return {"latency_s": latency_s(pipeline, photos), "workers": workers_for(pipeline)}
 
 
 def workers_for(pipeline: DepthPipeline) -> int:
-    """Return how many photos stand side by side: as many as the pipeline's threads leave cores for."""
+    """Return how many photos run in parallel: the allowed cores over the pipeline's threads."""
     return max(1, allowed_cores() // pipeline.config.threads)
 
 

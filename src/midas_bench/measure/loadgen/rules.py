@@ -1,4 +1,4 @@
-"""How long each scenario runs: by MLPerf's rules, or for seconds only."""
+"""How long each scenario runs: by MLPerf's rules, or for a few seconds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SAMPLES_PER_QUERY = 8
 BOUND_OF_P90 = 3.0
 """Server's bound, where none is given, in times the SingleStream p90: waiting may take twice as long as the work."""
 MARGIN = 1.1
-"""LoadGen makes Offline's query so much larger than its minimum duration seems to need."""
+"""LoadGen makes Offline's query larger by this factor than its minimum duration seems to need."""
 RETRIES = 3
 """Runs by the rules that Server's search may need until one holds the bound."""
 
@@ -26,8 +26,8 @@ class Rules:
         duration_s: the least duration of a run.
         least: the fewest queries by scenario; for Offline, the fewest samples of its one query.
         probe_s: the duration of a run that looks for Server's rate.
-        search_s: no such run begins after so many seconds.
-        probes: nor after so many of them.
+        search_s: no such run begins after this many seconds of search.
+        probes: the most runs of the search.
     """
 
     name: str
@@ -58,8 +58,8 @@ FULL = Rules(
 """The durations, percentiles and counts of MLPerf Inference.
 
 Sources: mlcommons/inference_policies, inference_rules.adoc, section Scenarios; mlcommons/inference,
-loadgen/mlperf.conf. They let a data set of fewer than 24,576 samples do with one pass in Offline and leave SingleStream
-to early stopping: here the stricter counts stand, 24,576 and the 1,024 of earlier versions.
+loadgen/mlperf.conf. They allow one pass in Offline where the data set has fewer than 24,576 samples, and leave
+SingleStream to early stopping. The stricter counts are used here: 24,576, and the 1,024 of earlier versions.
 """
 
 SHORT = Rules(

@@ -55,7 +55,8 @@ class Workers:
             if self._error is None:
                 try:
                     response = self._respond(index)
-                except Exception as error:  # LoadGen would wait for this answer for ever
+                # without an answer LoadGen would wait for ever
+                except Exception as error:
                     self._error = error
             data = np.ascontiguousarray(response) if response is not None else None
             address, size = (data.ctypes.data, data.nbytes) if data is not None else (0, 0)
@@ -85,7 +86,7 @@ def settings(scenario: str, duration_s: float, least: int, latency_s: float, wor
         duration_s: the minimum duration.
         least: the minimum of queries.
         latency_s: what one sample is expected to take, from which LoadGen makes enough queries.
-        workers: that take samples side by side.
+        workers: threads that take samples in parallel.
     """
     lg_settings = lg.TestSettings()
     lg_settings.scenario = NAMES[scenario]
@@ -93,7 +94,8 @@ def settings(scenario: str, duration_s: float, least: int, latency_s: float, wor
     lg_settings.min_duration_ms = round(duration_s * MS)
     lg_settings.min_query_count = least
     lg_settings.single_stream_target_latency_percentile = PERCENTILE["single-stream"]
-    lg_settings.single_stream_expected_latency_ns = round(latency_s * NS / 2)  # a run that is faster must not end early
+    # half the expected latency: a run that is faster must not end early
+    lg_settings.single_stream_expected_latency_ns = round(latency_s * NS / 2)
     lg_settings.multi_stream_target_latency_percentile = PERCENTILE["multi-stream"]
     lg_settings.multi_stream_samples_per_query = SAMPLES_PER_QUERY
     lg_settings.multi_stream_expected_latency_ns = round(latency_s * NS / 2 * SAMPLES_PER_QUERY / workers)
@@ -115,13 +117,15 @@ def drive(respond: Respond, workers: int, samples: int, lg_settings: lg.TestSett
     output.outdir = str(folder)
     logging = lg.LogSettings()
     logging.log_output = output
-    logging.enable_trace = False  # a line an event: hundreds of megabytes in ten minutes
+    # a trace has one line per event: hundreds of megabytes in ten minutes
+    logging.enable_trace = False
     pool = Workers(respond, workers)
     system = lg.ConstructSUT(pool.issue, lambda: None)
     library = lg.ConstructQSL(samples, samples, lambda _: None, lambda _: None)  # photos stay in memory
     try:
         with pool.running():
-            lg.StartTestWithLogSettings(system, library, lg_settings, logging, "")  # "": no audit.config of whoever
+            # the empty path keeps LoadGen from reading an audit.config in the working directory
+            lg.StartTestWithLogSettings(system, library, lg_settings, logging, "")
     finally:
         lg.DestroyQSL(library)
         lg.DestroySUT(system)

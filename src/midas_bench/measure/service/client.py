@@ -1,4 +1,4 @@
-"""A load client that takes little CPU: requests made beforehand, kept connections, one event loop, raw HTTP/1.1.
+"""A load client that takes little CPU: prepared requests, kept connections, one event loop, raw HTTP/1.1.
 
 It knows nothing of photos; its own process is `load_process.py`.
 """
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 HEAD_BYTES = 4 << 20
-"""How much of an answer asyncio takes in before it stops the sender: most heat maps whole."""
+"""Bytes of an answer that asyncio buffers before it stops the sender: most heat maps fit whole."""
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 CLOSES = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 
@@ -22,7 +22,7 @@ TIMEOUT = "timeout"
 ABORTED = "hung up"
 """The value is in saved files."""
 RECONNECT_DELAY_S = 0.05
-"""A closed loop waits so long after a failed connection, so as not to spin on a server that is gone."""
+"""A closed loop waits this long after a failed connection: it must not spin on a server that is gone."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Message:
         name: what it holds, for counting.
         parts: sent one after the other.
         pause_s: between them.
-        aborts: whether the client goes away then, without an answer.
+        aborts: whether the client then closes the connection, without an answer.
     """
 
     name: str
@@ -44,12 +44,12 @@ class Message:
 
 @dataclass(frozen=True)
 class RequestResult:
-    """What became of a request; times are seconds since the load began.
+    """The result of a request; times are seconds since the load began.
 
     Attributes:
         name: of its message.
         due_s: when it was to be sent: latency counts from here, even if the client itself was late.
-        ended_s: when the last byte of its answer was there, or what else became of it was known.
+        ended_s: when the last byte of its answer arrived, or when it failed.
         outcome: the status as text, or `CONNECTION`, `TIMEOUT` or `ABORTED`.
     """
 
@@ -88,13 +88,14 @@ class Client:
         return self._clock() - self._start_s
 
     async def send(self, message: Message, due_s: float) -> RequestResult:
-        """Send one request and wait for its answer; whatever happens is its one outcome."""
+        """Send one request and wait for its answer; each request has exactly one outcome."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 outcome = await self._exchange(message)
         except TimeoutError:
             outcome = TIMEOUT
-        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError):  # refused, cut off, or no HTTP
+        # refused, cut off, or no HTTP
+        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError):
             outcome = CONNECTION
         return RequestResult(message.name, due_s, self.now_s(), outcome)
 
@@ -134,12 +135,13 @@ class Client:
             reader, writer = self._idle.pop()
             if not reader.at_eof():
                 return reader, writer
-            writer.close()  # the server grew tired of it
+            # the server closed the idle connection
+            writer.close()
         return await asyncio.open_connection(self._host, self._port, limit=HEAD_BYTES)
 
 
 async def closed_loop(client: Client, messages: Iterable[Message], clients: int, until_s: float) -> list[RequestResult]:
-    """Let so many clients each send the next message when they have the last answer, until then or there is none."""
+    """Let each client send the next message once it has the last answer, until `until_s` or the last message."""
     remaining = iter(messages)
     sent: list[RequestResult] = []
     client.begin()

@@ -1,4 +1,4 @@
-"""What came of a load or a soak, request by request, and the figures that follow."""
+"""The results of a load or a soak, request by request, and the figures that follow."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Window:
     end_s: float
 
     def rate(self, ended_s: Sequence[float]) -> float:
-        """Return how many ended in it, a second."""
+        """Return how many requests per second ended in it."""
         return len(self._inside(ended_s)) / (self.end_s - self.begin_s)
 
     def steady_rate(self, ended_s: Sequence[float]) -> float:
@@ -62,7 +62,7 @@ class LoadResult:
 
     @property
     def client_cpu_s(self) -> float:
-        """CPU seconds of the client a request."""
+        """CPU seconds of the client per request."""
         return self.cpu_s / len(self.sent)
 
     @property
@@ -72,7 +72,7 @@ class LoadResult:
 
     @property
     def achieved_per_second(self) -> float:
-        """Answers with a heat map that arrived in the window, a second."""
+        """Answers per second with a heat map that arrived in the window."""
         return self.window.rate(self._accepted_s)
 
     @property
@@ -126,7 +126,7 @@ class SoakResult:
 
     @property
     def unexpected(self) -> dict[tuple[str, str], int]:
-        """The outcomes that `OUTCOMES` does not have so."""
+        """The outcomes that differ from those in `OUTCOMES`."""
         return {(name, outcome): n for (name, outcome), n in self.outcomes.items() if OUTCOMES[name] != outcome}
 
     @property
@@ -140,9 +140,9 @@ class SoakResult:
 
     @property
     def rss_growth(self) -> float:
-        """By which share memory grew: the median of the last fifth over that of the fifth behind the warm-up's tenth.
+        """The growth of memory: the median of the last fifth over that of the fifth after the warm-up's tenth.
 
-        Medians, because what is in work at a moment differs with the photos.
+        Medians, because memory at a moment depends on the photos in work.
         """
         samples = np.array(self.rss_bytes)
         tenth = math.ceil(len(samples) / 10)

@@ -1,4 +1,4 @@
-"""Load on a running server from a process of its own, and what comes of it."""
+"""Load on a running server from a process of its own, and its results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TIMEOUT_S = 60.0
 """Of one request: far more than the server's own deadline."""
 OPENING_S = 120.0
 WARM_UP_S = 1.0
-"""The load runs so long before anything counts: queue and connections are then as they stay."""
+"""The load runs this long before anything counts: queue and connections are steady then."""
 
 
 def load(server: ServerProcess, photos: Sequence[str], duration_s: float, **loop: Any) -> LoadResult:
@@ -77,7 +77,7 @@ def soak(
 ) -> SoakResult:
     """Send so many good and bad requests, drawn by the seed, and look at the server's memory meanwhile.
 
-    The server's count must begin at none: its first photos come from here.
+    The server must be fresh: its own counters must not hold earlier requests.
 
     Raises:
         ProcessDiedError: as `ask`.

@@ -1,4 +1,4 @@
-"""Good and bad requests as a server on the open net meets them, and what each must be answered."""
+"""Good and bad requests as a server on the internet meets them, and the answer that each must get."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ OUTCOMES = {
 """By a message's name, what its outcome must be."""
 
 WEIGHTS = {"photo": 4, "small photo": 30, "truncated": 12, "bomb": 12, "page with a photo behind it": 12}
-"""How often each comes. Large photos take the server longest, and bad ones next to nothing."""
+"""Relative frequencies. Large photos take the server longest, and bad ones next to nothing."""
 DEFAULT_WEIGHT = 5
-"""So often come the rest."""
+"""The weight of every name that `WEIGHTS` does not list."""
 
 
 def draw_messages(photos: Sequence[bytes], host: str, requests: int, seed: int) -> Iterator[Message]:

@@ -13,7 +13,7 @@ CLOCK = "--benchmark-timer=scripted.now"
 ONE_CELL = ["-k", "b1-street", CLOCK, "--benchmark-min-rounds=6", "--benchmark-max-time=0.001"]
 
 NOTHING = """
-def test_nothing(cell):
+def test_empty_call(cell):
     cell.time("nothing", lambda: None)
 """
 WRONG_AFTERWARDS = """
@@ -80,7 +80,7 @@ def only(project):
     return row
 
 
-def test_load_check_warm_up_and_sentinel_are_outside_the_timed_region(measured):
+def test_load_check_warm_up_and_probe_are_outside_the_timed_region(measured):
     """Each of them moves the clock by seconds, a call by a sixteenth of one."""
     row = only(measured)
     assert row["stats"]["data"] == [0.0625 + TICK_S] * 6
@@ -93,12 +93,12 @@ def test_the_order_of_calls_is_as_promised(measured):
         "call",  # the first inference
         "call",  # for the check
         "check",
-        "sentinel 0.1",  # once a live session's threads sleep
+        "probe 0.1",  # once a live session's threads sleep
         *["call"] * 3,  # warm-up
         "call",  # pytest-benchmark's calibration
         *["call"] * 6,  # the rounds
         "call",  # its last, untimed one
-        "sentinel 0.1",
+        "probe 0.1",
         "close",
     ]
 
@@ -154,7 +154,7 @@ def test_one_backend_is_alive_at_a_time(scripted):
 def test_a_cells_own_measurement_is_recorded_for_each_round(scripted):
     scripted.bench(ITS_OWN)
     scripted.run(CLOCK)
-    assert scripted.events() == ["reference", "sentinel 0", "work", "work", "work", "sentinel 0"]
+    assert scripted.events() == ["reference", "probe 0", "work", "work", "work", "probe 0"]
     row = only(scripted)
     assert row["stats"]["data"] == [0.5 + TICK_S] * 3
     assert row["extra_info"]["load_s"] == 3.0
@@ -166,7 +166,7 @@ def test_a_cells_own_measurement_is_recorded_for_each_round(scripted):
 def test_a_stage_needs_no_backend(scripted):
     scripted.bench(STAGE)
     assert scripted.run(CLOCK).code == 0
-    assert scripted.events()[-1] == "sentinel 0"  # nobody's threads spin
+    assert scripted.events()[-1] == "probe 0"  # nobody's threads spin
     assert only(scripted)["stats"]["data"] == [0.125 + TICK_S] * 3
 
 
@@ -203,7 +203,7 @@ def test_the_overhead_around_a_call_is_under_one_percent_of_ten_milliseconds(fak
     assert row["stats"]["median"] < 0.01 * 0.01
 
 
-def test_what_is_written_says_what_was_measured(scripted):
+def test_extra_info_describes_the_measured_cell(scripted):
     scripted.run("-k", "b4-pet", CLOCK, FAKE_CALLS_S="[0.0625]")
     row = only(scripted)
     info = row["extra_info"]
@@ -254,7 +254,7 @@ def test_the_machine_stands_in_machine_info_and_its_condition_does_not(measured)
 
 
 @pytest.mark.slow
-def test_what_is_planned_and_left_is_shown(scripted):
+def test_the_terminal_shows_the_planned_and_the_remaining_time(scripted):
     ran = scripted.run("-k", "b1", CLOCK)
     assert "3 cells, about " in ran
     lines = [line for line in ran.output.splitlines() if "timed" in line and "test_cells[" in line]

@@ -43,7 +43,7 @@ def test_noisy_cells_beyond_those_shown_are_counted_and_the_json_is_named_only_w
     assert "noisy: 2 more cells; the JSON names them in extra_info.noise\n" in ran
 
 
-def test_a_quiet_run_says_so(fake):
+def test_a_quiet_run_reports_that_no_cell_was_disturbed(fake):
     assert "quiet: no cell was disturbed" in fake.run(*ONE_CELL)
 
 
@@ -153,7 +153,7 @@ def test_load_from_other_processes_marks_each_cell(fake):
     command = [sys.executable, "-c", "while True: sum(range(10000))"]
     others = [subprocess.Popen(command) for _ in range(os.cpu_count() or 2)]
     try:
-        fake.run("-k", "b1", "--benchmark-max-time=0.3", REAL_sentinelsINEL="yes")
+        fake.run("-k", "b1", "--benchmark-max-time=0.3", REAL_PROBE="yes")
     finally:
         for process in others:
             process.kill()

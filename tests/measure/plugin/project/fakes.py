@@ -47,7 +47,7 @@ class ScriptedReference:
         return fake_backend.depth(len(photos)) * float(os.environ.get("FAKE_REFERENCE", "1"))
 
 
-class ScriptedSentinel:
+class ScriptedProbe:
     """Give FAKE_MATRIX_S one after the other, and the last of them for ever."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class ScriptedSentinel:
         self.best = Best(1.0, 1.0)
 
     def read(self, idle_s: float = 0.0) -> Reading:
-        scripted.note(f"sentinel {idle_s:g}")
+        scripted.note(f"probe {idle_s:g}")
         scripted.advance(32.0)
         matrix_s = self._left.pop(0) if len(self._left) > 1 else self._left[0]
         return Reading(matrix_s, 1.0, at_s=0.0, busy_s=0.0, own_s=0.0, steal_s=0.0)
@@ -72,8 +72,8 @@ if "REAL_REFERENCE" not in os.environ:
 def pytest_configure() -> None:
     from midas_bench.measure.plugin import noise, run_journal
 
-    if "REAL_SENTINEL" not in os.environ:
-        noise.NoiseProbe = ScriptedSentinel
+    if "REAL_PROBE" not in os.environ:
+        noise.NoiseProbe = ScriptedProbe
     if "FAKE_ROWS_UNTIL_FULL" in os.environ:
         run_journal.append_json_line = disk_with_room_for(int(os.environ["FAKE_ROWS_UNTIL_FULL"]))
     if "FAKE_HOLD_AFTER" in os.environ:

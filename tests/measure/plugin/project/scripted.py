@@ -1,4 +1,4 @@
-"""What the tests script: a clock, the sentinel's readings, and a record of what was called and when."""
+"""What the tests script: a clock, the noise probe's readings, and a record of what was called and when."""
 
 from __future__ import annotations
 

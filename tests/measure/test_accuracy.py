@@ -38,7 +38,7 @@ def test_an_inverted_estimate_is_ranked_the_wrong_way_round():
     assert compare((-inverse_depth()).astype(np.float32), inverse_depth()).spearman == pytest.approx(-1)
 
 
-def test_the_figures_are_those_computed_by_hand():
+def test_accuracy_figures_match_those_computed_by_hand():
     # true depths 1, 2, 4 m; the least-squares line through (0, 1), (1, .5), (2, .25) is 0.9583 - 0.375 x
     accuracy = compare(np.array([[0.0, 1.0, 2.0]]), np.array([[1.0, 0.5, 0.25]]))
     aligned = np.maximum(0.958333 - 0.375 * np.arange(3), 0.25)
@@ -56,7 +56,7 @@ def test_points_estimated_at_twice_their_distance_are_outside_of_delta():
     assert compare(guess, truth).delta_125 == pytest.approx(0.9993)
 
 
-def test_the_sky_does_not_count():
+def test_accuracy_ignores_sky_pixels():
     truth = inverse_depth()
     truth[0] = 0
     guess = inverse_depth()
@@ -66,7 +66,7 @@ def test_the_sky_does_not_count():
         compare(guess, np.zeros_like(guess))
 
 
-def test_shapes_must_agree():
+def test_accuracy_refuses_maps_of_different_shapes():
     with pytest.raises(ValueError, match="differ in shape"):
         compare(np.zeros((2, 3)), np.zeros((3, 2)))
 

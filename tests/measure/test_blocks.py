@@ -244,7 +244,7 @@ def test_a_worker_that_hangs_is_given_up(arm, log, monkeypatch):
     nobody_left(log)
 
 
-def test_a_worker_that_says_a_lot_is_not_stuck(arm, package):
+def test_a_worker_with_much_output_is_not_blocked(arm, package):
     calls = package / "midas_bench/depth/calls.py"
     calls.write_text(calls.read_text().replace('"what libraries say"', '"what libraries say" * 100_000'))
     assert take(1, [arm("a")], [A])

@@ -10,7 +10,7 @@ def eager():
     return np.random.default_rng(0).normal(10, 3, (2, 32, 48)).astype(np.float32)
 
 
-def test_the_same_depth_agrees_in_everything(eager):
+def test_fidelity_of_equal_depth_is_perfect(eager):
     measured = fidelity(eager.copy(), eager)
     assert (measured.max_relative_error, measured.mean_relative_error, measured.flipped_pairs) == (0, 0, 0)
     assert measured.rank_correlation == 1
@@ -34,20 +34,20 @@ def test_a_flat_reference_and_depth_that_is_no_number_are_not_taken_for_agreemen
     assert broken.rank_correlation == 0
 
 
-def test_what_keeps_the_order_keeps_the_ranks(eager):
+def test_a_monotonic_change_of_depth_keeps_the_rank_correlation(eager):
     measured = fidelity(np.exp(eager / 10), eager)
     assert measured.rank_correlation == pytest.approx(1)
     assert measured.flipped_pairs == 0
     assert measured.max_relative_error > 0.1
 
 
-def test_the_order_turned_round_flips_every_pair(eager):
+def test_negated_depth_flips_every_pair(eager):
     measured = fidelity(-eager, eager)
     assert measured.rank_correlation == pytest.approx(-1)
     assert measured.flipped_pairs == 1
 
 
-def test_the_worst_photo_counts(eager):
+def test_fidelity_reports_the_worst_photo_of_a_batch(eager):
     ours = eager.copy()
     ours[1] = np.random.default_rng(1).permutation(eager[1].ravel()).reshape(eager[1].shape)
     measured = fidelity(ours, eager)

@@ -18,7 +18,7 @@ def config_for(backend, cache_dir):
     return resolve(PipelineConfig(backend, None, "seeded", cache_dir=str(cache_dir))).to_json()
 
 
-def test_an_unknown_task_is_no_answer():
+def test_an_unknown_isolated_task_raises_process_died():
     with pytest.raises(ProcessDiedError, match="KeyError: 'no such task'"):
         ask(MODULE, {"task": "no such task"}, PATIENCE_S)
 

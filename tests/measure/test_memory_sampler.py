@@ -87,11 +87,11 @@ def test_the_kernels_mark_is_read_in_bytes(tmp_path):
     assert memory_sampler.peak_bytes(7, tmp_path) == 2 * MIB
 
 
-def test_a_system_without_such_a_mark_has_none(tmp_path):
+def test_a_system_without_proc_has_no_peak(tmp_path):
     assert memory_sampler.peak_bytes(proc=tmp_path / "no_proc") is None
 
 
-def test_windows_has_one_by_another_name(tmp_path, monkeypatch):
+def test_the_peak_on_windows_is_peak_wset(tmp_path, monkeypatch):
     class Process:
         def __init__(self, pid):
             assert pid is None
@@ -118,7 +118,7 @@ def test_memory_over_time_is_seen_from_outside(callee):
     assert all(isinstance(size, int) for size in sampler.rss_bytes)
 
 
-def test_a_watch_ends_with_the_process_however_it_ends():
+def test_the_memory_sampler_ends_with_its_process():
     sampler = MemorySampler()
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], text=True) as child:
         sampler.start(child)
@@ -127,11 +127,11 @@ def test_a_watch_ends_with_the_process_however_it_ends():
     assert not sampler._thread.is_alive()
 
 
-def test_a_watch_that_was_not_started_has_nothing_to_wait_for():
+def test_a_memory_sampler_that_was_not_started_finishes_at_once():
     sampler = MemorySampler()
     sampler.finish()
     assert sampler.rss_bytes == []
 
 
-def test_this_process_is_resident():
+def test_resident_bytes_of_this_process_are_plausible():
     assert 5 * MIB < memory_sampler.resident_bytes() < 64 << 30

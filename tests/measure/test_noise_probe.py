@@ -66,7 +66,7 @@ def test_several_disturbances_are_all_named():
     assert len(judge(BEFORE, after, BEST).reasons) == 4
 
 
-def test_ones_own_work_is_no_disturbance_however_much():
+def test_cpu_time_of_the_cell_itself_is_no_disturbance():
     assert not judge(BEFORE, replace(AFTER, busy_s=520.0, own_s=70.0), BEST).noisy
 
 
@@ -128,7 +128,7 @@ SLOW_MATRIX = [4.0] * REPEATS + [0.5] * REPEATS
         ([*SLOW_MATRIX, *SLOW_MATRIX, *SLOW_MATRIX], (4.0, 0.5), 2),
     ],
 )
-def test_what_is_over_after_a_rest_is_no_disturbance_and_what_stays_is(monkeypatch, spans_s, read_s, rests):
+def test_a_reading_over_a_limit_is_repeated_after_a_pause(monkeypatch, spans_s, read_s, rests):
     clock = ScriptedClock([*QUIET, *spans_s])
     slept = []
     monkeypatch.setattr(noise_probe.time, "sleep", slept.append)
@@ -193,7 +193,7 @@ def test_page_faults_of_this_process_are_counted():
     assert switches_after >= switches
 
 
-def test_a_child_that_runs_on_is_ours():
+def test_cpu_time_of_a_running_child_counts_as_our_own():
     busy = "import time; t = time.process_time\nwhile t() < 0.3: pass\nprint(flush=True); input()"
     before = noise_probe._own_s()
     with subprocess.Popen([sys.executable, "-c", busy], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:

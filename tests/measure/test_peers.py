@@ -32,17 +32,17 @@ def command(tmp_path):
     return made
 
 
-def test_the_median_is_read_in_seconds():
+def test_the_median_of_benchmark_app_is_read_in_seconds():
     assert peers.median_s(SAID) == pytest.approx(0.0267)
 
 
-def test_output_without_a_median_is_no_figure():
+def test_benchmark_app_output_without_a_median_raises():
     with pytest.raises(ProcessDiedError, match=r"reported no median: \[ INFO \]    Average"):
         peers.median_s(SAID.replace("Median", "Percentile"))
 
 
 @pytest.mark.parametrize("precision", ["f32", None])
-def test_it_is_asked_for_one_image_the_threads_and_the_precision(command, tmp_path, precision):
+def test_benchmark_app_gets_one_image_the_threads_and_the_precision(command, tmp_path, precision):
     fake = command(f"open({str(tmp_path / 'seen')!r}, 'w').write(repr((arguments, settings)))\nprint({SAID!r})")
     assert peers.benchmark_app(fake, Path("net.onnx"), 3, precision, seconds=2) == pytest.approx(0.0267)
     arguments, settings = eval((tmp_path / "seen").read_text())
@@ -54,18 +54,18 @@ def test_it_is_asked_for_one_image_the_threads_and_the_precision(command, tmp_pa
     assert not Path(pairs["-load_config"]).exists()
 
 
-def test_a_failure_is_told_with_its_last_words(command):
+def test_a_failing_benchmark_app_is_reported_with_its_last_words(command):
     with pytest.raises(ProcessDiedError, match="benchmark_app: exit code 1: no such device"):
         peers.benchmark_app(command("sys.exit('no such device')"), Path("net.onnx"), 1, None)
 
 
-def test_it_is_not_waited_for_in_vain(command, monkeypatch):
+def test_a_benchmark_app_that_hangs_is_given_up(command, monkeypatch):
     monkeypatch.setattr(peers, "TIMEOUT_S", 0.2)
     with pytest.raises(ProcessDiedError, match="benchmark_app: no answer within"):
         peers.benchmark_app(command("time.sleep(60)"), Path("net.onnx"), 1, None)
 
 
-def test_it_is_looked_for_beside_this_python_first(monkeypatch, command, tmp_path):
+def test_benchmark_app_is_searched_beside_this_python_first(monkeypatch, command, tmp_path):
     path = command("pass")
     monkeypatch.setattr(peers.sys, "executable", str(tmp_path / "python"))
     assert peers.find_benchmark_app() == path

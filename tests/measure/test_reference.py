@@ -52,7 +52,7 @@ def test_depth_comes_in_the_order_of_the_photos_repeated_ones_included(config, a
     assert asked[0]["photos"] == ["/photos/bb", "/photos/a"]
 
 
-def test_eager_computes_it_whatever_is_measured(config, asked):
+def test_eager_computes_the_reference_whatever_backend_is_measured(config, asked):
     Reference(config).prepare([A])
     [request] = asked
     assert request["task"] == "reference"
@@ -60,7 +60,7 @@ def test_eager_computes_it_whatever_is_measured(config, asked):
     assert json.loads(request["config"])["weights"]["sha256"] == config.weights.sha256
 
 
-def test_what_is_cached_is_not_computed_again(config, asked):
+def test_a_cached_reference_is_not_computed_again(config, asked):
     Reference(config).prepare([A])
     Reference(config).prepare([A, BB])
     assert [request["photos"] for request in asked] == [["/photos/a"], ["/photos/bb"]]
@@ -69,7 +69,7 @@ def test_what_is_cached_is_not_computed_again(config, asked):
 
 
 @pytest.mark.parametrize("what", ["weights", "recipe", "photo", "libraries"])
-def test_whatever_decides_it_is_part_of_its_key(config, asked, monkeypatch, what):
+def test_each_input_of_a_reference_is_part_of_its_cache_key(config, asked, monkeypatch, what):
     Reference(config).prepare([A])
     again, changed = A, config
     if what == "weights":

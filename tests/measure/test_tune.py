@@ -109,7 +109,7 @@ def best(tuned):
     return {choice.question: choice.best.setup for choice in choices(tuned.trials)}
 
 
-def test_it_finds_the_fastest_and_the_smallest(world, plan):
+def test_tuning_finds_the_fastest_and_the_smallest_setup(world, plan):
     tuned = find(world, plan())
     assert best(tuned)["latency"] == Setup("onnx-int8", 1, 2)
     assert best(tuned)["throughput"].backend == "onnx-int8"
@@ -119,7 +119,7 @@ def test_it_finds_the_fastest_and_the_smallest(world, plan):
     assert tuned.elapsed_s == world.now_s <= 300
 
 
-def test_hopeless_ones_do_not_come_to_the_next_round(world, plan):
+def test_slow_backends_do_not_reach_the_second_round(world, plan):
     find(world, plan())
     first, second, third = world.rounds
     assert first == {(f"{name}, threads 2", "1") for name in CALL_S}
@@ -191,14 +191,14 @@ def test_the_budget_is_kept_however_slow_the_machine(world, plan, open_s, slower
     assert all(0 <= left_s <= 170 for _, left_s in world.progress_lines)
 
 
-def test_what_there_was_no_time_for_is_said(world, plan):
+def test_backends_beyond_the_budget_are_left_out_with_the_reason(world, plan):
     world.open_s = 30.0
     tuned = find(world, plan(budget_s=100.0))
     assert tuned.left_out["eager-bf16"] == "the budget ended before its turn; a larger --budget includes it"
     assert len(world.asked) == 2
 
 
-def test_what_there_is_no_memory_for_does_not_take_turns(world, plan, monkeypatch):
+def test_setups_beyond_the_available_memory_are_not_measured(world, plan, monkeypatch):
     monkeypatch.setattr(module.psutil, "virtual_memory", lambda: SimpleNamespace(available=1100 * MIB))
     tuned = find(world, plan("onnx", "onnx-int8", "eager"))
     assert world.rounds[0] == {("onnx, threads 2", "1"), ("onnx-int8, threads 2", "1")}
@@ -248,7 +248,7 @@ def test_a_worker_that_dies_is_left_out_and_the_others_take_turns_again(world, p
     assert len(world.rounds) == 4  # one of three began anew
 
 
-def test_a_graph_is_made_before_and_a_failure_is_told(world, plan, monkeypatch):
+def test_tuning_makes_graphs_first_and_leaves_out_a_backend_whose_graph_fails(world, plan, monkeypatch):
     made = []
 
     def prepare(name, *_):
@@ -267,7 +267,7 @@ def test_a_graph_is_made_before_and_a_failure_is_told(world, plan, monkeypatch):
     ]
 
 
-def test_where_nothing_opens_there_is_nothing_to_choose(world, plan):
+def test_tuning_without_an_opening_backend_has_no_trials(world, plan):
     world.refuses["onnx"] = ProcessDiedError("no room")
     tuned = find(world, plan("onnx"))
     assert (tuned.trials, tuned.left_out) == ((), {"onnx": "no room"})

@@ -34,7 +34,7 @@ def opening(tmp_path, *names, **config):
     return {"open": pipelines, "core": None}
 
 
-def test_it_opens_pipelines_calls_them_and_closes_them_when_stdin_ends(package, tmp_path):
+def test_a_worker_opens_pipelines_calls_them_and_closes_them_when_stdin_ends(package, tmp_path):
     request = opening(tmp_path, "two", "one")
     calls = [{"pipeline": "one", "call": "pipeline"}, {"pipeline": "two", "call": "inference"}]
     ran, replies = spoken_to(package, request, *calls)
@@ -52,7 +52,7 @@ def test_what_libraries_print_is_kept_off_the_replies(package, tmp_path):
     assert "what libraries say" in ran.stderr
 
 
-def test_photos_are_read_for_it(package, tmp_path):
+def test_a_worker_reads_the_photos_of_its_pipelines(package, tmp_path):
     calls = package / "midas_bench/depth/calls.py"
     calls.write_text(calls.read_text().replace('log("open")', 'log("open" + b"".join(photos).decode())'))
     (tmp_path / "a.jpg").write_text("A")
@@ -63,14 +63,14 @@ def test_photos_are_read_for_it(package, tmp_path):
     assert "openAB" in (tmp_path / "log").read_text()
 
 
-def test_a_call_that_fails_ends_it(package, tmp_path):
+def test_a_failing_call_ends_the_worker(package, tmp_path):
     ran, replies = spoken_to(package, opening(tmp_path, "one", die=True), {"pipeline": "one", "call": "pipeline"})
     assert ran.returncode == 1
     assert len(replies) == 1
     assert ran.stderr.strip().endswith("MemoryError: no room for a tensor")
 
 
-def test_a_package_from_elsewhere_than_the_tree_ends_it(package, tmp_path):
+def test_a_worker_refuses_a_package_from_outside_its_tree(package, tmp_path):
     other = tmp_path / "other"  # without __init__.py in its folders, so that Python prefers the one behind it
     (other / "midas_bench/depth").mkdir(parents=True)
     (other / "midas_bench/depth/calls.py").write_text("")
@@ -90,7 +90,7 @@ def test_a_worker_of_an_older_revision_inherits_the_switches_of_telemetry(packag
         assert f"'{name}': '{value}'" in (tmp_path / "log").read_text()
 
 
-def test_it_needs_nothing_but_the_standard_library_and_the_narrow_door():
+def test_the_worker_imports_only_the_standard_library_and_depth_calls():
     tree = ast.parse(SCRIPT.read_text())
     imported = set()
     for node in ast.walk(tree):

@@ -5,7 +5,7 @@ from midas_bench.measure.loadgen.rules import FULL, SHORT, expected_s
 
 
 @pytest.mark.parametrize(("capacity", "start"), [(10.0, 7.0), (10.0, 100.0), (10.0, 1.0)])
-def test_it_closes_in_on_the_capacity_from_below(capacity, start):
+def test_the_rate_search_approaches_the_capacity_from_below(capacity, start):
     tried = []
 
     def passes(rate):
@@ -18,11 +18,11 @@ def test_it_closes_in_on_the_capacity_from_below(capacity, start):
     assert len(tried) < 20
 
 
-def test_out_of_time_it_keeps_what_passed():
+def test_the_rate_search_keeps_the_last_passing_rate_when_time_is_over():
     assert largest_rate(lambda rate: rate < 8, 7.0, lambda count: count < 2) == 7.0
 
 
-def test_where_nothing_passes_there_is_no_rate():
+def test_the_rate_search_returns_none_where_no_rate_passes():
     assert largest_rate(lambda _: False, 7.0, lambda count: count < 4) is None
 
 

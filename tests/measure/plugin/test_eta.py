@@ -61,12 +61,12 @@ def test_a_backend_of_unknown_speed_is_taken_for_the_slowest():
     assert unknown == eager
 
 
-def test_the_rate_is_that_of_a_machine():
+def test_the_measured_flop_rate_is_plausible():
     assert 1e7 < flop_per_s(64, 2) < 1e15
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (61, "1 min 01 s"), (3605, "60 min 05 s")]
 )
-def test_durations_are_said_as_people_do(seconds, text):
+def test_durations_are_formatted_in_minutes_and_seconds(seconds, text):
     assert duration(seconds) == text

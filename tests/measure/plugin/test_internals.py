@@ -55,7 +55,7 @@ def test_earlier_cells_come_first_until_they_are_put_in_order(config):
     assert [bench.name for bench in config.session.benchmarks] == ["a", "b", "c", "d"]
 
 
-def test_cells_are_dropped_by_name(config):
+def test_forget_and_keep_only_drop_cells_by_name(config):
     config.session.benchmarks = [metadata(name, [1.0]) for name in "abc"]
     internals.forget(config, "bench/b")
     assert [bench.name for bench in config.session.benchmarks] == ["a", "c"]
@@ -68,7 +68,7 @@ def timed(**changes):
 
 
 @pytest.mark.parametrize("fixture", [None, timed(has_error=True), timed(stats=None), timed(stats=metadata("a", []))])
-def test_what_was_not_timed_well_is_no_row(fixture):
+def test_a_benchmark_without_stats_or_with_an_error_has_no_row(fixture):
     assert internals.as_row(fixture) is None
 
 

@@ -29,7 +29,7 @@ def test_one_reading_ends_a_cell_and_starts_the_next():
     assert [name for name, noise in monitor.noise.items() if noise.noisy] == ["a", "b"]
 
 
-def test_the_sentinel_waits_for_a_live_backend_to_fall_asleep_and_for_nothing_else():
+def test_the_probe_waits_only_for_the_threads_of_a_live_backend():
     probe = Scripted(QUIET, QUIET, QUIET)
     monitor = NoiseMonitor(probe)
     monitor.around("a", lambda: None, backend_alive=True)
@@ -37,7 +37,7 @@ def test_the_sentinel_waits_for_a_live_backend_to_fall_asleep_and_for_nothing_el
     assert probe.idle_s == [0.1, 0.1, 0.0]
 
 
-def test_what_the_work_returns_comes_back():
+def test_the_noise_monitor_returns_the_result_of_the_work():
     assert NoiseMonitor(Scripted(QUIET, QUIET)).around("a", lambda: 42, backend_alive=False)[0] == 42
 
 
@@ -79,7 +79,7 @@ def test_another_attempt_measures_disturbed_shared_data_anew_but_not_for_ever():
     assert shared.attempts == 1 + MAX_RERUNS
 
 
-def test_data_of_which_nobody_knows_what_disturbed_them_are_not_kept():
+def test_shared_data_of_a_failed_cell_are_not_kept():
     monitor = NoiseMonitor(Scripted(QUIET, QUIET, QUIET))
     shared = Shared(monitor, iter(range(9)).__next__)
     with pytest.raises(ZeroDivisionError):

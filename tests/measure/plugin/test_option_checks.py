@@ -44,7 +44,7 @@ def error(config, items=(CELL,), resume=False):
     return str(raised.value)
 
 
-def test_what_can_be_had_is_not_refused(config, tmp_path):
+def test_possible_options_are_not_refused(config, tmp_path):
     config.option.benchmark_json = tmp_path / "out.json"
     config.option.benchmark_group_by = "group,param:batch_size"
     option_checks.check(config, [CELL], resume=False)
@@ -111,7 +111,7 @@ def test_a_resumed_run_must_be_saved_somewhere(config):
 
 
 @pytest.mark.parametrize("argument", ["bench", "bench/test_cells.py::test_cells[a::b]", "."])
-def test_benchmarks_are_not_shared_out(config, argument):
+def test_xdist_is_refused_for_benchmarks(config, argument):
     (config.rootpath / "bench").mkdir()
     config.args = ["tests", argument]
     option_checks.check_parallel(config)
@@ -122,7 +122,7 @@ def test_benchmarks_are_not_shared_out(config, argument):
     option_checks.check_parallel(config)
 
 
-def test_tests_are_shared_out_and_so_are_benchmarks_that_time_nothing(config):
+def test_xdist_is_allowed_for_tests_and_for_benchmarks_that_time_nothing(config):
     config.option.dist = "load"
     config.args = ["tests"]
     option_checks.check_parallel(config)

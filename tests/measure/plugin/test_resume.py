@@ -316,7 +316,7 @@ def test_resuming_under_other_conditions_is_refused_with_the_difference_named(in
     assert interrupted.files() == []
 
 
-def test_force_resumes_whatever_changed(interrupted):
+def test_resume_force_resumes_under_other_conditions(interrupted):
     kept = {row["fullname"]: row for row in interrupted.rows("cell")}
     assert interrupted.run("--resume=force", "--benchmark-min-rounds=4").code == 0
     rows = assert_whole(interrupted)

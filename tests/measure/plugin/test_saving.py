@@ -80,7 +80,7 @@ def test_a_file_that_cannot_be_written_at_the_end_is_named_and_the_cells_stay(fa
     assert len(fake.rows("cell")) == 1
 
 
-def test_with_nothing_free_to_resume_that_is_said(fake):
+def test_resume_without_an_interrupted_run_is_reported(fake):
     ran = fake.run("--resume", "-k", "b1-street")
     assert ran.code == 0, ran.output
     assert "--resume: no interrupted run can be resumed; this run starts from the beginning" in ran

@@ -47,12 +47,12 @@ def test_a_steady_rate_of_fewer_than_two_answers_is_none(ended_s):
 
 
 @pytest.mark.parametrize("outcome", [CONNECTION, "500", "415"])
-def test_a_request_that_is_neither_answered_nor_refused_is_no_figure(outcome):
+def test_a_lost_request_raises_lost_error_with_its_outcome(outcome):
     with pytest.raises(LostError, match=f"of 2 requests 1 were answered in time; failed: 1 with {outcome}$"):
         LoadResult((sent(1.0, 2.0), sent(1.0, 1.1, outcome)), 0.1, WINDOW).point(None, clients=1)
 
 
-def test_nothing_but_refusals_is_no_figure():
+def test_a_load_of_refusals_alone_raises_lost_error():
     with pytest.raises(LostError, match=r"of 1 requests 0 were answered in time; failed: none$"):
         LoadResult((sent(1.0, 1.1, "503"),), 0.1, WINDOW).point(None, clients=1)
 

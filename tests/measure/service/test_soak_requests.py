@@ -28,7 +28,7 @@ def body(message):
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
-def test_each_kind_is_what_its_outcome_says(made, name):
+def test_each_soak_request_holds_a_photo_that_deserves_its_outcome(made, name):
     for message in made[name]:
         assert message.name == name
         if message.aborts:
@@ -46,14 +46,14 @@ def test_each_kind_is_what_its_outcome_says(made, name):
             assert STATUS[refused.value.kind] == OUTCOMES[name]
 
 
-def test_all_kinds_are_made_and_the_formats_and_answers_are_mixed(made):
+def test_soak_requests_cover_all_outcomes_formats_and_media_types(made):
     assert set(made) == set(OUTCOMES)
     small = made["small photo"]
     assert {Image.open(io.BytesIO(body(message))).format for message in small} == {"JPEG", "PNG", "WEBP"}
     assert len({message.parts for message in small}) == len(small) == 2 * 3 * 4
 
 
-def test_the_bomb_is_small(made):
+def test_the_decompression_bomb_is_under_200_bytes(made):
     [bomb] = made["bomb"]
     assert len(body(bomb)) < 200
 

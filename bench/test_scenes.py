@@ -30,14 +30,14 @@ def measured(run, tmp_path_factory, measured_once):
     def all_blocks():
         config = asdict(replace(run.config, backend=backend, threads=1))
         folder = tmp_path_factory.mktemp("scenes")
-        pipelines = {scene: {"photos": [equal(run, scene, folder)], "config": config} for scene in run.scenes}
+        pipelines = {scene: {"photos": [at_common_size(run, scene, folder)], "config": config} for scene in run.scenes}
         groups = [[TimedCall(backend, scene, call) for scene in run.scenes] for call in CALLS]
         return backend, blocks([WorkerSpec(backend, pipelines)], groups, ROUNDS, SEED, BLOCKS)
 
     return measured_once(all_blocks)
 
 
-def equal(run, scene, folder):
+def at_common_size(run, scene, folder):
     """Store the scene's first photo at the common size, and return its path."""
     rgb = decode(run.scenes[scene][0].data)
     path = folder / f"{scene}.jpg"

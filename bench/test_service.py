@@ -60,14 +60,14 @@ def photos(run):
 
 
 @pytest.fixture(scope="module")
-def closed(server, photos, measured_once):
+def closed_loads(server, photos, measured_once):
     """Measure the closed loop once."""
     return measured_once(
         lambda: [service.closed_loop(server, photos.paths, clients, DURATION_S) for clients in CLIENTS]
     )
 
 
-def loaded(scenario, points, bound_s):
+def load_fields(scenario, points, bound_s):
     """Return the fields of a record."""
     best = knee(points, bound_s)
     load = Load(
@@ -83,7 +83,7 @@ def loaded(scenario, points, bound_s):
     return load.to_fields()
 
 
-def described(cell, config, photos, server, **fields):
+def describe_and_check(cell, config, photos, server, **fields):
     """Describe a cell, and check what the server computes before it is timed."""
     cell.describe_batch(photos)
     cell.describe(backend=config.backend, threads=config.threads, scene=None, batch_size=None, **fields)
@@ -91,24 +91,24 @@ def described(cell, config, photos, server, **fields):
 
 
 @pytest.mark.expected_seconds(40)
-def test_closed_loop(cell, config, server, photos, closed):
+def test_closed_loop(cell, config, server, photos, closed_loads):
     """Record throughput and latency with 1 to 16 clients that each wait for their answer."""
 
     def measure():
-        points_and_results = closed()
+        points_and_results = closed_loads()
         cpu_s = max(result.client_cpu_s for _, result in points_and_results)
-        return loaded("closed-loop", [point for point, _ in points_and_results], None) | {"client_cpu_s": cpu_s}
+        return load_fields("closed-loop", [point for point, _ in points_and_results], None) | {"client_cpu_s": cpu_s}
 
-    described(cell, config, photos, server, kind="load")
+    describe_and_check(cell, config, photos, server, kind="load")
     cell.record("server over HTTP", measure)
 
 
 @pytest.fixture(scope="module")
-def open_loads(server, photos, closed, measured_once):
+def open_loads(server, photos, closed_loads, measured_once):
     """Measure the open loop, and give it with the bound that a p99 must hold."""
 
     def measure():
-        closed_points = [point for point, _ in closed()]
+        closed_points = [point for point, _ in closed_loads()]
         saturation = max(point.achieved_per_second for point in closed_points)
         rates = (share * saturation for share in RATES)
         points = [service.open_loop(server, photos.paths, rate, DURATION_S, SEED) for rate in rates]
@@ -120,8 +120,8 @@ def open_loads(server, photos, closed, measured_once):
 @pytest.mark.expected_seconds(50)
 def test_open_loop(cell, config, server, photos, open_loads):
     """Record latency and refusals at rising rates, up to twice what the closed loop could reach."""
-    described(cell, config, photos, server, kind="load")
-    cell.record("server over HTTP", lambda: loaded("open-loop", *open_loads()))
+    describe_and_check(cell, config, photos, server, kind="load")
+    cell.record("server over HTTP", lambda: load_fields("open-loop", *open_loads()))
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +168,7 @@ def test_service_over_pipeline(cell, config, server, photos, rounds, client):
         return ratio_fields(ratios) | {"client_cpu_s": cpu_s}
 
     numerator = "server over HTTP" + (", client's CPU apart" if client == "apart" else "")
-    described(cell, config, photos, server, kind="ratio", ratio=f"{numerator}/pipeline, {config.backend}",
+    describe_and_check(cell, config, photos, server, kind="ratio", ratio=f"{numerator}/pipeline, {config.backend}",
               numerator=numerator, denominator="pipeline and encoding alone")  # fmt: skip
     cell.record("server over the pipeline", measure)
 

@@ -168,7 +168,7 @@ class NoiseReading:
         return {"noisy": self.noisy, **asdict(self), "reasons": list(self.reasons)}
 
 
-def together(noises: Sequence[NoiseReading]) -> NoiseReading:
+def combined(noises: Sequence[NoiseReading]) -> NoiseReading:
     """Join what disturbed the intervals that one result stands on: every reason once, and the worst figures."""
     return NoiseReading(
         tuple(dict.fromkeys(reason for noise in noises for reason in noise.reasons)),

@@ -53,14 +53,14 @@ class Advice:
         shown: set[Setup] = set()
         for choice in self.choices:
             setup = choice.best.setup
-            lines += ["", f"{TITLES[choice.question]}: {described(choice.best, choice.question)}", *caveats(choice)]
+            lines += ["", f"{TITLES[choice.question]}: {trial_summary(choice.best, choice.question)}", *caveats(choice)]
             code = ["opened as above"] if setup in shown else self.python(setup)
             lines += [f"    {line}" for line in code]
             shown.add(setup)
         front = tuning_results.pareto(trials)
         if front:
             lines += ["", "Pareto front (no other set-up is better in latency, throughput and memory):"]
-            lines += [f"  {row(trial)}" for trial in front]
+            lines += [f"  {front_line(trial)}" for trial in front]
         if self.left_out:
             lines += ["", "left out:"]
             lines += [f"  {name}: {reason}" for name, reason in self.left_out.items()]
@@ -79,7 +79,7 @@ class Advice:
                 choice.question: {
                     **tuning_results.to_json(choice.best),
                     "exact_alternative": tuning_results.to_json(choice.exact) if choice.exact else None,
-                    "too_close_to_call": [named(setup) for setup in choice.tied],
+                    "too_close_to_call": [setup_name(setup) for setup in choice.tied],
                     "python": self.python(choice.best.setup),
                 }
                 for choice in self.choices
@@ -109,32 +109,32 @@ def caveats(choice: Choice) -> list[str]:
     if choice.exact and choice.price:
         figure = "memory" if choice.question == "memory" else "time per photo"
         price = f"{units.times_span(choice.price)} the {figure}"
-        lines.append(f"  exact: {described(choice.exact, choice.question)}, {price}")
+        lines.append(f"  exact: {trial_summary(choice.exact, choice.question)}, {price}")
     if choice.tied:
-        lines.append(f"  too close to call: {', '.join(map(named, choice.tied))}")
+        lines.append(f"  too close to call: {', '.join(map(setup_name, choice.tied))}")
     return lines
 
 
-def named(setup: Setup) -> str:
+def setup_name(setup: Setup) -> str:
     """Name a set-up in full."""
     calls = "stream" if setup.stream_photos else f"batch {setup.batch_size}"
     return f"{setup.backend} (threads {setup.threads}, {calls})"
 
 
-def described(trial: Trial, question: str) -> str:
+def trial_summary(trial: Trial, question: str) -> str:
     """Name a set-up, its figure for the question, and whether its precision is reduced."""
     figures = {
         "latency": units.seconds_span(trial.call) if trial.call else "",
         "throughput": units.rate_span(trial.images_per_second) if trial.images_per_second else "",
         "memory": units.mib(trial.peak_bytes),
     }
-    return f"{named(trial.setup)}, {figures[question]}" + ("" if trial.exact else ", reduced precision")
+    return f"{setup_name(trial.setup)}, {figures[question]}" + ("" if trial.exact else ", reduced precision")
 
 
-def row(trial: Trial) -> str:
+def front_line(trial: Trial) -> str:
     """Return a line of the Pareto front."""
     seconds = units.seconds(trial.call.estimate if trial.call else None)
     call = "" if trial.setup.stream_photos else f"{seconds} per call"
     rate = units.rate(trial.images_per_second.estimate if trial.images_per_second else None)
     reduced = "" if trial.exact else "  reduced precision"
-    return f"{named(trial.setup):<38}{call:>18}{rate:>16}{units.mib(trial.peak_bytes):>10}{reduced}"
+    return f"{setup_name(trial.setup):<38}{call:>18}{rate:>16}{units.mib(trial.peak_bytes):>10}{reduced}"

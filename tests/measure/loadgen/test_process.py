@@ -89,8 +89,8 @@ def test_by_full_rules_the_rate_found_is_run_for_the_whole_duration(tmp_path):
     assert server.target_per_second == pytest.approx(175.0)
     names = sorted(folder.name for folder in (tmp_path / "server").iterdir())
     assert names == ["01-search-175.00", "02-run-175.00"]
-    assert logs.values(tmp_path / "server" / names[1])["effective_min_duration_ms"] == 300
-    assert logs.values(tmp_path / "server" / names[0])["effective_min_duration_ms"] == 50
+    assert logs.log_values(tmp_path / "server" / names[1])["effective_min_duration_ms"] == 300
+    assert logs.log_values(tmp_path / "server" / names[0])["effective_min_duration_ms"] == 50
 
 
 FAILS = """

@@ -40,14 +40,14 @@ CELL = SimpleNamespace(name="test_cells[fake-b1]", callspec=SimpleNamespace(para
 
 def error(config, items=(CELL,), resume=False):
     with pytest.raises(UserError) as raised:
-        option_checks.check(config, list(items), resume)
+        option_checks.check_options(config, list(items), resume)
     return str(raised.value)
 
 
 def test_possible_options_are_not_refused(config, tmp_path):
     config.option.benchmark_json = tmp_path / "out.json"
     config.option.benchmark_group_by = "group,param:batch_size"
-    option_checks.check(config, [CELL], resume=False)
+    option_checks.check_options(config, [CELL], resume=False)
 
 
 def test_a_journal_goes_beside_the_json_where_that_alone_can_be_written(config, tmp_path):
@@ -70,7 +70,7 @@ def test_a_timer_of_nanoseconds_is_refused(config):
 def test_where_nothing_is_measured_nothing_is_refused(config):
     config.option.benchmark_timer = "time.perf_counter_ns"
     config.session.disabled = True
-    option_checks.check(config, [CELL], resume=False)
+    option_checks.check_options(config, [CELL], resume=False)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_grouping_by_a_parameter_that_a_cell_lacks_is_refused(config):
 def test_a_resumed_run_must_be_saved_somewhere(config):
     assert error(config, resume=True).endswith("; add --benchmark-autosave")
     config.session.autosave = "tag"
-    option_checks.check(config, [CELL], resume=True)
+    option_checks.check_options(config, [CELL], resume=True)
 
 
 @pytest.mark.parametrize("argument", ["bench", "bench/test_cells.py::test_cells[a::b]", "."])

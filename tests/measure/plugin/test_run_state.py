@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 from midas_bench.errors import UserError
 from midas_bench.measure.plugin import run_journal as journals
 from midas_bench.measure.plugin.resume_key import differences
-from midas_bench.measure.plugin.run_journal import SCHEMA, RunJournal, abandoned, new_journal, read_rows
+from midas_bench.measure.plugin.run_journal import SCHEMA, RunJournal, new_journal, read_rows, take_abandoned_journal
 from midas_bench.measure.plugin.run_state import RunState
 
 HEAD = json.dumps({"journal": SCHEMA, "identity": {}}) + "\n"
@@ -59,15 +59,15 @@ def test_the_newest_journal_that_nobody_holds_is_taken(tmp_path):
 
 def taken(folder):
     """Name the journal that would be gone on with, and leave it to others again."""
-    journal = abandoned(folder)
+    journal = take_abandoned_journal(folder)
     journal.release()
     return journal.path.name
 
 
 def test_of_two_runs_that_resume_at_once_each_gets_a_journal_of_its_own_or_none(tmp_path):
     written(tmp_path / "journal-a.jsonl", HEAD)
-    first = abandoned(tmp_path)
-    assert abandoned(tmp_path) is None
+    first = take_abandoned_journal(tmp_path)
+    assert take_abandoned_journal(tmp_path) is None
     with pytest.raises(Timeout):
         RunJournal(first.path)
     first.release()
@@ -77,7 +77,7 @@ def test_of_two_runs_that_resume_at_once_each_gets_a_journal_of_its_own_or_none(
 def test_a_journal_that_its_run_removed_meanwhile_is_not_taken(tmp_path, monkeypatch):
     gone = tmp_path / "journal-a.jsonl"
     monkeypatch.setattr(type(tmp_path), "glob", lambda *_: [gone])
-    assert abandoned(tmp_path) is None
+    assert take_abandoned_journal(tmp_path) is None
     assert not list(tmp_path.iterdir())
 
 
@@ -95,14 +95,14 @@ sys.stdin.read()
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as living:
         assert living.stdout.readline() == "ready\n"
         assert len(list(tmp_path.glob("journal-*.jsonl"))) == 1
-        assert abandoned(tmp_path) is None
+        assert take_abandoned_journal(tmp_path) is None
         living.kill()
         living.wait()
-        assert abandoned(tmp_path) is not None
+        assert take_abandoned_journal(tmp_path) is not None
 
 
 def test_where_there_is_no_journal_there_is_nothing_to_take(tmp_path):
-    assert abandoned(tmp_path / "absent") is None
+    assert take_abandoned_journal(tmp_path / "absent") is None
 
 
 def test_two_processes_name_their_journals_differently(tmp_path, monkeypatch):
@@ -139,10 +139,10 @@ def report(name, outcome="passed", when="call", text="", longrepr=None):
 def test_what_became_of_each_cell_is_listed_and_journalled(journal):
     kept = RunState(["a", "b", "c", "d"], journal)
     kept.pending["a"] = {"fullname": "a"}
-    kept.note(report("a", when="setup"))
-    kept.note(report("a"))
-    kept.note(report("b", "failed", text="E  some context\nfake differs from eager"))
-    kept.note(report("c", "skipped", "setup", longrepr=("file.py", 3, "Skipped: no such CPU flag")))
+    kept.record_report(report("a", when="setup"))
+    kept.record_report(report("a"))
+    kept.record_report(report("b", "failed", text="E  some context\nfake differs from eager"))
+    kept.record_report(report("c", "skipped", "setup", longrepr=("file.py", 3, "Skipped: no such CPU flag")))
     assert kept.to_json() == {
         "schema": 1,
         "status": "partial",
@@ -170,8 +170,8 @@ def test_a_run_is_complete_when_each_cell_is_finished_or_skipped(journal):
 def test_a_cell_that_fails_after_it_was_timed_is_not_finished(journal):
     kept = RunState(["a"], journal)
     kept.pending["a"] = {"fullname": "a"}
-    kept.note(report("a"))
-    kept.note(report("a", "failed", "teardown", text="it would not close"))
+    kept.record_report(report("a"))
+    kept.record_report(report("a", "failed", "teardown", text="it would not close"))
     assert kept.finished == {}
     assert kept.failed == {"a": "it would not close"}
 

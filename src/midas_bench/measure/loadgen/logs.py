@@ -50,7 +50,7 @@ class Outcome:
     holds_bound: bool
 
 
-def values(folder: Path) -> dict[str, Any]:
+def log_values(folder: Path) -> dict[str, Any]:
     """Return LoadGen's detailed log as names and values, the last of each name."""
     lines = (folder / DETAIL).read_text(encoding="utf-8").splitlines()
     entries = [json.loads(line.removeprefix(PREFIX)) for line in lines if line.startswith(PREFIX)]
@@ -59,7 +59,7 @@ def values(folder: Path) -> dict[str, Any]:
 
 def outcome(folder: Path, scenario: str) -> Outcome:
     """Read how a performance run went."""
-    log = values(folder)
+    log = log_values(folder)
     per = "per_query_" if scenario == "multi-stream" else ""
     early_ns = log.get(EARLY_STOPPING.get(scenario, ""), 0)
     return Outcome(

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import pytest
 from _pytest.runner import runtestprotocol
 
-from midas_bench.measure.noise_probe import IDLE_S, NoiseProbe, NoiseReading, Reading, judge, together
+from midas_bench.measure.noise_probe import IDLE_S, NoiseProbe, NoiseReading, Reading, combined, judge
 from midas_bench.measure.plugin import internals
 from midas_bench.measure.plugin.settings import SETTINGS, is_cell
 
@@ -69,7 +69,7 @@ class NoiseMonitor:
             shared.noise = shared.noise or noise
         # shared data were perhaps measured in an earlier cell: the moment in which they are looked up says nothing
         noises = [shared.noise for shared in self.used if shared.noise]
-        self.noise[nodeid] = together(noises) if noises else noise
+        self.noise[nodeid] = combined(noises) if noises else noise
         return result, self.noise[nodeid]
 
     def prepare_rerun(self, nodeid: str) -> bool:

@@ -32,7 +32,7 @@ def check_parallel(config: pytest.Config) -> None:
             raise UserError(argument, "benchmarks cannot run in parallel", "leave -n out, or add --benchmark-disable")
 
 
-def check(config: pytest.Config, cells: Sequence[pytest.Item], resume: bool) -> None:
+def check_options(config: pytest.Config, cells: Sequence[pytest.Item], resume: bool) -> None:
     """Look at the flags of a run that has cells.
 
     Raises:

@@ -70,19 +70,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if failure is not None:
         raise pytest.UsageError(str(failure))
     quick = config.stash[RUN].settings.quick
-    kept = [item for item in items if _holds(item, "makes_sense") and not (quick and _is(item, "not_quick"))]
+    kept = [
+        item
+        for item in items
+        if _condition_holds(item, "makes_sense") and not (quick and _has_marker(item, "not_quick"))
+    ]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
     for item in items:
-        if not _holds(item, "by_default"):
+        if not _condition_holds(item, "by_default"):
             item.add_marker("extended")
 
 
-def _is(item: pytest.Item, marker: str) -> bool:
+def _has_marker(item: pytest.Item, marker: str) -> bool:
     return item.get_closest_marker(marker) is not None
 
 
-def _holds(item: pytest.Item, marker: str) -> bool:
+def _condition_holds(item: pytest.Item, marker: str) -> bool:
     """Ask the condition that a marker carries about the cell's parameters; true where there is no such marker."""
     condition = item.get_closest_marker(marker)
     if condition is None or not is_cell(item):

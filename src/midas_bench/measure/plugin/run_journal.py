@@ -72,7 +72,7 @@ def new_journal(folder: Path) -> RunJournal:
     return RunJournal(folder / f"journal-{datetime.now():%Y%m%d_%H%M%S}-{os.getpid()}.jsonl")
 
 
-def abandoned(folder: Path) -> RunJournal | None:
+def take_abandoned_journal(folder: Path) -> RunJournal | None:
     """Return the newest journal that no living run holds, now held by this one."""
     for path in sorted(folder.glob("journal-*.jsonl"), key=_changed_s, reverse=True):
         with suppress(Timeout, UserError):
@@ -103,7 +103,7 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
-def finished_in(rows: Sequence[Row]) -> dict[str, Row]:
+def finished_cells(rows: Sequence[Row]) -> dict[str, Row]:
     """Return the cells that rows say were finished, without those that failed afterwards."""
     finished = {}
     for row in rows:

@@ -19,10 +19,10 @@ from midas_bench.measure.plugin.resume_key import differences, resume_key
 from midas_bench.measure.plugin.run_journal import (
     Row,
     RunJournal,
-    abandoned,
-    finished_in,
+    finished_cells,
     new_journal,
     read_rows,
+    take_abandoned_journal,
 )
 from midas_bench.measure.plugin.settings import RUN, SETTINGS, is_cell, write_line
 from midas_bench.results import run_files
@@ -56,7 +56,7 @@ class RunState:
             "skipped": [{"cell": name, "reason": reason} for name, reason in self.skipped.items()],
         }
 
-    def note(self, report: pytest.TestReport) -> None:
+    def record_report(self, report: pytest.TestReport) -> None:
         """Write what pytest reports of a cell to the journal."""
         name = report.nodeid
         if report.failed:
@@ -92,41 +92,41 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not cells or not internals.measures(config):
         return
     try:
-        state = _open(config, [item.nodeid for item in cells])
+        state = _open_state(config, [item.nodeid for item in cells])
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[RUN_STATE] = state
-    done = [item for item in cells if item.nodeid in state.finished]
-    if done:
-        config.hook.pytest_deselected(items=done)
-        items[:] = [item for item in items if item not in done]
+    finished = [item for item in cells if item.nodeid in state.finished]
+    if finished:
+        config.hook.pytest_deselected(items=finished)
+        items[:] = [item for item in items if item not in finished]
 
 
-def _open(config: pytest.Config, planned: Sequence[str]) -> RunState:
+def _open_state(config: pytest.Config, planned: Sequence[str]) -> RunState:
     folder = journal_folder(config)
     now = resume_key(config, planned)
     if config.stash[SETTINGS].resume:
-        journal = abandoned(folder)
+        journal = take_abandoned_journal(folder)
         if journal is not None:
             try:
-                return _resumed(config, journal, now, planned)
+                return _resumed_state(config, journal, now, planned)
             except BaseException:
                 journal.release()
                 raise
         write_line(config, "--resume: no interrupted run can be resumed; this run starts from the beginning")
-    return _started(new_journal(folder), now, planned)
+    return _new_state(new_journal(folder), now, planned)
 
 
-def _started(journal: RunJournal, now: Row, planned: Sequence[str]) -> RunState:
+def _new_state(journal: RunJournal, now: Row, planned: Sequence[str]) -> RunState:
     journal.append({"journal": journals.SCHEMA, "identity": now})
     return RunState(planned, journal)
 
 
-def _resumed(config: pytest.Config, journal: RunJournal, now: Row, planned: Sequence[str]) -> RunState:
+def _resumed_state(config: pytest.Config, journal: RunJournal, now: Row, planned: Sequence[str]) -> RunState:
     rows = read_rows(journal.path)
     if not rows:
         cut_torn_line(journal.path)
-        return _started(journal, now, planned)
+        return _new_state(journal, now, planned)
     head, *rows = rows
     changed = differences(head["identity"], now)
     if changed and config.stash[SETTINGS].resume != "force":
@@ -137,7 +137,7 @@ def _resumed(config: pytest.Config, journal: RunJournal, now: Row, planned: Sequ
         )
     cut_torn_line(journal.path)
     state = RunState(planned, journal)
-    for name, row in finished_in(rows).items():
+    for name, row in finished_cells(rows).items():
         (state.finished if name in set(planned) else state.unplanned)[name] = row
     return state
 
@@ -165,7 +165,7 @@ class Writer:
         if state is None or report.nodeid not in state.planned:
             return
         try:
-            state.note(report)
+            state.record_report(report)
         except UserError as error:
             pytest.exit(f"{error}; then go on with --resume", returncode=3)
 

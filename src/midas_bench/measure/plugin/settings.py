@@ -21,7 +21,7 @@ from midas_bench.files import expanded
 from midas_bench.measure import machine
 from midas_bench.measure.doctor import examine
 from midas_bench.measure.machine import Condition, MachineFacts
-from midas_bench.measure.plugin.option_checks import check, check_parallel
+from midas_bench.measure.plugin.option_checks import check_options, check_parallel
 from midas_bench.measure.reference import Reference
 from midas_bench.options import add_to_pytest, split, thread_counts
 from midas_bench.scene_photos import BATCH_SIZES, Photo
@@ -196,7 +196,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     allocator.keep_memory(os.environ)
     run = config.stash[RUN]
     try:
-        check(config, cells, resume=run.settings.resume is not None)
+        check_options(config, cells, resume=run.settings.resume is not None)
         source = run.weights.source
         for reason in run.settings.left_out:
             write_line(config, f"left out: {reason}")

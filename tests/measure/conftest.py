@@ -29,8 +29,8 @@ def log(tmp_path):
 def arm(package, log):
     """Make an arm of one pipeline: `arm("a", call_s=0.01)`."""
 
-    def made(name, **config):
+    def make_arm(name, **config):
         how = {"photos": [], "config": {"name": name, "log": str(log), "call_s": CALL_S, **config}}
         return WorkerSpec(name, {"one": how}, {"PYTHONPATH": str(package)})
 
-    return made
+    return make_arm

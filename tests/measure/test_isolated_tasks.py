@@ -132,11 +132,11 @@ def test_startup_times_each_phase_alone_and_the_export_apart(monkeypatch, tmp_pa
     config = config_for("jit", tmp_path)
     (tmp_path / "a.jpg").write_bytes(b"photo")
     start = ScriptedStart()
-    made = SimpleNamespace(built_now=built_now, build_s=60.0)
+    artifact = SimpleNamespace(built_now=built_now, build_s=60.0)
     monkeypatch.setattr(isolated_tasks.time, "perf_counter", lambda: start.now_s)
     monkeypatch.setattr(isolated_tasks.time, "time", lambda: start.now_s)
     monkeypatch.setattr(isolated_tasks.registry, "runtime", lambda _: start.take(32.0))
-    monkeypatch.setattr(isolated_tasks.registry, "prepare", lambda *_: start.take(64.0, made))
+    monkeypatch.setattr(isolated_tasks.registry, "prepare", lambda *_: start.take(64.0, artifact))
     monkeypatch.setattr(isolated_tasks.DepthPipeline, "open", start.open)
     request = {"task": "startup", "config": config, "photos": [str(tmp_path / "a.jpg")], "asked_at_s": 498.0}
     assert isolated_tasks.handle(request) == {

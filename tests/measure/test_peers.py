@@ -18,7 +18,7 @@ SAID = """[Step 11/11] Dumping statistics report
 def command(tmp_path):
     """Make a stand-in for the command that runs a line of Python; `arguments` and `settings` are there for it."""
 
-    def made(line):
+    def make_command(line):
         script = tmp_path / "benchmark_app.py"
         script.write_text(
             "import json, sys, time\narguments = sys.argv[1:]\n"
@@ -29,7 +29,7 @@ def command(tmp_path):
         path.chmod(0o755)
         return str(path)
 
-    return made
+    return make_command
 
 
 def test_the_median_of_benchmark_app_is_read_in_seconds():

@@ -84,21 +84,21 @@ class World:
 
 @pytest.fixture
 def world(monkeypatch):
-    made = World()
-    monkeypatch.setattr(module, "ask", made.ask)
-    monkeypatch.setattr(module, "interleaved", made.interleaved)
+    new_world = World()
+    monkeypatch.setattr(module, "ask", new_world.ask)
+    monkeypatch.setattr(module, "interleaved", new_world.interleaved)
     monkeypatch.setattr(module.registry, "is_prepared", lambda *_: True)
     monkeypatch.setattr(module.psutil, "virtual_memory", lambda: SimpleNamespace(available=64 << 30))
-    return made
+    return new_world
 
 
 @pytest.fixture
 def plan(photos, tmp_path):
-    def made(*backends, threads=(2, 1), budget_s=300.0):
+    def make_plan(*backends, threads=(2, 1), budget_s=300.0):
         config = resolve(PipelineConfig("onnx", 1, "seeded", cache_dir=str(tmp_path)))
         return TunePlan(config, backends or tuple(CALL_S), threads, [photos["street"]], budget_s)
 
-    return made
+    return make_plan
 
 
 def find(world, plan):
@@ -249,17 +249,17 @@ def test_a_worker_that_dies_is_left_out_and_the_others_take_turns_again(world, p
 
 
 def test_tuning_makes_graphs_first_and_leaves_out_a_backend_whose_graph_fails(world, plan, monkeypatch):
-    made = []
+    graphs_made = []
 
     def prepare(name, *_):
-        made.append(name)
+        graphs_made.append(name)
         if name == "onnx-int8":
             raise UserError("the onnx-int8 graph", "could not be made", "check the versions")
 
     monkeypatch.setattr(module.registry, "is_prepared", lambda *_: False)
     monkeypatch.setattr(module.registry, "prepare", prepare)
     tuned = find(world, plan("onnx", "onnx-int8"))
-    assert made == ["onnx", "onnx-int8"]
+    assert graphs_made == ["onnx", "onnx-int8"]
     assert tuned.left_out == {"onnx-int8": "could not be made; check the versions"}
     assert [text for text, _ in world.progress_lines][:2] == [
         "making the graph for onnx: once, up to half a minute",

@@ -24,15 +24,15 @@ from midas_bench.measure.loadgen.process import Driver
 from midas_bench.measure.loadgen.rules import FULL, SHORT
 how = json.loads(sys.argv[1])
 rules = replace(FULL if how["full"] else SHORT, **how["rules"])
-driver = Driver(lambda index: time.sleep(how["sleep_s"]), 1, 4, how["told_s"], rules, Path(how["logs"]))
+driver = Driver(lambda index: time.sleep(how["sleep_s"]), 1, 4, how["expected_s"], rules, Path(how["logs"]))
 print(json.dumps({name: driver.scenario(name, how["bound_s"]).to_fields() for name in how["scenarios"]}))
 """
 
 
-def drive(folder, scenarios, least, *, full=False, bound_s=None, sleep_s=0.004, told_s=None, **rules):
+def drive(folder, scenarios, least, *, full=False, bound_s=None, sleep_s=0.004, expected_s=None, **rules):
     chosen = {"duration_s": 0.05, "probe_s": 0.05, "least": dict.fromkeys(SCENARIOS, least), "probes": 3, **rules}
     how = {"logs": str(folder), "scenarios": scenarios, "rules": chosen, "full": full, "bound_s": bound_s}
-    command = [sys.executable, "-c", DRIVE, json.dumps(how | {"sleep_s": sleep_s, "told_s": told_s or sleep_s})]
+    command = [sys.executable, "-c", DRIVE, json.dumps(how | {"sleep_s": sleep_s, "expected_s": expected_s or sleep_s})]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     return {name: load_from(Fields(folder, name, fields)) for name, fields in json.loads(ran.stdout).items()}
 
@@ -75,11 +75,11 @@ def test_a_bound_that_no_rate_can_hold_is_said_and_never_valid(tmp_path):
 
 
 def test_the_search_for_a_rate_starts_from_what_single_stream_saw(tmp_path):
-    chosen = {"bound_s": 5.0, "probes": 1, "told_s": 5.0}  # as by a first look that was disturbed
+    chosen = {"bound_s": 5.0, "probes": 1, "expected_s": 5.0}  # as by a first look that was disturbed
     known = drive(tmp_path / "known", ["single-stream", "server"], 20, **chosen)["server"]
     mean_s = logs.outcome(tmp_path / "known/single-stream", "single-stream").mean_s
     assert known.points[0].offered_per_second == pytest.approx(0.7 / mean_s)
-    own = drive(tmp_path / "own", ["server"], 20, probes=1, told_s=5.0)["server"]
+    own = drive(tmp_path / "own", ["server"], 20, probes=1, expected_s=5.0)["server"]
     mean_s = logs.outcome(tmp_path / "own/server/00-bound", "single-stream").mean_s
     assert own.points[0].offered_per_second == pytest.approx(0.7 / mean_s)
 

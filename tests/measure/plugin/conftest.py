@@ -139,23 +139,23 @@ def ended(process: subprocess.Popen[str]) -> Ran:
 def new_project(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Callable[[], Project]:
     """Make a project of twelve cells (three scenes, four batch sizes) that take a fraction of a second together."""
 
-    def made() -> Project:
+    def make() -> Project:
         root = tmp_path_factory.mktemp("project")
         shutil.copytree(SOURCES, root, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
         for name in ("conftest.py", "pytest.ini"):
             shutil.copy(project / name, root)
-        made = Project(root)
+        fake_project = Project(root)
         for number, scene in enumerate(("street", "indoor", "pet")):
-            made.add_photo(scene, number)
-        made.environment = {
+            fake_project.add_photo(scene, number)
+        fake_project.environment = {
             "FAKE_EVENTS": str(root / "events"),
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # others' plugins take longer than the run
             "PYTEST_ADDOPTS": "-p benchmark -p fakes -p no:cacheprovider "
             "--benchmark-min-rounds=3 --benchmark-max-time=0.01",
         }
-        return made
+        return fake_project
 
-    return made
+    return make
 
 
 @pytest.fixture

@@ -20,10 +20,10 @@ def metadata(name, rounds_s, iterations=1):
         cprofile_stats=None,
         has_error=False,
     )
-    made = Metadata(fixture, iterations, {"timer": "perf_counter", "min_rounds": 3})
+    cell = Metadata(fixture, iterations, {"timer": "perf_counter", "min_rounds": 3})
     for seconds in rounds_s:
-        made.update(seconds * iterations)
-    return made
+        cell.update(seconds * iterations)
+    return cell
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ def requests(*bodies):
     return [post(body.decode(), body, "x") for body in bodies]
 
 
-def one(client, body, **how):
+def one_request(client, body, **how):
     return closed_loop(client, requests(body), 1, PLENTY_S, **how)
 
 
@@ -107,12 +107,12 @@ def one(client, body, **how):
     ],
 )  # fmt: skip
 def test_each_request_has_one_outcome(body, outcome):
-    [sent] = against(Fake(), lambda client: one(client, body))
+    [sent] = against(Fake(), lambda client: one_request(client, body))
     assert (sent.name, sent.outcome) == (body.decode(), outcome)
 
 
 def test_a_server_that_says_nothing_is_given_up():
-    [sent] = against(Fake(), lambda client: one(client, b"silence"), timeout_s=SHORT_S)
+    [sent] = against(Fake(), lambda client: one_request(client, b"silence"), timeout_s=SHORT_S)
     assert sent.outcome == TIMEOUT
     assert sent.ended_s - sent.due_s >= SHORT_S
 

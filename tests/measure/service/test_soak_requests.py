@@ -19,7 +19,7 @@ def jpegs(encode):
 
 
 @pytest.fixture(scope="module")
-def made(jpegs):
+def by_name(jpegs):
     return messages(jpegs, "127.0.0.1")
 
 
@@ -28,8 +28,8 @@ def body(message):
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
-def test_each_soak_request_holds_a_photo_that_deserves_its_outcome(made, name):
-    for message in made[name]:
+def test_each_soak_request_holds_a_photo_that_deserves_its_outcome(by_name, name):
+    for message in by_name[name]:
         assert message.name == name
         if message.aborts:
             assert OUTCOMES[name] == ABORTED
@@ -46,15 +46,15 @@ def test_each_soak_request_holds_a_photo_that_deserves_its_outcome(made, name):
             assert STATUS[refused.value.kind] == OUTCOMES[name]
 
 
-def test_soak_requests_cover_all_outcomes_formats_and_media_types(made):
-    assert set(made) == set(OUTCOMES)
-    small = made["small photo"]
+def test_soak_requests_cover_all_outcomes_formats_and_media_types(by_name):
+    assert set(by_name) == set(OUTCOMES)
+    small = by_name["small photo"]
     assert {Image.open(io.BytesIO(body(message))).format for message in small} == {"JPEG", "PNG", "WEBP"}
     assert len({message.parts for message in small}) == len(small) == 2 * 3 * 4
 
 
-def test_the_decompression_bomb_is_under_200_bytes(made):
-    [bomb] = made["bomb"]
+def test_the_decompression_bomb_is_under_200_bytes(by_name):
+    [bomb] = by_name["bomb"]
     assert len(body(bomb)) < 200
 
 

@@ -1,4 +1,4 @@
-"""Was the machine disturbed while a cell ran? A fixed piece of work and the kernel's counters tell.
+"""Was the machine disturbed while a cell ran? A fixed piece of work and the kernel's counters show it.
 
 The verdict never looks at the cell's own result: a rule that threw away slow results would make any machine look
 quiet.
@@ -120,7 +120,7 @@ def _counters() -> dict[str, float]:
 
 
 def _own_s() -> float:
-    """Return the CPU seconds of this process and its descendants: one that runs on, a server say, is no disturbance."""
+    """Return the CPU seconds of this process and its descendants, which disturb nothing: a server, for example."""
     this = psutil.Process()
     total_s = 0.0
     for process in (this, *this.children(recursive=True)):

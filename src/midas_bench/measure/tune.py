@@ -1,6 +1,6 @@
 """Find what to deploy on this machine, within a time: backends, threads, batches and streams take turns, few stay.
 
-First each backend runs alone in a fresh process, which tells whether it opens and what memory it needs. Then three
+First each backend runs alone in a fresh process, which shows whether it opens and what memory it needs. Then three
 rounds of interleaved calls follow, in workers started anew for each. The first takes every backend with one photo on
 all threads. The second takes the survivors (`tuning.survivors`) with every thread count and batch size, and as a
 stream: photos side by side, on the fewest threads each. The third takes their survivors, for longer. At last the memory

@@ -1,4 +1,4 @@
-"""What LoadGen wrote into its folder: the outcome of a run, and the responses of an accuracy run."""
+"""LoadGen's log files: the outcome of a run, and the responses of an accuracy run."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Outcome:
     """One run, as LoadGen judged it.
 
     Attributes:
-        valid: whether it says so.
+        valid: whether LoadGen judged it valid.
         reasons: why not.
         queries: how many it issued.
         latency_s: p50, p90 and p99 of the queries.
         mean_s: their mean.
-        images_per_second: samples it saw completed; None in MultiStream, of which it says nothing.
+        images_per_second: samples that LoadGen saw completed; None in MultiStream, where it reports none.
         early_stopping_s: its estimate of the scenario's percentile, raised by what so many queries leave uncertain;
             None where there were too few for it.
         holds_bound: whether Server's latency bound was met.

@@ -52,7 +52,7 @@ class Eta:
     def left_s(self, now_s: float | None = None) -> float:
         """Return the expected seconds left, scaled by how the finished cells did against expectation.
 
-        The first cells say little about the rest, so the expectation keeps the weight of `PRIOR_S` seconds of them.
+        The first cells are weak evidence for the rest, so the expectation keeps the weight of `PRIOR_S` seconds.
         """
         left_s = sum(self._left.values())
         elapsed_s = (time.monotonic() if now_s is None else now_s) - self._start_s

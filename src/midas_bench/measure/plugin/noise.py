@@ -67,7 +67,7 @@ class NoiseMonitor:
         noise = judge(before, after, self._probe.best)
         for shared in self.used:
             shared.noise = shared.noise or noise
-        # shared data were perhaps measured in an earlier cell: the moment in which they are looked up says nothing
+        # shared data may come from an earlier cell: a reading from the moment of their use would not fit them
         noises = [shared.noise for shared in self.used if shared.noise]
         self.noise[nodeid] = combined(noises) if noises else noise
         return result, self.noise[nodeid]

@@ -45,7 +45,7 @@ def resume_key(config: pytest.Config, planned: Sequence[str]) -> dict[str, Any]:
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Name what differs, in words that say where to look."""
+    """Name each difference, with the old and the new value."""
     changes = []
     for name in now:
         old, new = then.get(name), now[name]

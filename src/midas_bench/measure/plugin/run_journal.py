@@ -104,7 +104,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def finished_cells(rows: Sequence[Row]) -> dict[str, Row]:
-    """Return the cells that rows say were finished, without those that failed afterwards."""
+    """Return the rows of finished cells, without cells that failed afterwards."""
     finished = {}
     for row in rows:
         if "cell" in row:

@@ -104,7 +104,7 @@ def _encoded(image: Image.Image, format: str) -> bytes:
 
 
 def _bomb(side: int) -> bytes:
-    """Return a PNG of a few bytes that says it has `side` x `side` pixels."""
+    """Return a PNG of a few bytes whose header claims `side` x `side` pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -58,7 +58,7 @@ def test_the_articles_table(small):
     ]  # fmt: skip
 
 
-def test_the_price_of_the_alternatives(small):
+def test_the_relative_cost_of_the_alternatives(small):
     table = texts(tables.alternatives(answers(small.records)))
     assert [(fields[0], fields[1]) for fields in table] == [
         ("fastest for one photo", "onnx (2 threads)"),

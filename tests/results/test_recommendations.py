@@ -22,8 +22,8 @@ def test_the_fastest_for_one_photo(small):
     assert 0.041 <= answer.figure.low < 0.0455 < answer.figure.high <= 0.05
     eager, recipe = answer.alternatives
     assert (eager.setup.name, recipe.setup.name) == ("eager", "article's recipe")
-    assert eager.price.estimate == pytest.approx(0.0955 / 0.0455)
-    assert eager.price.low > 1
+    assert eager.relative_cost.estimate == pytest.approx(0.0955 / 0.0455)
+    assert eager.relative_cost.low > 1
     assert answer.tied == ()
     assert answer.rounds == 10
 
@@ -33,7 +33,7 @@ def test_the_best_throughput_counts_photos_and_not_calls(small):
     assert answer.winner == Setup("onnx", 4, 2)
     assert answer.figure.estimate == pytest.approx(4 / 0.1455)
     assert [a.setup.name for a in answer.alternatives] == ["eager", "article's recipe"]
-    assert answer.alternatives[0].price.estimate == pytest.approx(0.0955 / (0.1455 / 4))
+    assert answer.alternatives[0].relative_cost.estimate == pytest.approx(0.0955 / (0.1455 / 4))
 
 
 def stream(small, photo_s, photos=24, **changes):
@@ -51,16 +51,16 @@ BEST_BATCH_S = 0.1455 / 4
 
 
 @pytest.mark.parametrize("photos", [2, 24, 96])
-@pytest.mark.parametrize("price", [0.5, 0.9, 1.1, 3.0])
-def test_the_best_throughput_is_the_highest_of_batches_and_streams(small, photos, price):
-    records = [*small.records, stream(small, price * BEST_BATCH_S, photos)]
+@pytest.mark.parametrize("relative_cost", [0.5, 0.9, 1.1, 3.0])
+def test_the_best_throughput_is_the_highest_of_batches_and_streams(small, photos, relative_cost):
+    records = [*small.records, stream(small, relative_cost * BEST_BATCH_S, photos)]
     answer = best_throughput(records)
     streamed, batch = Setup("onnx", 1, 1, stream_photos=photos), Setup("onnx", 4, 2)
-    assert (answer.winner == streamed) == (price < 1)
-    assert answer.figure.estimate == pytest.approx(1 / (min(price, 1) * BEST_BATCH_S))
-    prices = {a.setup: a.price.estimate for a in answer.alternatives}
-    other = batch if price < 1 else streamed
-    assert prices[other] == pytest.approx(max(price, 1 / price))
+    assert (answer.winner == streamed) == (relative_cost < 1)
+    assert answer.figure.estimate == pytest.approx(1 / (min(relative_cost, 1) * BEST_BATCH_S))
+    relative_costs = {a.setup: a.relative_cost.estimate for a in answer.alternatives}
+    other = batch if relative_cost < 1 else streamed
+    assert relative_costs[other] == pytest.approx(max(relative_cost, 1 / relative_cost))
     assert fastest(records) == fastest(small.records)
     assert least_memory(records) == least_memory(small.records)
 
@@ -126,15 +126,15 @@ def test_the_least_memory(small):
     assert answer.winner == Setup("onnx", 1)
     assert answer.figure == Interval(300 * MIB, 300 * MIB, 300 * MIB, 0.0)
     [eager] = answer.alternatives
-    assert eager.price.estimate == 3
+    assert eager.relative_cost.estimate == 3
 
 
-def test_memory_is_priced_against_the_same_batch_where_there_is_one(small):
+def test_memory_is_compared_with_the_same_batch_where_there_is_one(small):
     [record] = [r for r in small.records if r.name == "test_memory[onnx-b1-street]"]
     bigger = replace(record, fullname="b4", batch_size=4, memory=replace(record.memory, peak_bytes=450 * MIB))
     eager = replace(bigger, fullname="e4", backend="eager", memory=replace(record.memory, peak_bytes=900 * MIB))
     [alternative] = least_memory([record, bigger, eager]).alternatives
-    assert alternative.price.estimate == 2
+    assert alternative.relative_cost.estimate == 2
 
 
 def test_a_scene_with_a_disturbed_cell_is_left_out_for_all_setups(small):
@@ -204,7 +204,7 @@ def test_whether_the_machine_was_quiet(small):
     assert "none of them behind these answers" in quiet(small.records)
 
 
-def test_after_a_winner_of_reduced_precision_the_next_exact_one_is_priced(small):
+def test_after_a_winner_of_reduced_precision_the_next_exact_one_is_named(small):
     [onnx] = [r for r in small.records if r.name == "test_pipeline[onnx-b1-street]"]
     exact = replace(onnx, max_relative_error=4e-6, mean_relative_error=1e-6)
     fast = replace(onnx.times, median_s=0.02, interval=None, rounds_s=onnx.times.rounds_s[:0])

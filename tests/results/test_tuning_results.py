@@ -56,18 +56,18 @@ def test_the_answers_are_about_the_last_round_and_memory_about_all():
     assert all(choice.exact is None and choice.tied == () for choice in found.values())
 
 
-def test_beside_a_winner_of_reduced_precision_stands_the_best_exact_one_and_its_price():
+def test_beside_a_winner_of_reduced_precision_stands_the_best_exact_one_and_its_relative_cost():
     latency, _, memory = choices([trial("int8", 0.02, exact=False, peak=100), trial("onnx", 0.05, peak=300)])
     assert (latency.best.setup.backend, latency.exact.setup.backend) == ("int8", "onnx")
-    assert latency.price.estimate == pytest.approx(2.5)
-    assert latency.price.low <= 2.5 <= latency.price.high
-    assert memory.price.estimate == 3
-    assert memory.price.confidence == 0
+    assert latency.relative_cost.estimate == pytest.approx(2.5)
+    assert latency.relative_cost.low <= 2.5 <= latency.relative_cost.high
+    assert memory.relative_cost.estimate == 3
+    assert memory.relative_cost.confidence == 0
 
 
-def test_the_price_of_a_batch_is_a_photo_and_not_a_call():
+def test_the_relative_cost_of_a_batch_is_per_photo_and_not_per_call():
     throughput = choices([trial("int8", 0.02, exact=False), trial("onnx", 0.16, batch=4)])[1]
-    assert throughput.price.estimate == pytest.approx(2.0)
+    assert throughput.relative_cost.estimate == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize("photos", [2, 12, 96])
@@ -84,11 +84,11 @@ def test_a_stream_is_asked_for_its_throughput_and_not_for_a_latency(photos, phot
     assert memory.best.setup.backend == "stream"
 
 
-def test_the_price_beside_a_stream_is_per_photo():
+def test_the_relative_cost_beside_a_stream_is_per_photo():
     stream = trial("int8", 12 * 0.01, threads=1, stream=12, exact=False)
     [throughput] = choices([stream, trial("onnx", 0.16, batch=4)])
     assert throughput.best.setup == stream.setup
-    assert throughput.price.estimate == pytest.approx(4.0)
+    assert throughput.relative_cost.estimate == pytest.approx(4.0)
 
 
 @pytest.mark.parametrize("photos", [2, 12, 96])

@@ -106,10 +106,10 @@ def python_lines(setup: Setup, weights: str) -> list[str]:
 def caveats(choice: Choice) -> list[str]:
     """Give the relative cost of the best exact set-up, and name those that the calls do not tell from the best."""
     lines = []
-    if choice.exact and choice.price:
+    if choice.exact and choice.relative_cost:
         figure = "memory" if choice.question == "memory" else "time per photo"
-        price = f"{units.times_span(choice.price)} the {figure}"
-        lines.append(f"  exact: {trial_summary(choice.exact, choice.question)}, {price}")
+        relative_cost = f"{units.times_span(choice.relative_cost)} the {figure}"
+        lines.append(f"  exact: {trial_summary(choice.exact, choice.question)}, {relative_cost}")
     if choice.tied:
         lines.append(f"  too close to call: {', '.join(map(setup_name, choice.tied))}")
     return lines

@@ -49,12 +49,12 @@ class Alternative:
     Attributes:
         setup: which.
         figure: its own figure, in the answer's unit.
-        price: how many times as much time or memory it takes as the winner, with an interval where there is one.
+        relative_cost: its time or memory over the winner's, with an interval where there is one.
     """
 
     setup: Setup
     figure: Interval
-    price: Interval
+    relative_cost: Interval
 
 
 @dataclass(frozen=True)
@@ -130,16 +130,16 @@ def _timed(
             candidates.append(_candidate(setup, common, seed))
     if not candidates:
         return None
-    # seconds per photo decide both questions: the price is always in time
+    # seconds per photo decide both questions: the relative cost is always in time
     ranked = sorted(candidates, key=lambda c: c.estimate / c.setup.photos_per_call)
     winner, *others = _best_of_each(ranked)
-    alternatives = tuple(Alternative(c.setup, _figure(c, figure), _price(c, winner)) for c in others)
+    alternatives = tuple(Alternative(c.setup, _figure(c, figure), _relative_cost(c, winner)) for c in others)
     return Recommendation(
         question=question,
         winner=winner.setup,
         figure=_figure(winner, figure),
         alternatives=alternatives,
-        tied=tuple(a.setup for a in alternatives if a.price.low <= 1),
+        tied=tuple(a.setup for a in alternatives if a.relative_cost.low <= 1),
         scenes=() if winner.setup.stream_photos else tuple(sorted(s for s in scenes if s is not None)),
         cells=tuple(r.fullname for r in winner.records),
         rounds=min(r.times.rounds for r in winner.records),
@@ -193,7 +193,7 @@ def _figure(candidate: _Candidate, figure: Callable[[float, int], float]) -> Int
     return Interval(figure(estimate, photos), low, high, seconds.confidence)
 
 
-def _price(candidate: _Candidate, winner: _Candidate) -> Interval:
+def _relative_cost(candidate: _Candidate, winner: _Candidate) -> Interval:
     scale = winner.setup.photos_per_call / candidate.setup.photos_per_call
     estimate = candidate.estimate / winner.estimate * scale
     if candidate.draws is None or winner.draws is None:

@@ -83,16 +83,17 @@ def stream_python(arguments: Sequence[str]) -> list[str]:
     return [opening, "    for heatmap in pipeline.map(photos): ..."]
 
 
-def price(answer: Recommendation, alternative: Alternative) -> str:
+def relative_cost(answer: Recommendation, alternative: Alternative) -> str:
     """Say what an alternative costs beside the winner."""
-    return f"{setup(answer, alternative.setup)} takes {units.times_span(alternative.price)} {COSTS[answer.question]}"
+    cost = units.times_span(alternative.relative_cost)
+    return f"{setup(answer, alternative.setup)} takes {cost} {COSTS[answer.question]}"
 
 
 def runner_up(answer: Recommendation, reduced: Collection[str]) -> str | None:
     """Say what the next best costs; after a winner of reduced precision, the next best whose depth is exact."""
     exact = [a for a in answer.alternatives if a.setup.backend not in reduced]
     rest = exact if answer.winner.backend in reduced else answer.alternatives
-    return price(answer, rest[0]) if rest else None
+    return relative_cost(answer, rest[0]) if rest else None
 
 
 def caution(answer: Recommendation, reduced: Mapping[str, FidelityPoint]) -> str:

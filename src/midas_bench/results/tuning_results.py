@@ -70,14 +70,14 @@ class Choice:
         question: latency, throughput or memory.
         best: what to deploy.
         exact: the best one whose depth is exact, where the best of all is not; else None.
-        price: what `exact` takes over `best`, in time or memory.
+        relative_cost: what `exact` takes over `best`, in time or memory.
         tied: set-ups whose interleaved calls do not tell them from the best.
     """
 
     question: str
     best: Trial
     exact: Trial | None
-    price: Interval | None
+    relative_cost: Interval | None
     tied: tuple[Setup, ...]
 
 
@@ -117,13 +117,13 @@ def choices(trials: Sequence[Trial]) -> list[Choice]:
         if order:
             best, *others = order
             exact = None if best.exact else next((trial for trial in others if trial.exact), None)
-            price = _price(exact, best, question) if exact else None
-            tied = tuple(t.setup for t in others if question != "memory" and _price(t, best, question).low <= 1)
-            found.append(Choice(question, best, exact, price, tied))
+            relative_cost = _relative_cost(exact, best, question) if exact else None
+            tied = tuple(t.setup for t in others if question != "memory" and _relative_cost(t, best, question).low <= 1)
+            found.append(Choice(question, best, exact, relative_cost, tied))
     return found
 
 
-def _price(other: Trial, best: Trial, question: str) -> Interval:
+def _relative_cost(other: Trial, best: Trial, question: str) -> Interval:
     if question == "memory":
         ratio = (other.peak_bytes or 0) / (best.peak_bytes or 1)
         return Interval(ratio, ratio, ratio, confidence=0.0)

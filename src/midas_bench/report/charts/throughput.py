@@ -94,8 +94,8 @@ def run_speedups(records: Sequence[Record]) -> dict[str, Interval]:
     for name in sorted({str(r.backend) for r in records if r.is_pipeline and r.recipe != ARTICLE} - {EAGER}):
         pair = fastest([r for r in records if r.backend == name and r.recipe != ARTICLE] + eager)
         if pair and len(pair.alternatives) == 1:
-            price = pair.alternatives[0].price
-            found[name] = price if pair.winner.backend == name else price.inverted()
+            relative_cost = pair.alternatives[0].relative_cost
+            found[name] = relative_cost if pair.winner.backend == name else relative_cost.inverted()
     return found
 
 

@@ -20,7 +20,7 @@ ARTICLES_OWN = ("the article", "all four", "1.05 to 1.23 s", "0.9 to 1.1 GB", "0
 
 
 def alternatives(answers: Sequence[Recommendation]) -> Table | None:
-    """Show every set-up's figure and price, question by question."""
+    """Show every set-up's figure and relative cost, question by question."""
     rows = []
     for answer in answers:
         rows.append([TableCell(TITLES[answer.question]), TableCell(setup(answer, answer.winner), status="good"),
@@ -29,13 +29,17 @@ def alternatives(answers: Sequence[Recommendation]) -> Table | None:
             shown = Recommendation(**{**vars(answer), "figure": other.figure})
             rows.append([TableCell(TITLES[answer.question]), TableCell(setup(answer, other.setup)),
                          number(figure(shown), other.figure.estimate),
-                         number(units.times_span(other.price), other.price.estimate)])  # fmt: skip
+                         number(units.times_span(other.relative_cost), other.relative_cost.estimate)])  # fmt: skip
     note = (
-        "Price: how many times as much time a photo, or memory at the same batch size, as the first. Intervals hold "
+        "Relative cost: time per photo, or memory at the same batch size, over that of the first. Intervals hold "
         "within this run."
     )
     return table(
-        "alternatives", "The price of the alternatives", ("question", "set-up", "figure#", "price#"), rows, note=note
+        "alternatives",
+        "Relative cost of the alternatives",
+        ("question", "set-up", "figure#", "relative cost#"),
+        rows,
+        note=note,
     )
 
 

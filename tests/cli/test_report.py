@@ -15,7 +15,7 @@ SMALL = RESULTS / "data/small.json"
 def test_report_writes_a_page_and_prints_its_recommendations(tmp_path, capsys):
     assert main(["report", str(SMALL), "-o", str(tmp_path / "out")]) == 0
     said = capsys.readouterr()
-    assert said.out.startswith("fastest for one photo: onnx (2 threads), 45.5 ms")
+    assert said.out.startswith("Lowest latency: onnx with 2 threads, 45.5 ms per photo (")
     assert f"{tmp_path / 'out/report.html'} (" in said.out
     assert said.err == ""
     assert (tmp_path / "out/report.md").is_file()

@@ -61,12 +61,12 @@ def test_the_articles_table(small):
 def test_the_relative_cost_of_the_alternatives(small):
     table = texts(tables.alternatives(answers(small.records)))
     assert [(fields[0], fields[1]) for fields in table] == [
-        ("fastest for one photo", "onnx (2 threads)"),
-        ("fastest for one photo", "eager (2 threads)"),
-        ("fastest for one photo", "article's recipe (2 threads)"),
-        ("best throughput", "onnx (batch 4, 2 threads)"),
-        ("best throughput", "eager (batch 1, 2 threads)"),
-        ("best throughput", "article's recipe (batch 1, 2 threads)"),
+        ("lowest latency", "onnx (2 threads)"),
+        ("lowest latency", "eager (2 threads)"),
+        ("lowest latency", "article's recipe (2 threads)"),
+        ("highest throughput", "onnx (batch 4, 2 threads)"),
+        ("highest throughput", "eager (batch 1, 2 threads)"),
+        ("highest throughput", "article's recipe (batch 1, 2 threads)"),
         ("least memory", "onnx (batch 1)"),
         ("least memory", "article's recipe (batch 1)"),
     ]

@@ -380,7 +380,7 @@ def test_cells_of_0_seconds_are_told_and_break_no_table_chart_or_answer(syntheti
         change(benchmark)
     page, text = report(tmp_path / "out", before, synthetic.save(tmp_path / "0002_zero.json", content))
     timed = {b["fullname"] for b in changed if b["extra_info"]["kind"] in ("latency", "stage", "stream")}
-    warning = f"{len(timed)} cells have a median of 0 s, below what the timer can tell"
+    warning = f"{len(timed)} cells have a median of 0 s, below the resolution of the timer"
     assert (warning in page) == (warning in text) == (change is zero)
     assert ("no ratio with 0" in text) == (change is zero)
     cells = pd.read_csv(tmp_path / "out/cells.csv")

@@ -11,6 +11,7 @@ from midas_bench.results.intervals import Interval, median_interval
 from midas_bench.results.ranking import Setup, best_throughput, fastest, least_memory
 from midas_bench.results.recommendations import answers, quiet, three_lines
 from midas_bench.results.runs import CellNoise, PhotoRecord, Times
+from midas_bench.results.units import TIMES as X
 
 MIB = 1024 * 1024
 
@@ -91,8 +92,8 @@ def test_below_a_stream_stand_its_two_lines_of_python(small, source, own):
     lines = three_lines([*small.records, stream(small, BEST_BATCH_S / 2, weights_source=source)])
     titles = [line for line in lines if not line.startswith(" ")]
     assert len(titles) == 3
-    assert titles[1].startswith("best throughput:       onnx (stream, 1 thread per photo), 55.0 images/s (")
-    assert "; onnx (batch 4, 2 threads) takes 2.00\N{MULTIPLICATION SIGN} (" in titles[1]
+    winner = "onnx as a stream with 1 thread per photo, 55.0 images/s"
+    assert titles[1].startswith(f"Highest throughput: {winner} (2.00{X} as many as batch 4, 95 % interval 1.9")
     opening, loop = lines[2:4]
     assert opening == f"    with DepthPipeline.open('onnx', threads=1{own}) as pipeline:"
     assert loop == "        for heatmap in pipeline.map(photos): ..."
@@ -117,7 +118,7 @@ def test_a_stream_of_reduced_precision_is_called_so_without_any_batch(small):
     reduced = stream(small, 0.01, backend="onnx-int8", max_relative_error=0.1, mean_relative_error=0.02)
     exact = stream(small, 0.02, max_relative_error=1e-6, mean_relative_error=1e-7)
     [line, *_] = three_lines([reduced, exact])
-    assert ", reduced precision; onnx (stream, 1 thread per photo) takes 2.00" in line
+    assert f", reduced precision (2.00{X} as many as exact onnx, 95 % interval " in line
     assert fidelity_results.reduced([reduced, exact])["onnx-int8"].time.estimate == pytest.approx(0.01)
 
 
@@ -156,7 +157,14 @@ def test_a_close_second_is_named(small):
     answer = fastest([onnx, twin])
     assert answer.tied == (answer.alternatives[0].setup,)
     assert words.caution(answer, {}).startswith("This run cannot tell it from")
-    assert "too close to call" in three_lines([onnx, twin])[0]
+    assert "45.5 ms per photo (this run cannot tell it from twin)." in three_lines([onnx, twin])[0]
+
+
+def test_a_sentence_names_two_of_many_close_set_ups(small):
+    onnx = next(r for r in small.records if r.name == "test_pipeline[onnx-b1-street]")
+    twins = [replace(onnx, fullname=f"twin-{i}", backend=f"twin-{i}") for i in range(4)]
+    bracket = "this run cannot tell it from twin-0, twin-1 or 2 others"
+    assert f"({bracket})" in three_lines([onnx, *twins])[0]
 
 
 @pytest.mark.parametrize("name", ["test_threads[onnx-t1]", "test_large_photo[onnx]"])
@@ -173,12 +181,39 @@ def test_only_scenes_that_all_have_are_averaged(small):
     assert answer.alternatives[0].figure.estimate == 0.0955
 
 
-def test_three_lines(small):
+def test_three_lines_read_as_sentences(small):
     first, second, third = three_lines(small.records)
-    assert first.startswith("fastest for one photo: onnx (2 threads), 45.5 ms (4")
-    assert "; eager (2 threads) takes 2.10\N{MULTIPLICATION SIGN} (" in first
-    assert second.startswith("best throughput:       onnx (batch 4, 2 threads), 27.5 images/s (")
-    assert third.startswith("least memory:          onnx (batch 1), 300 MiB; article's recipe (batch 1) takes 3.00")
+    latency = f"Lowest latency: onnx with 2 threads, 45.5 ms per photo (2.10{X} faster than eager, 95 % interval 1."
+    assert first.startswith(latency)
+    assert first.endswith("). Caution: the machine was noisy.")
+    throughput = f"Highest throughput: onnx with batch 4 and 2 threads, 27.5 images/s (2.63{X} as many as eager, 95 % "
+    assert second.startswith(throughput)
+    assert second.endswith(f"{X}).")
+    memory = "Least memory: onnx with batch 1, 300 MiB at the peak (the article's recipe needs"
+    assert third == f"{memory} 3.00{X} as much)."
+
+
+def test_a_quiet_run_has_no_caution(small):
+    calm = [replace(r, noise=CellNoise(noisy=False)) for r in small.records]
+    assert "Caution" not in "".join(three_lines(calm))
+    assert all(len(line) <= 125 for line in three_lines(calm))
+
+
+def test_a_set_up_without_any_other_has_its_own_interval(small):
+    [onnx] = [r for r in small.records if r.name == "test_pipeline[onnx-b1-street]"]
+    first, second = three_lines([replace(onnx, noise=None)])
+    assert first.startswith("Lowest latency: onnx with 2 threads, 45.5 ms per photo (95 % interval 4")
+    assert second.startswith("Highest throughput: onnx with batch 1 and 2 threads, 22.0 images/s (95 % interval 2")
+    bare = replace(onnx, noise=None, times=replace(onnx.times, rounds_s=onnx.times.rounds_s[:0], interval=None))
+    assert three_lines([bare])[0] == "Lowest latency: onnx with 2 threads, 45.5 ms per photo (no interval)."
+
+
+def test_memory_beside_a_larger_batch_names_the_batch_that_both_have(small):
+    [record] = [r for r in small.records if r.name == "test_memory[onnx-b1-street]"]
+    bigger = replace(record, fullname="b4", batch_size=4, memory=replace(record.memory, peak_bytes=450 * MIB))
+    jit = replace(bigger, fullname="j4", backend="jit", memory=replace(record.memory, peak_bytes=900 * MIB))
+    [line] = three_lines([record, bigger, jit])
+    assert line.endswith(f"300 MiB at the peak (jit needs 2.00{X} as much, both with batch 4).")
 
 
 def test_nothing_measured_gives_no_lines(small):
@@ -214,7 +249,8 @@ def test_after_a_winner_of_reduced_precision_the_next_exact_one_is_named(small):
         for name, times in (("onnx-int8", faster), ("openvino-bf16", fast))
     )
     [line, *_] = three_lines([exact, int8, bf16])
-    assert ": onnx-int8 (2 threads), 10.0 ms, reduced precision; onnx (2 threads) takes 4.55" in line
+    sentence = "onnx-int8 with 2 threads, 10.0 ms per photo, reduced precision"
+    assert f": {sentence} (4.55{X} faster than exact onnx, no interval)." in line
     answer = fastest([exact, int8, bf16])
     said = words.caution(answer, fidelity_results.reduced([exact, int8, bf16]))
     assert said.startswith("Reduced precision: its depth is 2.10 % of the range off.")

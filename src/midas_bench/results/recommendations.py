@@ -1,14 +1,23 @@
-"""The answers in words: fastest, best throughput, least memory, and whether the machine was quiet enough to say so."""
+"""The answers in words: lowest latency, highest throughput, least memory, and whether the machine was quiet."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from midas_bench.results import fidelity_results, units
 from midas_bench.results.fidelity_results import FidelityPoint
 from midas_bench.results.intervals import Interval
 from midas_bench.results.json_fields import clean
-from midas_bench.results.ranking import Alternative, Recommendation, Setup, best_throughput, fastest, least_memory
+from midas_bench.results.ranking import (
+    ARTICLE,
+    Alternative,
+    Recommendation,
+    Setup,
+    best_throughput,
+    fastest,
+    least_memory,
+)
 from midas_bench.results.runs import TIMED, Record
 
 FORMATS: Mapping[str, Callable[[Interval], str]] = {
@@ -16,10 +25,12 @@ FORMATS: Mapping[str, Callable[[Interval], str]] = {
     "throughput": units.rate_span,
     "memory": units.mib_span,
 }
-TITLES = {"latency": "fastest for one photo", "throughput": "best throughput", "memory": "least memory"}
+TITLES = {"latency": "lowest latency", "throughput": "highest throughput", "memory": "least memory"}
 OWN_WEIGHTS = {"file": "weights", "model": "model"}
 """The argument of `DepthPipeline.open` that names the user's own, by the source of the weights."""
-COSTS = {"latency": "the time", "throughput": "the time a photo", "memory": "the memory"}
+COSTS = {"latency": "the time", "throughput": "the time per photo", "memory": "the memory"}
+MOST_NAMES = 2
+"""Set-ups that a sentence lists by name."""
 
 
 def answers(records: Sequence[Record]) -> list[Recommendation]:
@@ -56,7 +67,7 @@ def basis(answer: Recommendation) -> str:
         streams = f"median of {_plural(answer.rounds, 'stream')} of {answer.winner.stream_photos} photos"
         return f"{streams}; {_confidence(answer)}"
     over = f"mean over {len(answer.scenes)} scenes of the medians" if many else "median"
-    least = f"{answer.rounds} rounds or more a cell" if many else _plural(answer.rounds, "round")
+    least = f"{answer.rounds} rounds or more per cell" if many else _plural(answer.rounds, "round")
     return f"{over}, {least}; {_confidence(answer)}"
 
 
@@ -89,72 +100,148 @@ def relative_cost(answer: Recommendation, alternative: Alternative) -> str:
     return f"{setup(answer, alternative.setup)} takes {cost} {COSTS[answer.question]}"
 
 
-def runner_up(answer: Recommendation, reduced: Collection[str]) -> str | None:
-    """Say what the next best costs; after a winner of reduced precision, the next best whose depth is exact."""
+def next_best(answer: Recommendation, reduced: Collection[str]) -> Alternative | None:
+    """Return the next best set-up; after a winner of reduced precision, the next best whose depth is exact."""
     exact = [a for a in answer.alternatives if a.setup.backend not in reduced]
     rest = exact if answer.winner.backend in reduced else answer.alternatives
-    return relative_cost(answer, rest[0]) if rest else None
+    return next(iter(rest), None)
+
+
+def runner_up(answer: Recommendation, reduced: Collection[str]) -> str | None:
+    """Say what the next best costs; after a winner of reduced precision, the next best whose depth is exact."""
+    alternative = next_best(answer, reduced)
+    return relative_cost(answer, alternative) if alternative else None
 
 
 def caution(answer: Recommendation, reduced: Mapping[str, FidelityPoint]) -> str:
     """Say that the winner's precision is reduced, and which set-ups this run cannot tell from it."""
-    said = []
+    sentences = []
     point = reduced.get(answer.winner.backend)
     if point:
-        said.append(f"Reduced precision: its depth is {units.percent(point.mean_relative_error)} of the range off.")
+        sentences.append(
+            f"Reduced precision: its depth is {units.percent(point.mean_relative_error)} of the range off."
+        )
     if answer.tied:
         names = " or ".join(setup(answer, tied) for tied in answer.tied)
-        said.append(f"This run cannot tell it from {names}.")
-    return " ".join(said)
+        sentences.append(f"This run cannot tell it from {names}.")
+    return " ".join(sentences)
 
 
 def quiet(records: Sequence[Record], answer_cells: Sequence[str] = ()) -> str:
-    """Say in a sentence whether the machine was quiet enough for the answers to hold."""
+    """Return a sentence on whether the machine was quiet enough for the answers to hold."""
     judged = [r for r in records if r.noise is not None]
     if not judged:
-        return "Whether the machine was quiet was not recorded: take small differences with caution."
+        return "The noise of the machine was not recorded: take small differences with caution."
     noisy = {r.fullname for r in judged if r.noise and r.noise.noisy}
     if not noisy:
         return f"The machine was quiet: none of {len(judged)} cells was disturbed."
-    hit = len(noisy & set(answer_cells))
-    if hit:
+    affected = len(noisy.intersection(answer_cells))
+    disturbed = f"The machine was disturbed during {len(noisy)} of {len(judged)} cells"
+    if affected:
         return (
-            f"The machine was disturbed during {len(noisy)} of {len(judged)} cells, {hit} of them behind these "
-            "answers: run again on a quiet machine before relying on small differences."
+            f"{disturbed}, {affected} of them behind these answers. "
+            "Run again on a quiet machine before relying on small differences."
         )
-    return (
-        f"The machine was disturbed during {len(noisy)} of {len(judged)} cells, none of them behind these answers; "
-        "an alternative may look slower than it is."
-    )
+    return f"{disturbed}, none of them behind these answers. An alternative may look slower than it is."
 
 
 def unresolved(records: Sequence[Record]) -> str:
-    """Say which cells took 0 s by their timer, so that no ratio, rate or ranking can hold them; empty without any."""
+    """Return a sentence on the cells that took 0 s by their timer, and cannot be ranked; empty without any."""
     names = [r.name for r in records if r.kind in TIMED and not r.times.resolved]
     if not names:
         return ""
     cells = "1 cell has" if len(names) == 1 else f"{len(names)} cells have"
     which = clean(names[0]) + ("" if len(names) == 1 else " and others")
-    return f"{cells} a median of 0 s, below what the timer can tell: no ratio, rate or ranking ({which})."
+    return f"{cells} a median of 0 s, below the resolution of the timer: no ratio, rate or ranking ({which})."
 
 
 def three_lines(records: Sequence[Record]) -> list[str]:
-    """Return a line for each answer that the records allow: figure, interval, and what the runner-up costs.
+    """Return one sentence for each answer that the records allow: set-up, figure, and the next best with its interval.
 
-    Below a stream stand its two lines of Python. One more line tells of cells that could not be ranked.
+    Below a stream stand its two lines of Python. One more line names cells that could not be ranked.
     """
-    width = max(map(len, TITLES.values())) + 1
     lines = []
     reduced = fidelity_results.reduced(records)
+    disturbed = {r.fullname for r in records if r.noise is not None and r.noise.noisy}
     for answer in answers(records):
-        next_best = runner_up(answer, reduced)
-        rest = ", reduced precision" if answer.winner.backend in reduced else ""
-        rest += f"; {next_best}" if next_best else ""
-        tied = " (too close to call)" if answer.tied else ""
-        title = f"{TITLES[answer.question]}:"
-        lines.append(f"{title:<{width}} {setup(answer, answer.winner)}, {figure(answer)}{rest}{tied}")
+        caution = " Caution: the machine was noisy." if disturbed.intersection(answer.cells) else ""
+        lines.append(f"{TITLES[answer.question].capitalize()}: {_sentence(answer, reduced)}{caution}")
         lines += [f"    {line}" for line in python(answer, records)]
     return [*lines, *filter(None, [unresolved(records)])]
+
+
+def _sentence(answer: Recommendation, reduced: Collection[str]) -> str:
+    is_reduced = answer.winner.backend in reduced
+    alternative = next_best(answer, reduced)
+    remarks = []
+    if alternative and alternative.setup not in answer.tied:
+        remarks.append(_comparison(answer, alternative, is_reduced))
+    if answer.tied:
+        remarks.append(f"this run cannot tell it from {_listed([_short_name(answer, tied) for tied in answer.tied])}")
+    if not remarks and answer.question != "memory":
+        size = units.time_unit(answer.figure.estimate)[0] if answer.question == "latency" else 1.0
+        remarks.append(_interval_text(units.span(answer.figure, size)))
+    precision = ", reduced precision" if is_reduced else ""
+    bracket = f" ({'; '.join(remarks)})" if remarks else ""
+    return f"{_in_words(answer, answer.winner)}, {_figure_text(answer, answer.figure.estimate)}{precision}{bracket}."
+
+
+def _figure_text(answer: Recommendation, value: float) -> str:
+    if answer.question == "latency":
+        return f"{units.seconds(value)} per photo"
+    return f"{units.mib(value)} at the peak" if answer.question == "memory" else units.rate(value)
+
+
+def _comparison(answer: Recommendation, alternative: Alternative, is_reduced: bool) -> str:
+    """Say how far the winner, of reduced precision or not, is ahead of an alternative, and how sure that is."""
+    ratio, other = alternative.relative_cost, alternative.setup
+    name = _short_name(answer, other)
+    if is_reduced and other.recipe != ARTICLE:
+        name = f"exact {name}"
+    if answer.question == "memory":
+        at_size = "" if _is_of_figures(answer, alternative) else f", both with batch {other.batch_size}"
+        return f"{name} needs {units.times(ratio.estimate)} as much{at_size}"
+    ends = "" if ratio.low == ratio.high else f"{units.times(ratio.low)} to {units.times(ratio.high)}"
+    lead = "faster than" if answer.question == "latency" else "as many as"
+    return f"{units.times(ratio.estimate)} {lead} {name}, {_interval_text(ends)}"
+
+
+def _is_of_figures(answer: Recommendation, alternative: Alternative) -> bool:
+    """Tell whether a relative cost is the ratio of the two figures; not where both have a larger batch in common."""
+    ratio = alternative.figure.estimate / answer.figure.estimate
+    return math.isclose(ratio, alternative.relative_cost.estimate, rel_tol=1e-6)
+
+
+def _interval_text(ends: str) -> str:
+    return "no interval" if ends in ("", units.NOTHING) else f"95 % interval {ends}"
+
+
+def _in_words(answer: Recommendation, chosen: Setup) -> str:
+    """Name a set-up as `setup` does, as a phrase of a sentence."""
+    threads = "" if chosen.threads is None or answer.question == "memory" else _plural(chosen.threads, "thread")
+    size = "" if answer.question == "latency" else f"batch {chosen.batch_size}"
+    name = _name(chosen)
+    if chosen.stream_photos:
+        return f"{name} as a stream" + (f" with {threads} per photo" if threads else "")
+    rest = " and ".join(part for part in (size, threads) if part)
+    return f"{name} with {rest}" if rest else name
+
+
+def _name(chosen: Setup) -> str:
+    return f"the {chosen.name}" if chosen.recipe == ARTICLE else clean(chosen.name)
+
+
+def _short_name(answer: Recommendation, chosen: Setup) -> str:
+    """Return what tells a set-up from the winner: its name, or its batch or stream where the names are equal."""
+    if chosen.name != answer.winner.name:
+        return _name(chosen)
+    return "a stream" if chosen.stream_photos else f"batch {chosen.batch_size}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = len(names) - MOST_NAMES
+    shown = [*names[:MOST_NAMES], f"{rest} others" if rest > 1 else "another one"] if rest > 0 else list(names)
+    return " or ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
 
 
 def _plural(count: int, noun: str) -> str:

@@ -7,12 +7,14 @@ from itertools import count
 import pytest
 
 from midas_bench.bundle import MANIFEST
+from midas_bench.cli.main import main
 from midas_bench.errors import UserError
 from midas_bench.report import report_data as module
 from midas_bench.report.charts.trend import change_points, trends
 from midas_bench.report.photo_strip import Album, album, own_album
 from midas_bench.report.select_runs import choose
 from midas_bench.report.write import write
+from midas_bench.results.markdown_escape import escape
 
 
 @pytest.fixture
@@ -41,6 +43,78 @@ def test_the_newest_complete_run_of_a_folder_is_taken(saved, tmp_path):
     assert data.run.name == "0002_b"
     assert [run.name for run in data.history] == ["0001_a", "0002_b", "0003_c"]
     assert data.remarks == ("Left out: 0004_d.json, which is not whole JSON (it breaks off or goes wrong at line 1).",)
+
+
+@pytest.fixture
+def save_run(synthetic, tmp_path):
+    """Save what `--benchmark-autosave` would of some benchmark files: `save_run(1, "stages")`."""
+
+    def save(number, *parts, status="complete"):
+        maker = synthetic.Maker(seed=number, scenes=("street",))
+        for part in parts:
+            getattr(maker, part)()
+        content = synthetic.content(maker.benchmarks, f"2026-01-0{number}T03:04:05+00:00", status=status)
+        name = f"000{number}_{'-'.join(parts)}.json"
+        return synthetic.save(tmp_path / ".benchmarks/Linux-CPython-3.11-64bit" / name, content, depth_maps=False)
+
+    return save
+
+
+def test_an_older_run_that_times_the_pipeline_comes_before_a_newer_one_of_stages_alone(save_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_run(1, "latency", "memory")
+    save_run(2, "latency")
+    save_run(3, "stages")
+    data = choose([], [], Album())
+    assert data.run.name == "0002_latency"
+    assert [run.name for run in data.history] == ["0001_latency-memory", "0002_latency", "0003_stages"]
+    reason = "0003_stages.json, the newest complete run, does not time the whole pipeline"
+    assert data.notice == f"{reason}, so the report is about 0002_latency.json. Name the other file to see it."
+    assert [line.partition(":")[0] for line in data.answer_lines[:2]] == ["Lowest latency", "Highest throughput"]
+    assert data.answer_lines[-1] == data.notice
+
+
+def test_a_partial_run_of_the_pipeline_comes_before_a_complete_one_of_stages(save_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_run(1, "latency", status="partial")
+    save_run(2, "stages")
+    data = choose([], [], Album())
+    assert (data.run.name, data.remarks) == ("0001_latency", ())
+    assert data.notice.startswith("0002_stages.json, the newest complete run, ")
+
+
+def test_the_newest_run_needs_no_notice_where_it_times_the_pipeline(save_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_run(1, "stages")
+    save_run(2, "latency")
+    assert choose([], [], Album()).notice == ""
+
+
+@pytest.mark.parametrize(
+    ("part", "titles", "missing"),
+    [
+        ("stages", [], "lowest latency and highest throughput"),
+        ("memory", ["Least memory"], "lowest latency and highest throughput"),
+        ("streams", ["Highest throughput"], "lowest latency"),
+    ],
+)
+def test_without_any_pipeline_one_line_says_what_is_missing_and_measures_it(
+    save_run, tmp_path, monkeypatch, capsys, part, titles, missing
+):
+    monkeypatch.chdir(tmp_path)
+    save_run(1, part)
+    save_run(2, part)
+    assert main(["report"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    assert [line.partition(":")[0] for line in lines[:-2]] == titles
+    command = "pytest bench/test_pipeline.py --benchmark-autosave"
+    sentence = f"0002_{part}.json does not time the whole pipeline, as needed for {missing}; run `{command}`."
+    assert lines[-2] == sentence
+    assert escape(sentence) in (tmp_path / "reports/latest/report.md").read_text()
+
+
+def test_a_file_of_another_project_is_not_asked_for_a_pipeline(foreign):
+    assert choose([foreign], [], Album()).answer_lines == []
 
 
 def test_runs_of_any_name_are_shown_in_one_line(saved, tmp_path, odd_name):

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from midas_bench.errors import printable
 from midas_bench.options import add_to_parser
-from midas_bench.results import recommendations, run_files
+from midas_bench.results import run_files
 
 QUIET_FOR_S = 1.0
 
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         photos = album(Path(arguments.photos)) if arguments.photos else own_album()
         data = choose(arguments.places, arguments.label, photos, progress)
         page = write(data, arguments.output, progress)
-    for line in recommendations.three_lines(data.run.records):
+    for line in data.answer_lines:
         print(line)
     print(f"{printable(page)} ({page.stat().st_size / 1024:.0f} KiB), report.md, CSV and charts beside it")
     if arguments.open and not webbrowser.open(page.resolve().as_uri()):

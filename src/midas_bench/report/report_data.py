@@ -10,6 +10,7 @@ import pandas as pd
 
 from midas_bench.report.claims import ClaimFinding, findings
 from midas_bench.report.photo_strip import Album
+from midas_bench.results import recommendations
 from midas_bench.results.compare import ComparedRuns, Comparison, compare
 from midas_bench.results.frame import frame
 from midas_bench.results.runs import Run
@@ -28,6 +29,7 @@ class ReportData:
         sides: two or more to compare, the baseline first; empty where there is nothing to compare.
         album: photos and true depth.
         remarks: what happened on the way here, such as files that could not be read.
+        notice: why the report is not about the newest complete run; empty where it is.
     """
 
     run: Run
@@ -36,6 +38,13 @@ class ReportData:
     sides: tuple[ComparedRuns, ...]
     album: Album
     remarks: tuple[str, ...] = ()
+    notice: str = ""
+
+    @property
+    def answer_lines(self) -> list[str]:
+        """Lines for the terminal: the answers, or what the run lacks for them, and why it is this run."""
+        lacking = recommendations.unanswered(self.run.file, self.run.records)
+        return [*recommendations.three_lines(self.run.records), *filter(None, [lacking, self.notice])]
 
     @cached_property
     def cells(self) -> pd.DataFrame:

@@ -79,7 +79,7 @@ def answer_section(data: ReportData, answers: Sequence[Recommendation]) -> Secti
         )
         for answer in answers
     )
-    text = [*data.remarks]
+    text = [*data.remarks, *filter(None, [data.notice, words.unanswered(run.file, run.records)])]
     if answers:
         text.append(words.quiet(run.records, [cell for answer in answers for cell in answer.cells]))
     else:

@@ -9,6 +9,7 @@ from midas_bench.errors import UserError, printable
 from midas_bench.report.photo_strip import Album
 from midas_bench.report.report_data import ReportData
 from midas_bench.results.compare import ComparedRuns
+from midas_bench.results.recommendations import times_pipeline
 from midas_bench.results.run_files import STORAGE, beside, read, saved_in
 from midas_bench.results.runs import UNKNOWN, Run, copies, of_one_kind
 
@@ -20,9 +21,9 @@ def choose(
 ) -> ReportData:
     """Decide what the report is about.
 
-    No place: the newest complete run of `.benchmarks/`. One file: that run. One folder: its newest complete run. In
-    each of these the other runs of its folder are its history. Several places, or labels: a side each, the first being
-    the baseline; places of one label are one side, a folder being all its files.
+    No place: the newest complete run of `.benchmarks/` that times the whole pipeline. One file: that run. One folder:
+    as without a place. In each of these the other runs of its folder are its history. Several places, or labels: a side
+    each, the first being the baseline; places of one label are one side, a folder being all its files.
 
     Raises:
         UserError: a file that was named is not usable, there is none, or labels and places do not match in number.
@@ -37,16 +38,28 @@ def choose(
         runs, remarks = readable(saved_in(place), step)
         if not runs:
             raise UserError(place, f"holds no usable file ({remarks[0]})", "name a file that pytest-benchmark saved")
-        run = newest_complete(runs)
-        if run.status == "partial":
+        run = preferred(runs)
+        notice = _passed_over(run, newest_complete(runs))
+        if run.status == "partial" and not notice:
             remarks.append("No run here is complete; this is the newest partial one.")
     else:
-        run = read(place)
+        run, notice = read(place), ""
         others, _ = readable(beside(place), step)
         runs, remarks = [*others, run], []
     history, unknown = _history(run, runs)
     label = printable(labels[0]) if labels else run.name
-    return ReportData(run, label, history, (), album, (*remarks, *unknown))
+    return ReportData(run, label, history, (), album, (*remarks, *unknown), notice)
+
+
+def _passed_over(run: Run, newest: Run) -> str:
+    """Return a sentence on the newest complete run where the report is about another one; else nothing."""
+    if newest is run:
+        return ""
+    kind = "complete run" if newest.status == "complete" else "run"
+    return (
+        f"{newest.file}, the newest {kind}, does not time the whole pipeline, so the report is about {run.file}. "
+        "Name the other file to see it."
+    )
 
 
 def _history(run: Run, others: Iterable[Run]) -> tuple[tuple[Run, ...], list[str]]:
@@ -80,11 +93,11 @@ def _comparison(places: Sequence[Path], labels: Sequence[str], album: Album, ste
         raise UserError(f"{len(sides)} sides", "are too many to compare", advice)
     if len(sides) == 1:
         [(label, runs)] = sides.items()
-        run = newest_complete(runs)
+        run = preferred(runs)
         history, unknown = _history(run, runs)
         return ReportData(run, label, history, (), album, (*remarks, *unknown))
     made = tuple(ComparedRuns(label, tuple(runs)) for label, runs in sides.items())
-    run = newest_complete(made[-1].runs)
+    run = preferred(made[-1].runs)
     history, unknown = _history(run, (r for side in made for r in side.runs))
     remarks.append(f"All sections but the comparison are about {made[-1].label}: {run.file}.")
     return ReportData(run, made[-1].label, history, made, album, (*remarks, *unknown))
@@ -110,6 +123,15 @@ def readable(paths: Sequence[Path], step: Callable[[str], None]) -> tuple[list[R
         except UserError as error:
             remarks.append(f"Left out: {printable(path.name)}, which {error.reason}.")
     return runs, remarks
+
+
+def preferred(runs: Sequence[Run]) -> Run:
+    """Return the newest complete run that times the whole pipeline; where none does, the newest complete one.
+
+    A run of the stages alone is complete as well, but answers nothing. Of the runs with a pipeline, too, a complete one
+    comes before one of unknown status, and that before a partial one.
+    """
+    return newest_complete([run for run in runs if times_pipeline(run.records)] or runs)
 
 
 def newest_complete(runs: Sequence[Run]) -> Run:

@@ -29,6 +29,7 @@ TITLES = {"latency": "lowest latency", "throughput": "highest throughput", "memo
 OWN_WEIGHTS = {"file": "weights", "model": "model"}
 """The argument of `DepthPipeline.open` that names the user's own, by the source of the weights."""
 COSTS = {"latency": "the time", "throughput": "the time per photo", "memory": "the memory"}
+MEASURE_PIPELINE = "pytest bench/test_pipeline.py --benchmark-autosave"
 MOST_NAMES = 2
 """Set-ups that a sentence lists by name."""
 
@@ -153,6 +154,23 @@ def unresolved(records: Sequence[Record]) -> str:
     cells = "1 cell has" if len(names) == 1 else f"{len(names)} cells have"
     which = clean(names[0]) + ("" if len(names) == 1 else " and others")
     return f"{cells} a median of 0 s, below the resolution of the timer: no ratio, rate or ranking ({which})."
+
+
+def times_pipeline(records: Sequence[Record]) -> bool:
+    """Tell whether a run times the way from photos to heat maps, which the answers on time rest on."""
+    return any(record.is_pipeline for record in records)
+
+
+def unanswered(file: str, records: Sequence[Record]) -> str:
+    """Return which answers on time the file of a run lacks, and the command that measures them.
+
+    Empty where it has them, and where no cell is of this suite.
+    """
+    if times_pipeline(records) or all(record.kind == "plain" for record in records):
+        return ""
+    answered = {answer.question for answer in answers(records)}
+    missing = " and ".join(TITLES[question] for question in ("latency", "throughput") if question not in answered)
+    return f"{file} does not time the whole pipeline, as needed for {missing}; run `{MEASURE_PIPELINE}`."
 
 
 def three_lines(records: Sequence[Record]) -> list[str]:

@@ -157,7 +157,7 @@ def set_info(index, **values):
         (lambda content: content["benchmarks"].clear(), "holds no measured cell"),
         (lambda content: content.pop("benchmarks"), "no list `benchmarks`"),
         (lambda content: content.update(benchmarks={"a": 1}), "not a list"),
-        (lambda content: content["midas_bench"].update(schema=2), "newer than 1"),
+        (lambda content: content["midas_bench"].update(schema=2), "reads forms up to 1"),
         (lambda content: content["benchmarks"][0].pop("stats"), "stats of benchmarks[0]"),
         (lambda content: content["benchmarks"][0].update(name=None, fullname=None), "name of benchmarks[0]"),
     ],

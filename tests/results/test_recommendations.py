@@ -5,11 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from midas_bench.results import fidelity_results
-from midas_bench.results import recommendations as words
+from midas_bench.results import fidelity_results, recommendations
 from midas_bench.results.intervals import Interval, median_interval
 from midas_bench.results.ranking import Setup, best_throughput, fastest, least_memory
-from midas_bench.results.recommendations import answers, quiet, three_lines
+from midas_bench.results.recommendations import answers, noise_text, three_lines
 from midas_bench.results.runs import CellNoise, PhotoRecord, Times
 from midas_bench.results.units import TIMES as X
 
@@ -106,10 +105,10 @@ def test_a_batch_that_wins_has_no_lines_of_its_own(small):
 
 def test_a_streams_figure_says_what_it_rests_on(small):
     answer = best_throughput([stream(small, 0.01, photos=12)])
-    assert words.basis(answer) == "median of 9 streams of 12 photos; 95 % interval within this run"
+    assert recommendations.basis_text(answer) == "median of 9 streams of 12 photos; 95 % interval within this run"
     bare = stream(small, 0.01, times=Times(2, 0.24, 0.24, 0.24, 0.24, 0.0))
     assert (
-        words.basis(best_throughput([bare]))
+        recommendations.basis_text(best_throughput([bare]))
         == "median of 2 streams of 24 photos; no interval: too few rounds, or one of 0 s"
     )
 
@@ -156,7 +155,7 @@ def test_a_close_second_is_named(small):
     twin = replace(onnx, fullname="twin", backend="twin")
     answer = fastest([onnx, twin])
     assert answer.tied == (answer.alternatives[0].setup,)
-    assert words.caution(answer, {}).startswith("This run cannot tell it from")
+    assert recommendations.caution_text(answer, {}).startswith("This run cannot tell it from")
     assert "45.5 ms per photo (this run cannot tell it from twin)." in three_lines([onnx, twin])[0]
 
 
@@ -225,18 +224,18 @@ def test_without_raw_rounds_there_is_no_interval(small):
     bare = [replace(r, times=replace(r.times, rounds_s=r.times.rounds_s[:0], interval=None)) for r in small.records]
     answer = fastest(bare)
     assert answer.figure == Interval(0.0455, 0.0455, 0.0455, 0.0)
-    assert words.figure(answer) == "45.5 ms"
-    assert "no interval" in words.basis(answer)
+    assert recommendations.figure_text(answer) == "45.5 ms"
+    assert "no interval" in recommendations.basis_text(answer)
 
 
 def test_whether_the_machine_was_quiet(small):
     calm = [replace(r, noise=CellNoise(noisy=False)) for r in small.records]
     silent = [replace(r, noise=None) for r in small.records]
     behind = ["bench/test_pipeline.py::test_pipeline[onnx-b1-street]"]
-    assert quiet(calm) == "The machine was quiet: none of 12 cells was disturbed."
-    assert "not recorded" in quiet(silent)
-    assert "during 1 of 12 cells, 1 of them behind these answers" in quiet(small.records, behind)
-    assert "none of them behind these answers" in quiet(small.records)
+    assert noise_text(calm) == "The machine was quiet: none of 12 cells was disturbed."
+    assert "not recorded" in noise_text(silent)
+    assert "during 1 of 12 cells, 1 of them behind these answers" in noise_text(small.records, behind)
+    assert "none of them behind these answers" in noise_text(small.records)
 
 
 def test_after_a_winner_of_reduced_precision_the_next_exact_one_is_named(small):
@@ -252,7 +251,7 @@ def test_after_a_winner_of_reduced_precision_the_next_exact_one_is_named(small):
     sentence = "onnx-int8 with 2 threads, 10.0 ms per photo, reduced precision"
     assert f": {sentence} (4.55{X} faster than exact onnx, no interval)." in line
     answer = fastest([exact, int8, bf16])
-    said = words.caution(answer, fidelity_results.reduced([exact, int8, bf16]))
+    said = recommendations.caution_text(answer, fidelity_results.reduced([exact, int8, bf16]))
     assert said.startswith("Reduced precision: its depth is 2.10 % of the range off.")
     assert "reduced" not in three_lines([exact])[0]
-    assert words.runner_up(fastest([int8, bf16]), {"onnx-int8": None, "openvino-bf16": None}) is None
+    assert recommendations.runner_up_text(fastest([int8, bf16]), {"onnx-int8": None, "openvino-bf16": None}) is None

@@ -43,7 +43,7 @@ class ReportData:
     @property
     def answer_lines(self) -> list[str]:
         """Lines for the terminal: the answers, or what the run lacks for them, and why it is this run."""
-        lacking = recommendations.unanswered(self.run.file, self.run.records)
+        lacking = recommendations.unanswered_text(self.run.file, self.run.records)
         return [*recommendations.three_lines(self.run.records), *filter(None, [lacking, self.notice])]
 
     @cached_property

@@ -12,8 +12,7 @@ from midas_bench.report.charts.trend import trend
 from midas_bench.report.comparison import comparison_section
 from midas_bench.report.model import Card, Document, Section, present
 from midas_bench.report.report_data import ReportData, Step
-from midas_bench.results import fidelity_results, roofline
-from midas_bench.results import recommendations as words
+from midas_bench.results import fidelity_results, recommendations, roofline
 from midas_bench.results.json_fields import clean
 from midas_bench.results.ranking import Recommendation
 from midas_bench.results.runs import Run
@@ -22,7 +21,7 @@ from midas_bench.results.runs import Run
 def document(data: ReportData, step: Step = lambda _: None) -> Document:
     """Build every section, leave out those with nothing to show; `step` hears what is being worked on."""
     run = data.run
-    answers = words.answers(run.records)
+    answers = recommendations.answers(run.records)
     builders: list[tuple[str, Callable[[], Section]]] = [
         ("the answers", lambda: answer_section(data, answers)),
         ("the comparison", lambda: comparison_section(data)),
@@ -57,7 +56,7 @@ def warnings(data: ReportData) -> Iterable[str]:
         yield f"This run is partial: {len(run.records)} cells measured, {todo} missing. `--resume` would finish it."
     elif run.failed:
         yield f"{len(run.failed)} cells failed and are missing here; the last section names them."
-    yield from filter(None, [words.unresolved(run.records)])
+    yield from filter(None, [recommendations.unresolved_text(run.records)])
     sources = {record.weights_source for record in run.records}
     if "seeded" in sources:
         yield "Seeded (random) weights: good for timing, which they do not change; the depth itself means nothing."
@@ -69,19 +68,19 @@ def answer_section(data: ReportData, answers: Sequence[Recommendation]) -> Secti
     reduced = fidelity_results.reduced(run.records)
     cards = tuple(
         Card(
-            title=words.TITLES[answer.question],
-            winner=words.setup(answer, answer.winner),
-            figure=words.figure(answer),
-            basis=words.basis(answer),
-            runner_up=words.runner_up(answer, reduced) or "",
-            caution=words.caution(answer, reduced),
-            python=tuple(words.python(answer, run.records)),
+            title=recommendations.TITLES[answer.question],
+            winner=recommendations.setup_text(answer, answer.winner),
+            figure=recommendations.figure_text(answer),
+            basis=recommendations.basis_text(answer),
+            runner_up=recommendations.runner_up_text(answer, reduced) or "",
+            caution=recommendations.caution_text(answer, reduced),
+            python=tuple(recommendations.python_lines(answer, run.records)),
         )
         for answer in answers
     )
-    text = [*data.remarks, *filter(None, [data.notice, words.unanswered(run.file, run.records)])]
+    text = [*data.remarks, *filter(None, [data.notice, recommendations.unanswered_text(run.file, run.records)])]
     if answers:
-        text.append(words.quiet(run.records, [cell for answer in answers for cell in answer.cells]))
+        text.append(recommendations.noise_text(run.records, [cell for answer in answers for cell in answer.cells]))
     else:
         text.append("No cell here times the whole pipeline or a process's memory, so there is no set-up to recommend.")
     if run.lacking:

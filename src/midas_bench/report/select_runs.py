@@ -10,8 +10,8 @@ from midas_bench.report.photo_strip import Album
 from midas_bench.report.report_data import ReportData
 from midas_bench.results.compare import ComparedRuns
 from midas_bench.results.recommendations import times_pipeline
-from midas_bench.results.run_files import STORAGE, beside, read, saved_in
-from midas_bench.results.runs import UNKNOWN, Run, copies, of_one_kind
+from midas_bench.results.run_files import STORAGE, read, saved_in, siblings
+from midas_bench.results.runs import UNKNOWN, Run, of_one_kind, redundant_runs
 
 MOST_SIDES = 6
 
@@ -44,7 +44,7 @@ def choose(
             remarks.append("No run here is complete; this is the newest partial one.")
     else:
         run, notice = read(place), ""
-        others, _ = readable(beside(place), step)
+        others, _ = readable(siblings(place), step)
         runs, remarks = [*others, run], []
     history, unknown = _history(run, runs)
     label = printable(labels[0]) if labels else run.name
@@ -83,7 +83,7 @@ def _comparison(places: Sequence[Path], labels: Sequence[str], album: Album, ste
             sides.setdefault(label, []).append(read(path))
     remarks = []
     for label, runs in sides.items():
-        for copy in copies(runs):
+        for copy in redundant_runs(runs):
             del runs[next(i for i, run in enumerate(runs) if run is copy)]
             remarks.append(
                 f"Left out of {label}: {printable(copy.path)}, whose rounds are all in another of its files."

@@ -32,15 +32,16 @@ def record_from(benchmark: Fields, path: Path) -> Record:
     fullname = benchmark.text("fullname") or name
     info = benchmark.section("extra_info") or Fields(path, "extra_info", {})
     kind = info.plain("kind")
-    own = kind in KINDS
+    is_own = kind in KINDS
     record = Record(
         fullname=fullname,
         name=name,
         group=benchmark.text("group"),
-        kind=str(kind) if own else PLAIN,
-        times=_times(benchmark, info if own else Fields(path, "extra_info", {}), path, clean(fullname)),
+        kind=str(kind) if is_own else PLAIN,
+        times=_times(benchmark, info if is_own else Fields(path, "extra_info", {}), path, clean(fullname)),
     )
-    return _described(record, info, path) if own else record  # others' extra_info may hold anything under our names
+    # the extra_info of other projects may hold anything under our names
+    return _described(record, info, path) if is_own else record
 
 
 def _described(record: Record, info: Fields, path: Path) -> Record:
@@ -65,7 +66,7 @@ def _described(record: Record, info: Fields, path: Path) -> Record:
         rank_correlation=info.number("rank_correlation", signed=True),
         flipped_pairs=info.number("flipped_pairs"),
         noise=_noise(info),
-        # a loaded process holds its queue too: that is no answer to how much memory a call needs
+        # a process under load holds its queue too, so its peak is not what a call needs
         memory=None if record.kind == "load" else _memory(info, path, clean(record.fullname)),
         startup=_startup(info),
         ratio=_ratio(info),
@@ -139,7 +140,7 @@ def _peer(info: Fields, times: Times) -> Peer | None:
     name, median_s = info.text("peer"), info.number("peer_median_s", "seconds")
     if name is None:
         return None
-    # a peer that timed itself said its median and no more
+    # a peer that timed itself reports its median and no rounds
     return Peer(name, times.median if median_s is None else Interval(median_s, median_s, median_s, confidence=0.0))
 
 
@@ -154,7 +155,7 @@ def _memory(info: Fields, path: Path, fullname: str) -> Memory | None:
     if peak is None:
         return None
     if peak < MIB:
-        reason = f"{fullname} has a peak of {peak} bytes, less than any process needs: the unit is another one"
+        reason = f"{fullname} has a peak of {peak} bytes, less than any process needs, so its unit is another one"
         raise UserError(path, reason, "leave the file out")
     samples = info.section("rss_over_time")
     times, sizes = (samples.numbers("t_s"), samples.numbers("rss_bytes")) if samples else ([], [])

@@ -34,7 +34,7 @@ class Change:
         unit: s or bytes.
         before: the baseline's figure; the mean over its files.
         after: the other side's.
-        ratio: after / before, with an interval where there is one; None where a file says 0, which divides nothing.
+        ratio: after / before, with an interval where there is one; None where a figure is 0, which divides nothing.
         verdict: slower, faster, more, less, "no difference seen", or None where files are too few for a verdict.
         noisy: whether the machine was disturbed during the cell, on either side.
     """
@@ -60,7 +60,7 @@ class Comparison:
         changes: cells on both sides.
         only_before: ids on the baseline only.
         only_after: ids on the other side only.
-        machine_differences: by name, what the two sides say of their machines.
+        machine_differences: by name, what the two sides record of their machines.
     """
 
     before: ComparedRuns
@@ -76,15 +76,15 @@ def compare(before: ComparedRuns, after: ComparedRuns, confidence: float = CONFI
     """Match the cells of two sides by id, and compare what each has on both; intervals over files have `confidence`."""
     old, new = _by_cell(before), _by_cell(after)
     by_file = min(len(before.runs), len(after.runs)) >= 2
-    found: list[tuple[Change, float | None]] = []
+    changes: list[tuple[Change, float | None]] = []
     for fullname in old:
         if fullname in new:
-            found.extend(_changes(fullname, old[fullname], new[fullname], by_file, confidence))
+            changes.extend(_changes(fullname, old[fullname], new[fullname], by_file, confidence))
     return Comparison(
         before=before,
         after=after,
         by_file=by_file,
-        changes=tuple(_judged(found)),
+        changes=tuple(_judged(changes)),
         only_before=tuple(name for name in old if name not in new),
         only_after=tuple(name for name in new if name not in old),
         machine_differences=machine_differences(before, after),
@@ -103,7 +103,7 @@ def _by_cell(side: ComparedRuns) -> dict[str, list[Record]]:
 class _Figure:
     name: str
     unit: str
-    of: Callable[[Record], float | None]
+    value_of: Callable[[Record], float | None]
 
 
 def _startup_s(record: Record) -> float | None:
@@ -126,36 +126,38 @@ FIGURES = (
 
 def files_with(side: ComparedRuns) -> dict[tuple[str, str], int]:
     """Return in how many files of a side each figure is, by its cell's id and its name."""
-    found = Counter(
+    counts = Counter(
         (record.fullname, figure.name)
         for run in side.runs
         for record in run.records
         for figure in FIGURES
-        if figure.of(record) is not None
+        if figure.value_of(record) is not None
     )
-    return dict(found)
+    return dict(counts)
 
 
 def kinds_without_figures(side: ComparedRuns) -> dict[str, int]:
     """Return how many cells of each kind a side has that hold none of `FIGURES`, so that they are never compared."""
-    cells = {(r.fullname, r.kind) for run in side.runs for r in run.records if all(f.of(r) is None for f in FIGURES)}
+    cells = {
+        (r.fullname, r.kind) for run in side.runs for r in run.records if all(f.value_of(r) is None for f in FIGURES)
+    }
     return dict(sorted(Counter(kind for _, kind in cells).items()))
 
 
 def _changes(
     fullname: str, old: Sequence[Record], new: Sequence[Record], by_file: bool, confidence: float
 ) -> list[tuple[Change, float | None]]:
-    found: list[tuple[Change, float | None]] = []
+    changes: list[tuple[Change, float | None]] = []
     for figure in FIGURES:
-        before = [value for record in old if (value := figure.of(record)) is not None]
-        after = [value for record in new if (value := figure.of(record)) is not None]
+        before = [value for record in old if (value := figure.value_of(record)) is not None]
+        after = [value for record in new if (value := figure.value_of(record)) is not None]
         if not before or not after:
             continue
         ratio, p_value = _ratio(figure, before, after, old, new, confidence if by_file else None)
         noisy = any(record.noise.noisy for record in (*old, *new) if record.noise)
         means = sum(before) / len(before), sum(after) / len(after)
-        found.append((Change(fullname, figure.name, figure.unit, *means, ratio, None, noisy), p_value))
-    return found
+        changes.append((Change(fullname, figure.name, figure.unit, *means, ratio, None, noisy), p_value))
+    return changes
 
 
 def _ratio(
@@ -174,7 +176,7 @@ def _ratio(
             return compared.interval, compared.p_value
     estimate = (sum(after) / len(after)) / (sum(before) / len(before))
     bare = Interval(estimate, estimate, estimate, confidence=0.0)
-    if figure.of is not _time_s or len(old) > 1 or len(new) > 1:
+    if figure.value_of is not _time_s or len(old) > 1 or len(new) > 1:
         return bare, None
     times = old[0].times, new[0].times
     if not all(side.allow_ratio_interval for side in times):
@@ -182,11 +184,11 @@ def _ratio(
     return bootstrap_ratio(times[1].rounds_s, times[0].rounds_s), None
 
 
-def _judged(found: Sequence[tuple[Change, float | None]]) -> list[Change]:
+def _judged(changes: Sequence[tuple[Change, float | None]]) -> list[Change]:
     """Correct for the number of cells, then give each its verdict."""
-    p_values = [p_value for _, p_value in found if p_value is not None]
+    p_values = [p_value for _, p_value in changes if p_value is not None]
     corrected = iter(holm(p_values))
-    return [change if p_value is None else _with_verdict(change, next(corrected)) for change, p_value in found]
+    return [change if p_value is None else _with_verdict(change, next(corrected)) for change, p_value in changes]
 
 
 def _with_verdict(change: Change, p_value: float) -> Change:
@@ -211,7 +213,7 @@ def software_differences(before: ComparedRuns, after: ComparedRuns) -> dict[str,
 
 
 def machine_heading(before: ComparedRuns, after: ComparedRuns) -> str:
-    """Return what must be said first: that machines differ, or that nobody knows whether they do; else nothing."""
+    """Return the heading of a warning: that machines differ, or that one is unknown; else nothing."""
     runs = (*before.runs, *after.runs)
     if of_one_kind(runs):
         return ""
@@ -224,7 +226,7 @@ def _differences(
 ) -> dict[str, tuple[str, str]]:
     old, new = _values(before, facts), _values(after, facts)
     return {
-        name: (" or ".join(old.get(name, ["not said"])), " or ".join(new.get(name, ["not said"])))
+        name: (" or ".join(old.get(name, ["unknown"])), " or ".join(new.get(name, ["unknown"])))
         for name in dict.fromkeys((*old, *new))
         if name == "kind" or old.get(name, {}).keys() != new.get(name, {}).keys()
     }

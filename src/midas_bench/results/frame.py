@@ -1,4 +1,4 @@
-"""Runs -> one tidy table: a row a cell, a column a fact, SI units."""
+"""Runs -> one tidy table: one row per cell, one column per fact, SI units."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLUMNS = (
 
 
 def frame(runs: Iterable[Run], label: str = "") -> pd.DataFrame:
-    """Return one row for each cell of each run, with `COLUMNS`; a fact that a cell has not is missing (NA)."""
+    """Return one row for each cell of each run, with `COLUMNS`; a fact that a cell lacks is missing (NA)."""
     rows = [_row(run, record, label or run.name) for run in runs for record in run.records]
     table = pd.DataFrame(rows, columns=pd.Index(COLUMNS))
     whole = [
@@ -38,7 +38,7 @@ def frame(runs: Iterable[Run], label: str = "") -> pd.DataFrame:
 
 def _row(run: Run, record: Record, label: str) -> dict[str, Any]:
     times, memory, ratio, noise = record.times, record.memory, record.ratio, record.noise
-    known: dict[str, Any] = {
+    row: dict[str, Any] = {
         "label": label,
         "run": run.name,
         "when": run.when,
@@ -48,7 +48,7 @@ def _row(run: Run, record: Record, label: str) -> dict[str, Any]:
         "weights": record.weights_source,
     }
     for name in ("fullname", "name", "benchmark", "group", "kind", "scene", "backend", "recipe", "stage"):
-        known[name] = getattr(record, name)
+        row[name] = getattr(record, name)
     for name in (
         "batch_size",
         "stream_photos",
@@ -59,27 +59,27 @@ def _row(run: Run, record: Record, label: str) -> dict[str, Any]:
         *PEAK,
         "photos_repeated",
     ):
-        known[name] = getattr(record, name)
+        row[name] = getattr(record, name)
     if record.kind in TIMED:
-        known |= {name: getattr(times, name) for name in ("rounds", "median_s", "mean_s", "min_s", "max_s", "stddev_s")}
-        known["images_per_second"] = record.images_per_second
+        row |= {name: getattr(times, name) for name in ("rounds", "median_s", "mean_s", "min_s", "max_s", "stddev_s")}
+        row["images_per_second"] = record.images_per_second
         if times.interval:
-            known |= {"median_low_s": times.interval.low, "median_high_s": times.interval.high}
+            row |= {"median_low_s": times.interval.low, "median_high_s": times.interval.high}
     if memory:
-        known["peak_rss_bytes"] = memory.peak_bytes
-        known |= {"baseline_rss_bytes": memory.baseline_bytes, "loaded_rss_bytes": memory.loaded_bytes}
+        row["peak_rss_bytes"] = memory.peak_bytes
+        row |= {"baseline_rss_bytes": memory.baseline_bytes, "loaded_rss_bytes": memory.loaded_bytes}
     if ratio:
-        known["ratio"] = ratio.name
+        row["ratio"] = ratio.name
         if ratio.interval:
-            known["ratio_estimate"] = ratio.interval.estimate
-            known |= {"ratio_low": ratio.interval.low, "ratio_high": ratio.interval.high}
+            row["ratio_estimate"] = ratio.interval.estimate
+            row |= {"ratio_low": ratio.interval.low, "ratio_high": ratio.interval.high}
     if record.peer:
-        known |= {"peer": record.peer.name, "peer_median_s": record.peer.median.estimate}
+        row |= {"peer": record.peer.name, "peer_median_s": record.peer.median.estimate}
     if noise:
-        known |= {"noisy": noise.noisy, "noise_reasons": "; ".join(noise.reasons)}
-    return known
+        row |= {"noisy": noise.noisy, "noise_reasons": "; ".join(noise.reasons)}
+    return row
 
 
-def known(value: Any) -> Any:
-    """Return a fact out of the table, or None where the cell has not got it."""
+def none_if_missing(value: Any) -> Any:
+    """Return a fact out of the table, or None where the cell lacks it."""
     return None if pd.isna(value) else value

@@ -57,8 +57,8 @@ class Fields:
 
     def wrong(self, name: str, value: object, expected: str) -> UserError:
         """Return the error that names the value, where it stands and what it should be."""
-        at = " of ".join(part for part in (name, self._where) if part)
-        return UserError(self._path, f"{clean(at)} is {clean(repr(value))[:60]} and not {expected}", NEXT_STEP)
+        place = " of ".join(part for part in (name, self._where) if part)
+        return UserError(self._path, f"{clean(place)} is {clean(repr(value))[:60]} and not {expected}", NEXT_STEP)
 
     def number(self, name: str, unit: str = "", signed: bool = False) -> float | None:
         """Return a finite number, of at least zero unless it is a signed one."""
@@ -104,7 +104,7 @@ class Fields:
         """Return a list of finite numbers, empty where it is absent."""
         values = self._list(name)
         for value in values:
-            # one type check a value: the raw rounds of a long history are millions
+            # a single type check per value: the raw rounds of a long history are millions
             if type(value) not in (float, int) or not _finite(value) or (value < 0 and not signed):
                 raise self.wrong(name, value, "a list of numbers")
         return values

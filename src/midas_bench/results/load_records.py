@@ -16,11 +16,11 @@ class LoadPoint:
     """What was seen at one offered rate (open loop), or with so many clients that each wait (closed loop).
 
     Attributes:
-        achieved_per_second: requests answered with a heat map, a second.
+        achieved_per_second: requests answered with a heat map, per second.
         p50_s: latency of those, the median.
         p90_s: likewise.
         p99_s: likewise.
-        offered_per_second: requests sent a second, whether or not the ones before were answered; open loop only.
+        offered_per_second: requests sent per second, whether or not the ones before were answered; open loop only.
         clients: that each send the next request when the last one was answered; closed loop only.
         requests: that were sent.
         rejected: of those, how many were refused for being too many.
@@ -62,7 +62,7 @@ class Load:
         images_per_second: that were completed.
         latency_bound_s: that Server's or an open loop's p99 must hold.
         target_per_second: the largest Poisson rate that was seen to hold it.
-        points: one a rate or number of clients, in the order they were measured.
+        points: one per rate or number of clients, in the order they were measured.
         peak_rss_bytes: of the process that was driven.
         logs: the folder of LoadGen's logs.
         outcomes: of a soak, how many requests of each name had each status, or what else became of them.
@@ -94,7 +94,7 @@ class Load:
 
     @property
     def judged(self) -> str:
-        """Say in a word or two whether the figures hold: valid, not valid, short run."""
+        """Whether the figures hold, in a word or two: valid, not valid, short run."""
         if self.rules == "short":
             return "short run"
         return "" if self.valid is None else "valid" if self.valid else "not valid"
@@ -116,14 +116,14 @@ def load_from(info: Fields) -> Load | None:
     if scenario is None:
         return None
     latency = info.section("query_latency_s")
-    known = {p: latency.number(p, "seconds") for p in PERCENTILES} if latency else {}
+    latency_s = {p: latency.number(p, "seconds") for p in PERCENTILES} if latency else {}
     return Load(
         scenario=scenario,
         rules=info.text("rules"),
         valid=info.flag("valid"),
         invalid_reason=info.text("invalid_reason"),
         queries=info.whole("queries"),
-        latency_s={p: value for p, value in known.items() if value is not None},
+        latency_s={p: value for p, value in latency_s.items() if value is not None},
         early_stopping_s=info.number("early_stopping_s", "seconds"),
         images_per_second=info.number("images_per_second"),
         latency_bound_s=info.number("latency_bound_s", "seconds"),
@@ -137,16 +137,16 @@ def load_from(info: Fields) -> Load | None:
 
 
 def _outcomes(requests: Fields | None) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+    outcomes: dict[str, dict[str, int]] = {}
     for name in requests or ():
         counts = requests.section(name) if requests else None
-        found[name] = {outcome: counts.whole(outcome) or 0 for outcome in counts} if counts else {}
-    return found
+        outcomes[name] = {outcome: counts.whole(outcome) or 0 for outcome in counts} if counts else {}
+    return outcomes
 
 
 def _point(fields: Fields) -> LoadPoint:
     return LoadPoint(
-        achieved_per_second=fields.required("achieved_per_second", "requests a second"),
+        achieved_per_second=fields.required("achieved_per_second", "requests per second"),
         p50_s=fields.required("p50_s", "seconds"),
         p90_s=fields.required("p90_s", "seconds"),
         p99_s=fields.required("p99_s", "seconds"),
@@ -161,8 +161,8 @@ def _point(fields: Fields) -> LoadPoint:
 def knee(points: Sequence[LoadPoint], bound_s: float | None) -> LoadPoint | None:
     """Return the knee: the largest offered rate whose p99 stays within the bound and of which nothing was rejected.
 
-    None where no point is so, or no bound is known. A rate above one that failed counts all the same: it was seen to
-    hold, and near the limit a short run says so only by chance either way.
+    None where no point is so, or no bound is known. A rate above one that failed counts too, because its own p99 held.
+    Near the limit, chance decides whether a short run holds or fails.
     """
     held = [
         point

@@ -1,4 +1,4 @@
-"""What a file says of the machine -> which kind of machine it is, and facts for showing."""
+"""The machine in a file -> its kind, and facts for showing."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def machine_from(info: Fields) -> RecordedMachine:
     """
     cpu = info.section("cpu") or info
     ours = info.section("midas_bench")
-    others = [of.plain(key) for of in (info, cpu) for key in NOT_NAMES]
+    others = [section.plain(key) for section in (info, cpu) for key in NOT_NAMES]
     brand = next((cpu.plain(key) for key in BRAND_KEYS if cpu_name(cpu.plain(key), others)), None)
     hardware = (_text(cpu.plain(key)) for key in ("hardware_raw", "hardware") if key in cpu)
-    facts = shown({
+    facts = display_facts({
         "CPU": brand,
         "hardware": next((text for text in hardware if not PLACEHOLDER.fullmatch(text)), None),
         "logical CPUs": cpu.plain("count"),
@@ -51,7 +51,7 @@ def machine_from(info: Fields) -> RecordedMachine:
         name = cpu_name(brand, others)
         parts = (name, cpu.plain("count"), info.plain("machine"))
         return RecordedMachine(" / ".join(str(part) for part in parts if part is not None) if name else UNKNOWN, facts)
-    own = shown({key: ours.plain(key) for key in ours if key not in ("fingerprint", "versions")})
+    own = display_facts({key: ours.plain(key) for key in ours if key not in ("fingerprint", "versions")})
     name = cpu_name(ours.plain("cpu_model") if "cpu_model" in ours else brand, others)
     kind = ours.text("fingerprint") or ""
     is_known = name and not PLACEHOLDER.fullmatch(kind)
@@ -84,7 +84,7 @@ def _joined(*parts: object) -> str | None:
     return " ".join(str(part) for part in parts if part) or None
 
 
-def shown(values: object) -> dict[str, str]:
+def display_facts(values: object) -> dict[str, str]:
     """Return the names and values of a JSON object as people read them, without what is null.
 
     Names that look alike share a row, so that none is lost.
@@ -120,7 +120,7 @@ def _version(name: str, value: object) -> tuple[str, str]:
 
 def _text(value: object) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{clean(str(key))}: {_text(one)}" for key, one in value.items())
+        return ", ".join(f"{clean(str(key))}: {_text(item)}" for key, item in value.items())
     if isinstance(value, list):
         return ", ".join(map(_text, value))
     if isinstance(value, bool):

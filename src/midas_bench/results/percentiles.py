@@ -1,4 +1,4 @@
-"""Medians, percentiles and their honesty."""
+"""Percentiles, and None where too few values support one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which set-up is fastest, has the best throughput, needs the least memory; and what the others cost."""
+"""The set-ups with the lowest latency, the highest throughput and the least memory; and what the others cost."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Recommendation:
     Attributes:
         question: latency, throughput or memory.
         winner: the best set-up.
-        figure: its figure: seconds a photo, images a second, or bytes. Low equals high where no interval is known.
+        figure: its figure: seconds per photo, images per second, or bytes. Low equals high where no interval is known.
         alternatives: the others, best first; for each backend and recipe its best batch and its best stream.
         tied: those of them that the rounds of this run cannot tell from the winner.
         scenes: the scenes that the figure is a mean over; none for a stream, whose photos are of several.
@@ -87,7 +87,8 @@ class _Candidate:
     setup: Setup
     records: tuple[Record, ...]
     estimate: float
-    draws: np.ndarray | None  # bootstrap draws of the estimate; None where no interval can be given
+    # bootstrap draws of the estimate; None where no interval can be given
+    draws: np.ndarray | None
 
 
 def fastest(records: Sequence[Record]) -> Recommendation | None:
@@ -151,7 +152,8 @@ def _common_scenes(cells: Sequence[Record]) -> set[str | None]:
     if not cells:
         return set()
     scenes = set.intersection(*({r.scene for r in group} for group in _setups(cells).values()))
-    if not scenes:  # nothing was measured on the same photos: keep the scene that most set-ups have
+    if not scenes:
+        # nothing was measured on the same photos: keep the scene that most set-ups have
         every = [r.scene for r in cells]
         scenes = {max(dict.fromkeys(every), key=every.count)}
     # a backend is not slow because the machine was busy with something else during one of its cells
@@ -160,11 +162,11 @@ def _common_scenes(cells: Sequence[Record]) -> set[str | None]:
 
 
 def _setups(cells: Iterable[Record]) -> dict[Setup, list[Record]]:
-    found: dict[Setup, list[Record]] = {}
+    groups: dict[Setup, list[Record]] = {}
     for r in cells:
         setup = Setup(str(r.backend), r.batch_size or 1, r.threads, r.recipe or FAST, r.stream_photos or 0)
-        found.setdefault(setup, []).append(r)
-    return found
+        groups.setdefault(setup, []).append(r)
+    return groups
 
 
 def _candidate(setup: Setup, cells: tuple[Record, ...], seed: int) -> _Candidate:

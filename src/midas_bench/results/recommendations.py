@@ -40,7 +40,7 @@ def answers(records: Sequence[Record]) -> list[Recommendation]:
     return [answer for question in questions if (answer := question(records)) is not None]
 
 
-def setup(answer: Recommendation, chosen: Setup) -> str:
+def setup_text(answer: Recommendation, chosen: Setup) -> str:
     """Name a set-up as far as the answer's question leaves it open."""
     threads = "" if chosen.threads is None or answer.question == "memory" else _plural(chosen.threads, "thread")
     size = "" if answer.question == "latency" else f"batch {chosen.batch_size}"
@@ -51,12 +51,12 @@ def setup(answer: Recommendation, chosen: Setup) -> str:
     return f"{name} ({rest})" if rest else name
 
 
-def figure(answer: Recommendation) -> str:
+def figure_text(answer: Recommendation) -> str:
     """Return the winner's figure with its interval."""
     return FORMATS[answer.question](answer.figure)
 
 
-def basis(answer: Recommendation) -> str:
+def basis_text(answer: Recommendation) -> str:
     """Say what the figure is a mean over and what its interval is."""
     many = len(answer.scenes) > 1
     if answer.question == "memory":
@@ -76,7 +76,7 @@ def _confidence(answer: Recommendation) -> str:
     return "95 % interval within this run" if answer.figure.confidence else "no interval: too few rounds, or one of 0 s"
 
 
-def python(answer: Recommendation, records: Sequence[Record]) -> list[str]:
+def python_lines(answer: Recommendation, records: Sequence[Record]) -> list[str]:
     """Return the two lines of Python that stream `photos` as the winner does; none where a batch won.
 
     A checkpoint or model of the user's own is not recorded by name, so its place is left open.
@@ -95,10 +95,10 @@ def stream_python(arguments: Sequence[str]) -> list[str]:
     return [opening, "    for heatmap in pipeline.map(photos): ..."]
 
 
-def relative_cost(answer: Recommendation, alternative: Alternative) -> str:
+def relative_cost_text(answer: Recommendation, alternative: Alternative) -> str:
     """Say what an alternative costs beside the winner."""
     cost = units.times_span(alternative.relative_cost)
-    return f"{setup(answer, alternative.setup)} takes {cost} {COSTS[answer.question]}"
+    return f"{setup_text(answer, alternative.setup)} takes {cost} {COSTS[answer.question]}"
 
 
 def next_best(answer: Recommendation, reduced: Collection[str]) -> Alternative | None:
@@ -108,13 +108,13 @@ def next_best(answer: Recommendation, reduced: Collection[str]) -> Alternative |
     return next(iter(rest), None)
 
 
-def runner_up(answer: Recommendation, reduced: Collection[str]) -> str | None:
+def runner_up_text(answer: Recommendation, reduced: Collection[str]) -> str | None:
     """Say what the next best costs; after a winner of reduced precision, the next best whose depth is exact."""
     alternative = next_best(answer, reduced)
-    return relative_cost(answer, alternative) if alternative else None
+    return relative_cost_text(answer, alternative) if alternative else None
 
 
-def caution(answer: Recommendation, reduced: Mapping[str, FidelityPoint]) -> str:
+def caution_text(answer: Recommendation, reduced: Mapping[str, FidelityPoint]) -> str:
     """Say that the winner's precision is reduced, and which set-ups this run cannot tell from it."""
     sentences = []
     point = reduced.get(answer.winner.backend)
@@ -123,12 +123,12 @@ def caution(answer: Recommendation, reduced: Mapping[str, FidelityPoint]) -> str
             f"Reduced precision: its depth is {units.percent(point.mean_relative_error)} of the range off."
         )
     if answer.tied:
-        names = " or ".join(setup(answer, tied) for tied in answer.tied)
+        names = " or ".join(setup_text(answer, tied) for tied in answer.tied)
         sentences.append(f"This run cannot tell it from {names}.")
     return " ".join(sentences)
 
 
-def quiet(records: Sequence[Record], answer_cells: Sequence[str] = ()) -> str:
+def noise_text(records: Sequence[Record], answer_cells: Sequence[str] = ()) -> str:
     """Return a sentence on whether the machine was quiet enough for the answers to hold."""
     judged = [r for r in records if r.noise is not None]
     if not judged:
@@ -146,7 +146,7 @@ def quiet(records: Sequence[Record], answer_cells: Sequence[str] = ()) -> str:
     return f"{disturbed}, none of them behind these answers. An alternative may look slower than it is."
 
 
-def unresolved(records: Sequence[Record]) -> str:
+def unresolved_text(records: Sequence[Record]) -> str:
     """Return a sentence on the cells that took 0 s by their timer, and cannot be ranked; empty without any."""
     names = [r.name for r in records if r.kind in TIMED and not r.times.resolved]
     if not names:
@@ -161,7 +161,7 @@ def times_pipeline(records: Sequence[Record]) -> bool:
     return any(record.is_pipeline for record in records)
 
 
-def unanswered(file: str, records: Sequence[Record]) -> str:
+def unanswered_text(file: str, records: Sequence[Record]) -> str:
     """Return which answers on time the file of a run lacks, and the command that measures them.
 
     Empty where it has them, and where no cell is of this suite.
@@ -184,8 +184,8 @@ def three_lines(records: Sequence[Record]) -> list[str]:
     for answer in answers(records):
         caution = " Caution: the machine was noisy." if disturbed.intersection(answer.cells) else ""
         lines.append(f"{TITLES[answer.question].capitalize()}: {_sentence(answer, reduced)}{caution}")
-        lines += [f"    {line}" for line in python(answer, records)]
-    return [*lines, *filter(None, [unresolved(records)])]
+        lines += [f"    {line}" for line in python_lines(answer, records)]
+    return [*lines, *filter(None, [unresolved_text(records)])]
 
 
 def _sentence(answer: Recommendation, reduced: Collection[str]) -> str:
@@ -201,10 +201,10 @@ def _sentence(answer: Recommendation, reduced: Collection[str]) -> str:
         remarks.append(_interval_text(units.span(answer.figure, size)))
     precision = ", reduced precision" if is_reduced else ""
     bracket = f" ({'; '.join(remarks)})" if remarks else ""
-    return f"{_in_words(answer, answer.winner)}, {_figure_text(answer, answer.figure.estimate)}{precision}{bracket}."
+    return f"{_in_words(answer, answer.winner)}, {_estimate_text(answer, answer.figure.estimate)}{precision}{bracket}."
 
 
-def _figure_text(answer: Recommendation, value: float) -> str:
+def _estimate_text(answer: Recommendation, value: float) -> str:
     if answer.question == "latency":
         return f"{units.seconds(value)} per photo"
     return f"{units.mib(value)} at the peak" if answer.question == "memory" else units.rate(value)
@@ -235,7 +235,7 @@ def _interval_text(ends: str) -> str:
 
 
 def _in_words(answer: Recommendation, chosen: Setup) -> str:
-    """Name a set-up as `setup` does, as a phrase of a sentence."""
+    """Name a set-up as `setup_text` does, as a phrase of a sentence."""
     threads = "" if chosen.threads is None or answer.question == "memory" else _plural(chosen.threads, "thread")
     size = "" if answer.question == "latency" else f"batch {chosen.batch_size}"
     name = _name(chosen)

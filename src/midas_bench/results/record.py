@@ -137,9 +137,9 @@ class CellInfo:
     rss_growth: float | None = None
 
     def to_extra_info(self, rounds_s: Sequence[float] = ()) -> dict[str, Any]:
-        """Return what is known and what follows from the raw rounds (seconds a call), in JSON types."""
-        known = {field.name: getattr(self, field.name) for field in fields(self)}
-        info = {name: value for name, value in known.items() if value is not None}
+        """Return what is known and what follows from the raw rounds (seconds per call), in JSON types."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        info = {name: value for name, value in values.items() if value is not None}
         if rounds_s:
             latency_s = percentiles.percentiles(rounds_s)
             interval = median_interval(rounds_s)

@@ -15,7 +15,7 @@ class Roof:
 
     Attributes:
         record: the cell.
-        least_s: seconds a call if all arithmetic ran at the peak and nothing else took time.
+        least_s: seconds per call if all arithmetic ran at the peak and nothing else took time.
         share: of the peak that is reached; above 1 where the runtime finds a way with fewer operations than counted.
     """
 
@@ -25,17 +25,17 @@ class Roof:
 
 
 def roofs(records: Sequence[Record]) -> list[Roof]:
-    """Return the cells whose operations and peak are known, the shortest time a photo first."""
-    found = []
+    """Return the cells whose operations and peak are known, the shortest time per photo first."""
+    cells = []
     for r in records:
         if r.stage == "inference" and r.flop and r.peak_flop_per_s and r.times.resolved:
             least_s = r.flop / r.peak_flop_per_s
-            found.append(Roof(r, least_s, r.times.median.inverted().mapped(least_s)))
-    return sorted(found, key=lambda roof: roof.record.times.median_s / (roof.record.batch_size or 1))
+            cells.append(Roof(r, least_s, r.times.median.inverted().mapped(least_s)))
+    return sorted(cells, key=lambda roof: roof.record.times.median_s / (roof.record.batch_size or 1))
 
 
 def beside_peers(records: Sequence[Record]) -> list[tuple[str, Record, Interval]]:
-    """Return name, cell and seconds a call of each peer and of our network alone, one image a call, fastest first.
+    """Return name, cell and seconds per call of each peer and of our network alone, one image per call, fastest first.
 
     Empty where no peer was measured.
     """

@@ -12,7 +12,7 @@ from midas_bench.errors import UserError
 from midas_bench.files import as_utf8
 from midas_bench.results.cell_reader import record_from
 from midas_bench.results.json_fields import Fields, clean
-from midas_bench.results.machine_fields import machine_from, shown
+from midas_bench.results.machine_fields import display_facts, machine_from
 from midas_bench.results.runs import Record, Run, Skip
 
 SCHEMA = 1
@@ -35,12 +35,13 @@ def read(path: Path) -> Run:
     except UnicodeDecodeError as error:
         raise UserError(path, "is not text, so it is no JSON", "name a file that pytest-benchmark saved") from error
     if not text.strip():
-        raise UserError(path, "is empty: its run was ended before it could save", "run again with --resume")
+        raise UserError(path, "is empty, because its run ended before it could save", "run again with --resume")
     try:
         content = json.loads(text)
-    except (ValueError, RecursionError) as error:  # a plain ValueError: an integer of thousands of digits
-        at = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        reason = f"is not whole JSON (it breaks off or goes wrong{at})"
+    # a plain ValueError comes from an integer of thousands of digits
+    except (ValueError, RecursionError) as error:
+        place = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        reason = f"is not whole JSON (it breaks off or goes wrong{place})"
         raise UserError(path, reason, "run again with --resume, or name another file") from error
     return run_from(content, path)
 
@@ -57,7 +58,7 @@ def run_from(content: object, path: Path) -> Run:
     ours = fields.section("midas_bench") or Fields(path, "midas_bench", {})
     schema = ours.whole("schema") or SCHEMA
     if schema > SCHEMA:
-        raise UserError(path, f"has form {schema}, newer than {SCHEMA}, the newest known here", "update midas-bench")
+        raise UserError(path, f"has form {schema}, but this version reads forms up to {SCHEMA}", "update midas-bench")
     records = tuple(record_from(section, path) for section in fields.sections("benchmarks"))
     check_unique(path, records)
     if not records:
@@ -75,7 +76,7 @@ def run_from(content: object, path: Path) -> Run:
         commit=commit.text("id"),
         branch=commit.text("branch"),
         machine=machine_from(machine),
-        conditions=shown(ours.plain("conditions")),
+        conditions=display_facts(ours.plain("conditions")),
         lacking=tuple(lacking(ours, machine, records)),
     )
 
@@ -85,18 +86,18 @@ def _left_out(ours: Fields, name: str) -> tuple[Skip, ...]:
 
 
 def check_unique(path: Path, records: Iterable[Record]) -> None:
-    """Refuse a file that holds a cell twice: nobody could say which one is meant.
+    """Refuse a file that holds a cell twice, because it is unclear which one is meant.
 
     Raises:
         UserError: it does.
     """
     [(name, count)] = Counter(record.fullname for record in records).most_common(1) or [("", 0)]
     if count > 1:
-        raise UserError(path, f"holds the cell {clean(name)} {count} times", "keep one run a file")
+        raise UserError(path, f"holds the cell {clean(name)} {count} times", "keep one run per file")
 
 
 def lacking(ours: Fields, machine: Fields, records: tuple[Record, ...]) -> Iterable[str]:
-    """Say what a file of this suite would hold and this one does not."""
+    """Yield what a file of this suite holds and this one does not."""
     if "status" not in ours:
         yield "whether the run was complete"
     if all(record.kind == "plain" for record in records):
@@ -107,12 +108,12 @@ def lacking(ours: Fields, machine: Fields, records: tuple[Record, ...]) -> Itera
         yield "whether the machine was quiet"
     if not any(len(record.times.rounds_s) for record in records):
         yield "the raw rounds (save them with --benchmark-save-data), and so every interval"
-    found = {record.kind for record in records}
-    names = {"memory": "memory", "startup": "start-up", "ratio": "interleaved ratios"}
-    absent = [text for kind, text in names.items() if kind not in found]
-    if absent and "latency" in found:
+    kinds = {record.kind for record in records}
+    labels = {"memory": "memory", "startup": "start-up", "ratio": "interleaved ratios"}
+    absent = [text for kind, text in labels.items() if kind not in kinds]
+    if absent and "latency" in kinds:
         yield f"cells for {', '.join(absent)}"
-    if "latency" in found and not any(record.depth_maps for record in records):
+    if "latency" in kinds and not any(record.depth_maps for record in records):
         yield "depth maps"
 
 
@@ -127,15 +128,16 @@ def saved_in(folder: Path) -> list[Path]:
     Raises:
         UserError: there is none.
     """
-    walked = os.walk(folder)  # passes over folders that cannot be read, or that vanish meanwhile
-    found = oldest_first(Path(place, name) for place, _, names in walked for name in names)
-    if not found:
+    # os.walk passes over folders that cannot be read, or that vanish meanwhile
+    walked = os.walk(folder)
+    paths = oldest_first(Path(place, name) for place, _, names in walked for name in names)
+    if not paths:
         advice = "name a file, or run `pytest bench/ --benchmark-autosave` first"
         raise UserError(folder, "holds no *.json file" if folder.is_dir() else "no such file or folder", advice)
-    return found
+    return paths
 
 
-def beside(path: Path) -> list[Path]:
+def siblings(path: Path) -> list[Path]:
     """Return the other JSON files in a file's folder, oldest first, and none of the folders in it."""
     others = (Path(entry.path) for entry in os.scandir(path.parent) if entry.is_file())
     return oldest_first(other for other in others if other.resolve() != path.resolve())

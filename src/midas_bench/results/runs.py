@@ -1,4 +1,4 @@
-"""What a run found out: one frozen record a cell, and what they share."""
+"""The results of a run: one frozen record per cell, and what they share."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ TIMED = ("latency", "stage", "stream", "plain")
 
 
 UNKNOWN = "unknown"
-"""The kind of a machine whose CPU nobody named."""
+"""The kind of a machine whose CPU has no name in the file."""
 
 
 @dataclass(frozen=True)
 class Times:
-    """The timed rounds of a cell, seconds a call.
+    """The timed rounds of a cell, seconds per call.
 
     Attributes:
         rounds: how many there were.
@@ -55,7 +55,7 @@ class Times:
 
     @property
     def resolved(self) -> bool:
-        """Whether the median is above 0 s: what is not is below what the timer can tell, and has no ratio or rate."""
+        """Whether the median is above 0 s; else it is below the resolution of the timer, and has no ratio."""
         return self.median_s > 0
 
     @property
@@ -85,7 +85,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Startup:
-    """Seconds that fresh processes took for each phase, one value a process, and what making the graph took (mean)."""
+    """Seconds of fresh processes for each phase, one value per process, and the mean seconds of making the graph."""
 
     cache: str
     phases_s: Mapping[str, tuple[float, ...]]
@@ -94,7 +94,7 @@ class Startup:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio of two times from interleaved blocks; `log_ratios` are natural logarithms, one a block."""
+    """A ratio of two times from interleaved blocks; `log_ratios` are natural logarithms, one per block."""
 
     name: str
     interval: Interval | None
@@ -104,7 +104,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Peer:
-    """Somebody else's program or network in the same run, and its median seconds a call."""
+    """Somebody else's program or network in the same run, and its median seconds per call."""
 
     name: str
     median: Interval
@@ -180,7 +180,7 @@ class Record:
 
     @property
     def images_per_second(self) -> float | None:
-        """Photos a second: at the median, where it is known how many a round has, or as LoadGen counted them."""
+        """Photos per second: at the median, where the photos of a round are known, or as LoadGen counted them."""
         if self.load is not None:
             return self.load.images_per_second
         images = {"latency": self.batch_size, "stream": self.stream_photos}.get(self.kind)
@@ -254,8 +254,8 @@ class Run:
     @property
     def unmeasured(self) -> tuple[str, ...]:
         """Ids of planned cells that are neither finished, failed nor skipped."""
-        known = {r.fullname for r in self.records} | {skip.cell for skip in (*self.failed, *self.skipped)}
-        return tuple(cell for cell in self.planned if cell not in known)
+        accounted_for = {r.fullname for r in self.records} | {skip.cell for skip in (*self.failed, *self.skipped)}
+        return tuple(cell for cell in self.planned if cell not in accounted_for)
 
     def of_kind(self, *kinds: str) -> tuple[Record, ...]:
         """Return the cells of some kinds."""
@@ -263,24 +263,24 @@ class Run:
 
 
 def of_one_kind(runs: Iterable[Run]) -> bool:
-    """Tell whether all runs took place on one kind of machine; nobody knows that of machines whose CPU is not named."""
+    """Tell whether all runs took place on one known kind of machine; one without a CPU's name is of none."""
     kinds = {run.machine.kind for run in runs}
     return len(kinds) == 1 and UNKNOWN not in kinds
 
 
-def copies(runs: Sequence[Run]) -> list[Run]:
-    """Return the runs that add nothing to the others: every cell's raw rounds stand in another of them too.
+def redundant_runs(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs that add nothing to the others: every cell's raw rounds are in another of them too.
 
     So it is with a file given twice, with its copy, and with what an interrupted run saved before it was resumed. None
     of them is a repetition, and an interval over files that counted them would be too narrow.
     """
-    found, kept = [], list[set[tuple[str, bytes]]]()
+    redundant, kept = [], list[set[tuple[str, bytes]]]()
     for run in sorted(runs, key=lambda run: -len(run.records)):
         # without raw rounds only the path tells
         own = {(r.fullname, r.times.rounds_s.tobytes()) for r in run.records if len(r.times.rounds_s)}
         own = own or {(str(run.path.resolve()), b"")}
         if any(own <= other for other in kept):
-            found.append(run)
+            redundant.append(run)
         else:
             kept.append(own)
-    return found
+    return redundant

@@ -92,7 +92,7 @@ def survivors(trials: Sequence[Trial]) -> list[Trial]:
     """Return what goes on to the next round.
 
     That is, for latency and for throughput each, the best quarter of the exact set-ups and the best quarter of the
-    others, two of each at least.
+    others, at least two of each.
     """
     kept: dict[Setup, Trial] = {}
     for question in TIMED:
@@ -111,7 +111,7 @@ def leaders(trials: Sequence[Trial]) -> list[Trial]:
 
 def choices(trials: Sequence[Trial]) -> list[Choice]:
     """Return the answers that the trials allow; the timed ones are about those of the last round."""
-    found = []
+    answers = []
     for question in QUESTIONS:
         order = ranked([t for t in trials if question == "memory" or t.finalist], question)
         if order:
@@ -119,8 +119,8 @@ def choices(trials: Sequence[Trial]) -> list[Choice]:
             exact = None if best.exact else next((trial for trial in others if trial.exact), None)
             relative_cost = _relative_cost(exact, best, question) if exact else None
             tied = tuple(t.setup for t in others if question != "memory" and _relative_cost(t, best, question).low <= 1)
-            found.append(Choice(question, best, exact, relative_cost, tied))
-    return found
+            answers.append(Choice(question, best, exact, relative_cost, tied))
+    return answers
 
 
 def _relative_cost(other: Trial, best: Trial, question: str) -> Interval:
@@ -135,14 +135,14 @@ def pareto(trials: Sequence[Trial]) -> list[Trial]:
 
     A stream has no calls: it stands for its images per second and its memory.
     """
-    known = {t.setup: costs for t in trials if (costs := _costs(t)) is not None}
+    costs_of = {t.setup: costs for t in trials if (costs := _costs(t)) is not None}
 
     def beaten(costs: tuple[float, ...]) -> bool:
         return any(
-            all(a <= b for a, b in zip(other, costs, strict=True)) and other != costs for other in known.values()
+            all(a <= b for a, b in zip(other, costs, strict=True)) and other != costs for other in costs_of.values()
         )
 
-    return [t for t in trials if t.setup in known and not beaten(known[t.setup])]
+    return [t for t in trials if t.setup in costs_of and not beaten(costs_of[t.setup])]
 
 
 def _costs(trial: Trial) -> tuple[float, float, float] | None:

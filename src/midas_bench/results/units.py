@@ -36,7 +36,7 @@ def seconds(value_s: float | None) -> str:
 
 
 def duration(value_s: float) -> str:
-    """Format seconds as people say them."""
+    """Return such as `2 min 05 s`."""
     minutes, rest = divmod(round(value_s), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
@@ -52,12 +52,12 @@ def gib(value_bytes: float) -> str:
 
 
 def rate(value: float | None) -> str:
-    """Return images a second, such as `19.3 images/s`."""
+    """Return images per second, such as `19.3 images/s`."""
     return NOTHING if value is None else f"{digits(value)} images/s"
 
 
 def flop_rate(value: float | None) -> str:
-    """Return operations a second, such as `198 GFLOP/s`."""
+    """Return operations per second, such as `198 GFLOP/s`."""
     return NOTHING if value is None else f"{digits(value / 1e9)} GFLOP/s"
 
 

@@ -10,9 +10,9 @@ import pandas as pd
 from midas_bench.report.claims import FAILS, HOLDS, ClaimFinding
 from midas_bench.report.model import Table, TableCell, number, table
 from midas_bench.results import units
-from midas_bench.results.frame import known
+from midas_bench.results.frame import none_if_missing
 from midas_bench.results.ranking import ARTICLE, Recommendation
-from midas_bench.results.recommendations import TITLES, figure, setup
+from midas_bench.results.recommendations import TITLES, figure_text, setup_text
 from midas_bench.results.runs import PIPELINES
 
 ARTICLES_OWN = ("the article", "all four", "1.05 to 1.23 s", "0.9 to 1.1 GB", "0.8 images/s", "its own machine")
@@ -23,12 +23,12 @@ def alternatives(answers: Sequence[Recommendation]) -> Table | None:
     """Show every set-up's figure and relative cost, question by question."""
     rows = []
     for answer in answers:
-        rows.append([TableCell(TITLES[answer.question]), TableCell(setup(answer, answer.winner), status="good"),
-                     number(figure(answer), answer.figure.estimate), number(f"1{units.TIMES}", 1.0)])  # fmt: skip
+        rows.append([TableCell(TITLES[answer.question]), TableCell(setup_text(answer, answer.winner), status="good"),
+                     number(figure_text(answer), answer.figure.estimate), number(f"1{units.TIMES}", 1.0)])  # fmt: skip
         for other in answer.alternatives:
             shown = Recommendation(**{**vars(answer), "figure": other.figure})
-            rows.append([TableCell(TITLES[answer.question]), TableCell(setup(answer, other.setup)),
-                         number(figure(shown), other.figure.estimate),
+            rows.append([TableCell(TITLES[answer.question]), TableCell(setup_text(answer, other.setup)),
+                         number(figure_text(shown), other.figure.estimate),
                          number(units.times_span(other.relative_cost), other.relative_cost.estimate)])  # fmt: skip
     note = (
         "Relative cost: time per photo, or memory at the same batch size, over that of the first. Intervals hold "
@@ -80,7 +80,7 @@ def _peak(cells: pd.DataFrame, row: pd.Series[Any]) -> TableCell:
 
 def _notes(row: pd.Series[Any]) -> str:
     notes = [f"{row.rounds} rounds", f"standard deviation {units.seconds(row.stddev_s)}"]
-    if known(row.noisy):
+    if none_if_missing(row.noisy):
         notes.append("machine disturbed")
     return ", ".join(notes)
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from midas_bench.report.model import Table, TableCell, code, count, number, table
 from midas_bench.results import units
-from midas_bench.results.frame import known
+from midas_bench.results.frame import none_if_missing
 from midas_bench.results.record import PHASES
 from midas_bench.results.runs import Record
 
@@ -18,9 +18,9 @@ def memory(cells: pd.DataFrame) -> Table | None:
     found = cells[cells.kind == "memory"].sort_values("peak_rss_bytes")
     columns = ("cell", "backend", "recipe", "batch#", "scene", "after imports#", "after load#", "peak#")
     rows = [
-        [code(str(row["name"])), TableCell(str(row.backend)), TableCell(str(known(row.recipe) or "fast")),
-         count(row.batch_size), TableCell(str(known(row.scene) or units.NOTHING)),
-         *(number(units.mib(known(row[key])), known(row[key]))
+        [code(str(row["name"])), TableCell(str(row.backend)), TableCell(str(none_if_missing(row.recipe) or "fast")),
+         count(row.batch_size), TableCell(str(none_if_missing(row.scene) or units.NOTHING)),
+         *(number(units.mib(none_if_missing(row[key])), none_if_missing(row[key]))
            for key in ("baseline_rss_bytes", "loaded_rss_bytes", "peak_rss_bytes"))]
         for _, row in found.iterrows()
     ]  # fmt: skip

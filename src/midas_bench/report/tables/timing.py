@@ -9,7 +9,7 @@ import pandas as pd
 
 from midas_bench.report.model import Table, TableCell, code, count, number, table
 from midas_bench.results import units
-from midas_bench.results.frame import known
+from midas_bench.results.frame import none_if_missing
 from midas_bench.results.intervals import Interval
 from midas_bench.results.runs import TIMED, Record
 
@@ -21,15 +21,14 @@ def cells_table(cells: pd.DataFrame) -> Table | None:
         [
             code(str(row["name"])),
             number(units.seconds(row.median_s), row.median_s),
-            number(_ends(row), known(row.median_low_s)),
+            number(_ends(row), none_if_missing(row.median_low_s)),
             number(units.seconds(row["mean_s"]), row["mean_s"]),
             number(units.seconds(row.min_s), row.min_s),
             number(units.seconds(row.stddev_s), row.stddev_s),
             count(row.rounds),
-            number(units.NOTHING if known(row.images_per_second) is None else units.digits(row.images_per_second),
-                   known(row.images_per_second)),
-            TableCell(units.NOTHING if known(row.noisy) is None else "noisy" if row.noisy else "quiet",
-                 status="bad" if known(row.noisy) else ""),
+            _rate(none_if_missing(row.images_per_second)),
+            TableCell(units.NOTHING if none_if_missing(row.noisy) is None else "noisy" if row.noisy else "quiet",
+                 status="bad" if none_if_missing(row.noisy) else ""),
         ]
         for _, row in timed.iterrows()
     ]  # fmt: skip
@@ -37,8 +36,13 @@ def cells_table(cells: pd.DataFrame) -> Table | None:
     return table("cells", "Every timed cell", columns, rows)
 
 
+def _rate(images_per_second: float | None) -> TableCell:
+    text = units.NOTHING if images_per_second is None else units.digits(images_per_second)
+    return number(text, images_per_second)
+
+
 def _ends(row: pd.Series[Any]) -> str:
-    if known(row.median_low_s) is None:
+    if none_if_missing(row.median_low_s) is None:
         return units.NOTHING
     size, unit = units.time_unit(row.median_s)
     return f"{units.span(Interval(row.median_s, row.median_low_s, row.median_high_s), size)} {unit}"

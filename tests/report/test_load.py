@@ -74,8 +74,9 @@ def test_the_tables_say_what_holds_and_what_was_short(loaded):
 
 def test_the_chart_marks_the_knee_and_shows_what_was_refused(loaded):
     chart = load(read(loaded).records)
-    assert "onnx: 10.0 a second with p99 within 200 ms (p99 190 ms)" in chart.alt
-    assert "eager: 12.0 a second" in chart.alt  # at 30 the p99 held too, but 90 were refused
+    assert "onnx: 10.0 per second with p99 within 200 ms (p99 190 ms)" in chart.alt
+    # at 30 the p99 held too, but 90 were refused
+    assert "eager: 12.0 per second" in chart.alt
     assert "10.0/s" in chart.svg
     assert "12.0/s" in chart.svg
     assert "refused, %" in chart.svg

@@ -14,7 +14,7 @@ from midas_bench.results import units
 from midas_bench.results.fidelity_results import FidelityPoint
 
 FLOOR = 1e-8
-"""Below what float32 can show; where a backend agrees to the last bit, it is drawn here."""
+"""Below the resolution of float32; a backend that agrees to the last bit is drawn here."""
 
 
 def correlation(point: FidelityPoint) -> str:
@@ -50,7 +50,9 @@ def fidelity(points: Sequence[FidelityPoint]) -> Chart | None:
         axes.set_yticks(list(ticks), ["0" if 10.0**tick == FLOOR else f"{10.0**tick:g}" for tick in ticks])
         axes.grid(visible=True, axis="y")
         cells = [cell for point in points for cell in point.cells]
-        axes.set_xlabel(f"time for one photo, ms (mean over scenes; bars: 95 % interval; {rounds_text(cells)} a cell)")
+        axes.set_xlabel(
+            f"time for one photo, ms (mean over scenes; bars: 95 % interval; {rounds_text(cells)} per cell)"
+        )
         axes.set_ylabel("mean error, share of the depth range")
 
     alt = "Time for one photo, mean error as a share of the depth range, and rank correlation. " + "; ".join(

@@ -16,26 +16,26 @@ from midas_bench.results.runs import Record
 
 MS = 1e3
 HEADROOM = 3
-"""Times the largest bound up to which the axis reaches: an overloaded server's p99 would squeeze all else."""
+"""The axis reaches to this many times the largest bound: an overloaded server's p99 would squeeze all else."""
 
 
 def load(records: Sequence[Record]) -> Chart | None:
     """Show p50 and p99 against the offered rate, for each cell with two rates or more."""
-    found = named([r for r in records if r.load and len(r.load.open_loop) > 1])
-    if not found:
+    loads = by_label([r for r in records if r.load and len(r.load.open_loop) > 1])
+    if not loads:
         return None
-    looks, labels = style.look(list(found)), style.labels(found)
-    knees = {label: knee(one.points, one.latency_bound_s) for label, one in found.items()}
-    refused = any(point.rejected for one in found.values() for point in one.points)
+    looks, labels = style.look(list(loads)), style.labels(loads)
+    knees = {label: knee(result.points, result.latency_bound_s) for label, result in loads.items()}
+    refused = any(point.rejected for result in loads.values() for point in result.points)
 
     def draw(figure: FigureBase) -> None:
         rows = figure.subplots(2 if refused else 1, 1, sharex=True, squeeze=False,
                                height_ratios=[3, 1] if refused else None)[:, 0]  # fmt: skip
-        top = _latencies(rows[0], found, looks, labels, knees)
+        top = _latencies(rows[0], loads, looks, labels, knees)
         if refused:
-            for label, one in found.items():
+            for label, result in loads.items():
                 colour, marker = looks[label]
-                points = one.open_loop
+                points = result.open_loop
                 x = [p.offered_per_second or 0 for p in points]
                 rows[1].plot(x, [100 * p.rejected_share for p in points], marker, color=colour, linestyle="-")
             rows[1].set_ylim(-4, 104)
@@ -44,14 +44,14 @@ def load(records: Sequence[Record]) -> Chart | None:
             axes.grid(visible=True, axis="both")
             axes.set_xlim(left=0)
         rows[0].set_ylim(0, top)
-        rows[-1].set_xlabel("offered requests a second")
-        for text, how in (("p99", "-"), ("p50", ":"), ("bound of p99", "--")):
-            rows[0].plot([], [], color=style.MUTED, linestyle=how, linewidth=1.2, label=text)
-        style.legend(figure, rows[0], columns=len(found) + 3)
+        rows[-1].set_xlabel("offered requests per second")
+        for text, linestyle in (("p99", "-"), ("p50", ":"), ("bound of p99", "--")):
+            rows[0].plot([], [], color=style.MUTED, linestyle=linestyle, linewidth=1.2, label=text)
+        style.legend(figure, rows[0], columns=len(loads) + 3)
 
-    words = (_words(labels[label], one, knees[label]) for label, one in found.items())
-    alt = "Latency against offered rate. " + "; ".join(words)
-    short = any(one.rules == "short" for one in found.values())
+    summaries = (_summary(labels[label], result, knees[label]) for label, result in loads.items())
+    alt = "Latency against offered rate. " + "; ".join(summaries)
+    short = any(result.rules == "short" for result in loads.values())
     note = (
         "Ringed: the knee, the largest offered rate whose p99 held the bound with nothing refused; an arrow: above the "
         "chart."
@@ -59,30 +59,30 @@ def load(records: Sequence[Record]) -> Chart | None:
     return style.chart("load", "Latency under load", alt, note, draw, 3.9 if refused else 3.1)
 
 
-def named(records: Sequence[Record]) -> dict[str, Load]:
+def by_label(records: Sequence[Record]) -> dict[str, Load]:
     """Return each cell's load by its backend, or by the cell's own id where a backend has several."""
-    found: dict[str, Load] = {}
+    loads: dict[str, Load] = {}
     for r in records:
         if r.load:
-            found[r.fullname if str(r.backend) in found else str(r.backend)] = r.load
-    return found
+            loads[r.fullname if str(r.backend) in loads else str(r.backend)] = r.load
+    return loads
 
 
 def _latencies(
     axes: Axes,
-    found: dict[str, Load],
+    loads: dict[str, Load],
     looks: dict[str, tuple[str, str]],
     labels: dict[str, str],
     knees: dict[str, LoadPoint | None],
 ) -> float:
     """Draw p50, p99, bounds and knees; return the upper end of the axis."""
-    bounds = [one.latency_bound_s for one in found.values() if one.latency_bound_s is not None]
-    highest_s = max(point.p99_s for one in found.values() for point in one.open_loop)
+    bounds = [result.latency_bound_s for result in loads.values() if result.latency_bound_s is not None]
+    highest_s = max(point.p99_s for result in loads.values() for point in result.open_loop)
     limit_s = HEADROOM * max(bounds, default=float("inf"))
     top_s = highest_s * 1.12 if highest_s <= limit_s else limit_s
-    for label, one in found.items():
+    for label, result in loads.items():
         colour, marker = looks[label]
-        points = one.open_loop
+        points = result.open_loop
         x = [p.offered_per_second or 0 for p in points]
         line: dict[str, Any] = {"color": colour, "markeredgecolor": style.PAPER, "markeredgewidth": 0.6}
         axes.plot(x, [p.p50_s * MS for p in points], marker, linestyle=":", linewidth=1.1, markersize=4, **line)
@@ -90,24 +90,24 @@ def _latencies(
         for point in points:
             if point.p99_s > top_s:
                 axes.plot([point.offered_per_second or 0], [top_s * MS * 0.975], "^", color=colour, clip_on=False)
-        if one.latency_bound_s is not None:
-            axes.axhline(one.latency_bound_s * MS, color=colour, linestyle="--", linewidth=0.9)
+        if result.latency_bound_s is not None:
+            axes.axhline(result.latency_bound_s * MS, color=colour, linestyle="--", linewidth=0.9)
         best = knees[label]
         if best is not None:
-            at = (best.offered_per_second or 0, best.p99_s * MS)
-            axes.plot(*at, "o", markersize=12, markerfacecolor="none", markeredgecolor=style.INK, markeredgewidth=1.2)
-            axes.annotate(f"{units.digits(at[0])}/s", at, (0, -10), textcoords="offset points", ha="center", va="top",
-                          fontweight="bold", zorder=6,
+            rate, p99_ms = best.offered_per_second or 0, best.p99_s * MS
+            axes.plot([rate], [p99_ms], "o", markersize=12, markerfacecolor="none", markeredgecolor=style.INK,
+                      markeredgewidth=1.2)  # fmt: skip
+            axes.annotate(f"{units.digits(rate)}/s", (rate, p99_ms), (0, -10), textcoords="offset points", ha="center",
+                          va="top", fontweight="bold", zorder=6,
                           bbox={"facecolor": style.PAPER, "edgecolor": "none", "pad": 0.8})  # fmt: skip
     axes.set_ylabel("latency, ms")
     return top_s * MS if top_s > 0 else 1.0
 
 
-def _words(label: str, one: Load, best: LoadPoint | None) -> str:
-    bound_s = one.latency_bound_s
+def _summary(label: str, result: Load, best: LoadPoint | None) -> str:
+    bound_s = result.latency_bound_s
     bound = "no bound known" if bound_s is None else f"p99 within {units.seconds(bound_s)}"
     if best is None:
         return f"{label}: no rate with {bound} and nothing refused"
-    return (
-        f"{label}: {units.digits(best.offered_per_second or 0)} a second with {bound} (p99 {units.seconds(best.p99_s)})"
-    )
+    rate = units.digits(best.offered_per_second or 0)
+    return f"{label}: {rate} per second with {bound} (p99 {units.seconds(best.p99_s)})"

@@ -15,23 +15,23 @@ from midas_bench.results.runs import Memory, Record
 from midas_bench.results.units import MIB
 
 TO_FIRST = {phase: phase.replace("_", " ") for phase in PHASES[:-1]}
-"""What a first heat map waits for."""
+"""The phases before the first heat map."""
 PHASE_COLOURS = ("#56B4E9", "#E69F00", "#0072B2")
 PHASE_HATCHES = ("", "////", "")
 
 
 def memory_groups(records: Sequence[Record]) -> dict[tuple[str, int], list[Memory]]:
     """Return what processes needed, by series and batch size, the least peak first."""
-    found: dict[tuple[str, int], list[Memory]] = {}
+    groups: dict[tuple[str, int], list[Memory]] = {}
     for r in records:
         if r.memory:
-            found.setdefault((series(r), r.batch_size or 1), []).append(r.memory)
-    return dict(sorted(found.items(), key=lambda item: sum(m.peak_bytes for m in item[1]) / len(item[1])))
+            groups.setdefault((series(r), r.batch_size or 1), []).append(r.memory)
+    return dict(sorted(groups.items(), key=lambda item: sum(m.peak_bytes for m in item[1]) / len(item[1])))
 
 
 def _mean(values: Sequence[int | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+    present = [value for value in values if value is not None]
+    return sum(present) / len(present) if present else None
 
 
 def memory(records: Sequence[Record]) -> Chart | None:
@@ -65,7 +65,7 @@ def memory(records: Sequence[Record]) -> Chart | None:
         axes.set_ylim(len(groups) - 0.5, -0.5)
         axes.set_xlim(0, axes.get_xlim()[1] * 1.1)
         n = f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
-        axes.set_xlabel(f"resident memory of a fresh process, MiB (thick: range; n = {n} a row)")
+        axes.set_xlabel(f"resident memory of a fresh process, MiB (thick: range; n = {n} per row)")
         style.legend(figure, axes)
 
     alt = "Peak memory. " + "; ".join(
@@ -101,7 +101,7 @@ def memory_over_time(records: Sequence[Record]) -> Chart | None:
         axes.set_ylim(0, axes.get_ylim()[1] * 1.03)
         axes.set_xlim(left=0)
         axes.grid(visible=True, axis="both")
-        axes.set_xlabel("seconds since the process began (n = 1 process a line)")
+        axes.set_xlabel("seconds since the process began (n = 1 process per line)")
         axes.set_ylabel("resident memory, MiB")
         style.legend(figure, axes, columns=3)
 
@@ -145,7 +145,7 @@ def startup(records: Sequence[Record]) -> Chart | None:
         longest_s = max(max(values, default=0) for values in totals.values())
         axes.set_xlim(0, longest_s * wide if longest_s > 0 else 1)
         counts = sorted({len(values) for values in totals.values()})
-        axes.set_xlabel(f"seconds until the first result (n = {' or '.join(map(str, counts))} processes a row)")
+        axes.set_xlabel(f"seconds until the first result (n = {' or '.join(map(str, counts))} processes per row)")
         style.legend(figure, axes)
 
     alt = "Seconds until the first result. " + "; ".join(

@@ -101,13 +101,13 @@ def look(names: Sequence[str]) -> dict[str, tuple[str, str]]:
     return {name: (OKABE_ITO[colour], MARKERS[marker]) for name, (colour, marker) in pairs.items()}
 
 
-def whiskers(axes: Axes, x: Interval, y: float, colour: str, marker: str, **more: Any) -> None:
+def whiskers(axes: Axes, x: Interval, y: float, colour: str, marker: str, **properties: Any) -> None:
     """Draw an estimate and its interval along x."""
     if x.low < x.high:
         axes.plot([x.low, x.high], [y, y], color=colour, linewidth=1.8, solid_capstyle="butt", zorder=3)
         for end in (x.low, x.high):
             axes.plot([end, end], [y - 0.12, y + 0.12], color=colour, linewidth=1.2, zorder=3)
-    edges: dict[str, Any] = {"markeredgecolor": PAPER, "markeredgewidth": 0.5, "markersize": 6, **more}
+    edges: dict[str, Any] = {"markeredgecolor": PAPER, "markeredgewidth": 0.5, "markersize": 6, **properties}
     edges["markersize"] *= LARGER.get(marker, 1)
     axes.plot([x.estimate], [y], marker=marker, color=colour, linestyle="none", zorder=4, **edges)
 
@@ -118,11 +118,10 @@ def rising(axes: Axes, x: Sequence[float], y: Sequence[Interval], colour: str, m
         list(x), [v.estimate for v in y], color=colour, marker=marker, label=label, linewidth=1.4,
         markeredgecolor=PAPER, markeredgewidth=0.7, zorder=4,
     )  # fmt: skip
-    for at, v in zip(x, y, strict=True):
+    for position, v in zip(x, y, strict=True):
         if v.low < v.high:
-            axes.errorbar(
-                [at], [(v.low + v.high) / 2], (v.high - v.low) / 2, color=colour, capsize=2.5, linewidth=1.2, zorder=3
-            )
+            middle, half = (v.low + v.high) / 2, (v.high - v.low) / 2
+            axes.errorbar([position], [middle], half, color=colour, capsize=2.5, linewidth=1.2, zorder=3)
 
 
 def legend(figure: FigureBase, axes: Axes, columns: int = 4) -> None:

@@ -39,12 +39,12 @@ def speedup(records: Sequence[Record]) -> Chart | None:
             colour, marker = looks[name]
             hollow = {"markerfacecolor": style.PAPER, "markeredgecolor": colour, "markeredgewidth": 1.2}
             apart = 0.17 if name in blocks and name in within else 0
-            for found, place, how in ((blocks, y - apart, {"markersize": 7}), (within, y + apart, hollow)):
-                if name in found:
-                    style.whiskers(axes, found[name], place, colour, marker, **how)
-                    axes.annotate(units.times(found[name].estimate), (found[name].high, place), (8, 0),
+            for speedups, place, properties in ((blocks, y - apart, {"markersize": 7}), (within, y + apart, hollow)):
+                if name in speedups:
+                    style.whiskers(axes, speedups[name], place, colour, marker, **properties)
+                    axes.annotate(units.times(speedups[name].estimate), (speedups[name].high, place), (8, 0),
                                   textcoords="offset points", va="center",
-                                  color=style.INK if found is blocks or not apart else style.MUTED)  # fmt: skip
+                                  color=style.INK if speedups is blocks or not apart else style.MUTED)  # fmt: skip
         if blocks:
             axes.plot([], [], style.MARKERS[0], color=style.MUTED, markersize=7, label=taking_turns)
         axes.plot([], [], style.MARKERS[0], color=style.MUTED, markerfacecolor=style.PAPER, label=one_after_another)
@@ -76,9 +76,9 @@ def block_speedups(records: Sequence[Record]) -> dict[str, Interval]:
 
 def over_eager(records: Sequence[Record]) -> list[Record]:
     """Return the cells with ratios over eager from interleaved blocks, the fewest blocks first."""
-    found = [r for r in records if r.kind == "ratio" and r.ratio and r.ratio.interval]
-    found = [r for r in found if r.ratio and r.ratio.name.endswith("/" + EAGER)]
-    return sorted(found, key=lambda r: len(r.ratio.log_ratios) if r.ratio else 0)
+    cells = [r for r in records if r.kind == "ratio" and r.ratio and r.ratio.interval]
+    cells = [r for r in cells if r.ratio and r.ratio.name.endswith("/" + EAGER)]
+    return sorted(cells, key=lambda r: len(r.ratio.log_ratios) if r.ratio else 0)
 
 
 def threads_text(records: Sequence[Record]) -> str:
@@ -90,17 +90,17 @@ def threads_text(records: Sequence[Record]) -> str:
 def run_speedups(records: Sequence[Record]) -> dict[str, Interval]:
     """Return speed-ups over eager from this run's medians for one photo, by backend."""
     eager = [r for r in records if r.backend == EAGER and r.recipe != ARTICLE]
-    found = {}
+    speedups = {}
     for name in sorted({str(r.backend) for r in records if r.is_pipeline and r.recipe != ARTICLE} - {EAGER}):
         pair = fastest([r for r in records if r.backend == name and r.recipe != ARTICLE] + eager)
         if pair and len(pair.alternatives) == 1:
             relative_cost = pair.alternatives[0].relative_cost
-            found[name] = relative_cost if pair.winner.backend == name else relative_cost.inverted()
-    return found
+            speedups[name] = relative_cost if pair.winner.backend == name else relative_cost.inverted()
+    return speedups
 
 
 def throughput(records: Sequence[Record]) -> Chart | None:
-    """Show images a second by batch size and backend: the batch over the mean over scenes of the medians."""
+    """Show images per second by batch size and backend: the batch over the mean over scenes of the medians."""
     cells = [r for r in records if r.is_pipeline and r.batch_size and r.recipe != ARTICLE]
     sizes = sorted({r.batch_size for r in cells if r.batch_size})
     if len(sizes) < 2:
@@ -127,19 +127,19 @@ def throughput(records: Sequence[Record]) -> Chart | None:
         axes.grid(visible=False, axis="x")
         axes.set_xticks(sizes)
         axes.set_xlim(sizes[0] - 0.15, sizes[-1] + 0.6)
-        axes.set_xlabel("photos a call (batch size)")
-        axes.set_ylabel("images a second")
+        axes.set_xlabel("photos per call (batch size)")
+        axes.set_ylabel("images per second")
         axes.set_title(
-            f"mean over scenes; bars: 95 % interval; {rounds_text(cells)} a cell", loc="left", color=style.MUTED
+            f"mean over scenes; bars: 95 % interval; {rounds_text(cells)} per cell", loc="left", color=style.MUTED
         )
 
-    alt = "Images a second by batch size. " + "; ".join(
+    alt = "Images per second by batch size. " + "; ".join(
         f"{labels[name]}: " + ", ".join(f"batch {size} {units.digits(v.estimate)}" for size, v in by_size.items())
         for name, by_size in lines.items()
     )
     note = "Higher is better."
     if any(r.photos_repeated for r in cells):
-        note += " Some batches hold a photo more than once, the scene having too few."
+        note += " Some batches hold a photo more than once, because the scene has too few."
     return style.chart("throughput", "Throughput by batch size", alt, note, draw, 2.9)
 
 
@@ -152,7 +152,7 @@ def stage_means(records: Sequence[Record]) -> dict[str, dict[str, Interval]]:
     cells = [r for r in cells if r.times.resolved]
     backends = list(dict.fromkeys(str(r.backend) for r in cells if r.stage == "inference"))
     setups = [Setup(EAGER, 1, recipe=ARTICLE)] + [Setup(name, 1) for name in backends]
-    found: dict[str, dict[str, Interval]] = {}
+    means_of_setups: dict[str, dict[str, Interval]] = {}
     for setup in setups:
         means = {}
         for stage in STAGES:
@@ -165,8 +165,8 @@ def stage_means(records: Sequence[Record]) -> dict[str, dict[str, Interval]]:
             if right:
                 means[stage] = mean_interval(right)
         if len(means) == len(STAGES):
-            found[setup.name] = means
-    return found
+            means_of_setups[setup.name] = means
+    return means_of_setups
 
 
 def pipeline_means(records: Sequence[Record]) -> dict[str, Interval]:
@@ -178,7 +178,7 @@ def pipeline_means(records: Sequence[Record]) -> dict[str, Interval]:
 
 
 def stages(records: Sequence[Record]) -> Chart | None:
-    """Show where the time of one photo goes: one stacked bar a set-up, the sum's interval at its end."""
+    """Show where the time of one photo goes: one stacked bar per set-up, the sum's interval at its end."""
     means = stage_means(records)
     if not means:
         return None
@@ -215,7 +215,7 @@ def stages(records: Sequence[Record]) -> Chart | None:
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlim(0, axes.get_xlim()[1] * (1.3 if wholes else 1.1))
         axes.set_xlabel(
-            f"sum of the stages' medians, ms (line: 95 % interval of the sum; {rounds_text(cells)} a stage)"
+            f"sum of the stages' medians, ms (line: 95 % interval of the sum; {rounds_text(cells)} per stage)"
         )
         style.legend(figure, axes, columns=5)
 
@@ -225,6 +225,6 @@ def stages(records: Sequence[Record]) -> Chart | None:
     )
     note = (
         "Each stage was timed alone on one photo, mean over scenes; the network's time is that of its batch of one. "
-        "Where the whole stands apart from the bar, the machine was faster or slower in the one than in the other."
+        "Where the whole differs from the bar, the machine was faster during one of the two."
     )
     return style.chart("stages", "Where the time goes", alt, note, draw, 1.1 + 0.42 * len(names))

@@ -35,7 +35,8 @@ def one_photo(records: Sequence[Record]) -> list[Record]:
     """Return the cells of the whole pipeline on one photo, the slowest series first; only scenes that most have."""
     cells = [record for record in records if record.is_pipeline and record.batch_size == 1]
     ours = {r.scene for r in cells if r.recipe != ARTICLE}
-    cells = [r for r in cells if r.scene in ours or not ours]  # the article's recipe may have run alone on some
+    # the article's recipe may have run alone on some scenes
+    cells = [r for r in cells if r.scene in ours or not ours]
     means: dict[str, list[float]] = {}
     for record in cells:
         means.setdefault(series(record), []).append(record.times.median_s)
@@ -44,8 +45,8 @@ def one_photo(records: Sequence[Record]) -> list[Record]:
 
 def scenes_of(cells: Sequence[Record], records: Sequence[Record]) -> dict[str | None, str]:
     """Return the scenes of some cells in the order of the run, each with its label."""
-    there = {r.scene for r in cells}
-    return style.labels(scene for scene in dict.fromkeys(r.scene for r in records) if scene in there)
+    scenes = {r.scene for r in cells}
+    return style.labels(scene for scene in dict.fromkeys(r.scene for r in records) if scene in scenes)
 
 
 def latency(records: Sequence[Record]) -> Chart | None:
@@ -60,9 +61,9 @@ def latency(records: Sequence[Record]) -> Chart | None:
 
     def draw(figure: FigureBase) -> None:
         axes = figure.add_subplot()
-        step = 0.8 / max(len(names), 1)
+        row_height = 0.8 / max(len(names), 1)
         for r in cells:
-            y = places.index(r.scene) + (names.index(series(r)) - (len(names) - 1) / 2) * step
+            y = places.index(r.scene) + (names.index(series(r)) - (len(names) - 1) / 2) * row_height
             style.whiskers(axes, r.times.median.mapped(1 / MS), y, *looks[series(r)], label=labels[series(r)])
         for edge in range(1, len(scenes)):
             axes.axhline(edge - 0.5, color=style.RULE, linewidth=0.7)
@@ -70,7 +71,7 @@ def latency(records: Sequence[Record]) -> Chart | None:
         axes.set_ylim(len(scenes) - 0.5, -0.5)
         axes.set_xlim(left=0)
         axes.set_xlabel(
-            f"median time from JPEG bytes to heat map, ms (bars: 95 % interval; {rounds_text(cells)} a point)"
+            f"median time from JPEG bytes to heat map, ms (bars: 95 % interval; {rounds_text(cells)} per point)"
         )
         style.legend(figure, axes)
 
@@ -85,7 +86,7 @@ def latency(records: Sequence[Record]) -> Chart | None:
 
 
 def rounds(records: Sequence[Record]) -> Chart | None:
-    """Show the raw rounds behind the medians, one dot a round."""
+    """Show the raw rounds behind the medians, one dot per round."""
     cells = [r for r in one_photo(records) if len(r.times.rounds_s)]
     if not cells:
         return None
@@ -114,8 +115,8 @@ def rounds(records: Sequence[Record]) -> Chart | None:
             axes.set_yticks(range(len(names)), list(labels.values()))
             axes.set_ylim(len(names) - 0.5, -0.5)
             axes.set_xlim(left=0)
-        figure.supxlabel(f"time of one call, ms (dots: rounds; line: median; {rounds_text(cells)} a row)", fontsize=8.5,
-                         color=style.MUTED)  # fmt: skip
+        text = f"time of one call, ms (dots: rounds; line: median; {rounds_text(cells)} per row)"
+        figure.supxlabel(text, fontsize=8.5, color=style.MUTED)
 
     slowest = max(cells, key=lambda r: r.times.max_s / r.times.median_s)
     alt = (
@@ -123,7 +124,7 @@ def rounds(records: Sequence[Record]) -> Chart | None:
         f"{scenes[slowest.scene]}, median {units.seconds(slowest.times.median_s)}, slowest round "
         f"{units.seconds(slowest.times.max_s)}."
     )
-    note = f"One dot a round, at most {MOST_DOTS} evenly chosen ones a row. Long tails to the right are disturbances."
+    note = f"One dot per round, at most {MOST_DOTS} evenly chosen ones per row. Long tails are disturbances."
     height = 0.9 + -(-len(scenes) // columns) * (0.5 + 0.3 * len(names))
     return style.chart("rounds", "Every round of one photo", alt, note, draw, height)
 
@@ -158,7 +159,7 @@ def threads(records: Sequence[Record]) -> Chart | None:
         axes.set_ylim(bottom=0)
         axes.set_xlabel("threads")
         axes.set_ylabel("median time of one photo, ms")
-        axes.set_title(f"bars: 95 % interval; {rounds_text(cells)} a point", loc="left", color=style.MUTED)
+        axes.set_title(f"bars: 95 % interval; {rounds_text(cells)} per point", loc="left", color=style.MUTED)
         style.legend(figure, axes)
 
     alt = "Median time of one photo by threads. " + "; ".join(

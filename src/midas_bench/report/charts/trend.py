@@ -29,19 +29,19 @@ class Series:
 
     Attributes:
         name: backend or recipe.
-        at: indices of the runs that measured it.
+        run_indices: indices of the runs that measured it.
         medians: seconds for one photo, mean over scenes.
-        changes: positions in `at` where a new level begins.
+        changes: positions in `run_indices` where a new level begins.
     """
 
     name: str
-    at: tuple[int, ...]
+    run_indices: tuple[int, ...]
     medians: tuple[Interval, ...]
     changes: tuple[int, ...]
 
     def levels(self) -> list[tuple[int, int, float]]:
         """Return (first, last position, typical seconds) of each stretch between changes."""
-        edges = [0, *self.changes, len(self.at)]
+        edges = [0, *self.changes, len(self.run_indices)]
         estimates = [median.estimate for median in self.medians]
         return [(first, end - 1, float(np.median(estimates[first:end]))) for first, end in pairwise(edges)]
 
@@ -59,8 +59,8 @@ def change_points(values: Sequence[float]) -> tuple[int, ...]:
     # the median absolute difference of neighbours, as the standard deviation of a normal distribution
     noise = float(np.median(np.abs(np.diff(logs)))) / (0.6745 * math.sqrt(2))
     noise = max(noise, 1e-3)
-    found = ruptures.Pelt(model="l1", min_size=SHORTEST_SEGMENT, jump=1).fit(logs / noise)
-    return tuple(int(end) for end in found.predict(pen=3 * math.log(len(logs)))[:-1])
+    fitted = ruptures.Pelt(model="l1", min_size=SHORTEST_SEGMENT, jump=1).fit(logs / noise)
+    return tuple(int(end) for end in fitted.predict(pen=3 * math.log(len(logs)))[:-1])
 
 
 def trends(runs: Sequence[Run]) -> list[Series]:
@@ -69,7 +69,7 @@ def trends(runs: Sequence[Run]) -> list[Series]:
     for i, run in enumerate(runs):
         for r in one_photo(run.records):
             cells.setdefault(series(r), {}).setdefault(i, {})[r.scene] = r
-    found = []
+    lines = []
     for name, by_run in cells.items():
         most = max(len(scenes) for scenes in by_run.values())
         full = {i: scenes for i, scenes in by_run.items() if len(scenes) == most}
@@ -77,8 +77,8 @@ def trends(runs: Sequence[Run]) -> list[Series]:
         if len(full) < 2 or not common:
             continue
         medians = tuple(mean_interval([full[i][scene].times.median for scene in sorted(common, key=str)]) for i in full)
-        found.append(Series(name, tuple(full), medians, change_points([m.estimate for m in medians])))
-    return found
+        lines.append(Series(name, tuple(full), medians, change_points([m.estimate for m in medians])))
+    return lines
 
 
 def trend(runs: Sequence[Run]) -> Chart | None:
@@ -93,19 +93,20 @@ def trend(runs: Sequence[Run]) -> Chart | None:
         for axes, line in zip(grid, lines, strict=True):
             colour, marker = looks[line.name]
             scaled = [m.mapped(1e3) for m in line.medians]
-            style.rising(axes, line.at, scaled, colour, marker, labels[line.name])
+            style.rising(axes, line.run_indices, scaled, colour, marker, labels[line.name])
             axes.lines[0].set(linewidth=0.6, markersize=4)
             for first, last, level in line.levels():
-                axes.plot([line.at[first], line.at[last]], [level * 1e3] * 2, color=style.INK, linewidth=1.6, zorder=5)
+                ends = [line.run_indices[first], line.run_indices[last]]
+                axes.plot(ends, [level * 1e3] * 2, color=style.INK, linewidth=1.6, zorder=5)
             for change in line.changes:
-                axes.axvline(line.at[change] - 0.5, color=style.INK, linewidth=1, linestyle=(0, (3, 2)))
+                axes.axvline(line.run_indices[change] - 0.5, color=style.INK, linewidth=1, linestyle=(0, (3, 2)))
             axes.set_title(labels[line.name], loc="left", fontweight="bold")
             axes.grid(visible=True, axis="y")
             axes.grid(visible=False, axis="x")
             axes.set_ylim(0, max(m.high for m in scaled) * 1.12)
             axes.set_ylabel("ms")
-        step = max(1, -(-len(runs) // MOST_TICKS))
-        ticks = range(0, len(runs), step)
+        tick_step = max(1, -(-len(runs) // MOST_TICKS))
+        ticks = range(0, len(runs), tick_step)
         grid[-1].set_xticks(ticks, [_tick(runs[i]) for i in ticks])
         grid[-1].set_xlabel(
             f"run, oldest first (median of one photo, mean over scenes; 95 % interval; n = {len(runs)} runs)"
@@ -114,7 +115,7 @@ def trend(runs: Sequence[Run]) -> Chart | None:
     parts = []
     for line in lines:
         jumps = [f"{units.seconds(a)} to {units.seconds(b)}" for (_, _, a), (_, _, b) in pairwise(line.levels())]
-        parts.append(f"{labels[line.name]}: " + (", then ".join(jumps) if jumps else "no change of level found"))
+        parts.append(f"{labels[line.name]}: " + (", then ".join(jumps) if jumps else "no change of level"))
     alt = f"Time for one photo over {len(runs)} runs. " + "; ".join(parts)
     note = "Thick line: typical level. Dashed: the level changed here."
     if len(runs) < FEWEST_RUNS:

@@ -1,6 +1,6 @@
 """The chart of tuning: memory against the time of a call and against throughput, the Pareto front filled.
 
-A stream has no calls: it stands on the throughput side alone.
+A stream has no calls, so it is on the throughput side alone.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ def figures(trial: Trial) -> str:
 
 def tuning(trials: Sequence[Trial]) -> Chart | None:
     """Show every set-up whose time and memory are known; filled where no other one beats it in all three."""
-    known = [t for t in trials if t.call and t.peak_bytes is not None]
-    if not known:
+    measured = [t for t in trials if t.call and t.peak_bytes is not None]
+    if not measured:
         return None
-    front = pareto(known)
-    looks = style.look([t.setup.backend for t in known])
-    labels = style.labels(t.setup.backend for t in known)
-    names = {t.setup.backend: labels[t.setup.backend] + ("" if t.exact else ", reduced") for t in known}
+    front = pareto(measured)
+    looks = style.look([t.setup.backend for t in measured])
+    labels = style.labels(t.setup.backend for t in measured)
+    names = {t.setup.backend: labels[t.setup.backend] + ("" if t.exact else ", reduced") for t in measured}
 
     def draw(figure: FigureBase) -> None:
         left, right = figure.subplots(1, 2, sharey=True)
-        for t in sorted(known, key=lambda trial: trial in front):
+        for t in sorted(measured, key=lambda trial: trial in front):
             assert t.call is not None
             assert t.images_per_second is not None
             assert t.peak_bytes is not None
@@ -53,8 +53,8 @@ def tuning(trials: Sequence[Trial]) -> Chart | None:
                     axes, x, memory, colour, marker, markerfacecolor=face, markeredgecolor=colour, markeredgewidth=1.2
                 )
                 if t in front:
-                    at = (x.estimate, memory)
-                    axes.annotate(label(t.setup), at, (0, -7), textcoords="offset points", ha="center", va="top",
+                    place = (x.estimate, memory)
+                    axes.annotate(label(t.setup), place, (0, -7), textcoords="offset points", ha="center", va="top",
                                   fontsize=7, zorder=6)  # fmt: skip
         for backend, name in names.items():
             colour, marker = looks[backend]
@@ -71,7 +71,7 @@ def tuning(trials: Sequence[Trial]) -> Chart | None:
 
     alt = "Set-ups that no other one beats in time per call, throughput and memory together. "
     alt += "; ".join(f"{t.setup.backend} {label(t.setup)}: {figures(t)}" for t in front)
-    fewest, most = min(len(t.calls_s) for t in known), max(len(t.calls_s) for t in known)
+    fewest, most = min(len(t.calls_s) for t in measured), max(len(t.calls_s) for t in measured)
     note = (
         "Filled: on the Pareto front; t: threads, b: photos per call, stream: photos side by side, which have no time "
         "of a call. Bars: 95 % intervals of the median, "

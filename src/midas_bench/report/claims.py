@@ -34,7 +34,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Unknown:
-    """Why nothing can be said."""
+    """Why a claim cannot be judged."""
 
     reason: str
 
@@ -125,9 +125,9 @@ def _ratio_names(records: Sequence[Record]) -> list[str]:
 
 
 def _ratio(records: Sequence[Record], name: str) -> Interval | None:
-    """Return the ratio of that name; of its short and its long form the one with most blocks."""
-    found = [r.ratio for r in records if r.kind == "ratio" and r.ratio and r.ratio.name == name and r.ratio.interval]
-    return max(found, key=lambda ratio: len(ratio.log_ratios)).interval if found else None
+    """Return the ratio of that name; of its short and its long form, that with most blocks."""
+    ratios = [r.ratio for r in records if r.kind == "ratio" and r.ratio and r.ratio.name == name and r.ratio.interval]
+    return max(ratios, key=lambda ratio: len(ratio.log_ratios)).interval if ratios else None
 
 
 def _preprocess_share(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:

@@ -14,15 +14,16 @@ from midas_bench.results.runs import UNKNOWN
 
 def comparison_section(data: ReportData) -> Section:
     """Compare every other side with the first."""
-    compared = data.comparisons
-    if not compared:
+    comparisons = data.comparisons
+    if not comparisons:
         return Section("comparison", "Comparison")
-    shown = (tables.machines_differ, tables.comparison, tables.one_sided)
-    found = present(*(build(one, number) for number, one in enumerate(compared, start=1) for build in shown))
-    charts = present(*(forest.comparison(one, number) for number, one in enumerate(compared, start=1)))
-    loud = [warning for one in compared for warning in _warnings(one)]
-    text = [said for one in compared for said in _how(one)]
-    return Section("comparison", "Comparison", tuple(loud), tuple(text), tables=found, charts=charts)
+    builders = (tables.machines_differ, tables.comparison, tables.one_sided)
+    numbered = list(enumerate(comparisons, start=1))
+    all_tables = present(*(build(comparison, number) for number, comparison in numbered for build in builders))
+    charts = present(*(forest.comparison(comparison, number) for number, comparison in numbered))
+    machine_warnings = [warning for comparison in comparisons for warning in _warnings(comparison)]
+    text = [sentence for comparison in comparisons for sentence in _basis(comparison)]
+    return Section("comparison", "Comparison", tuple(machine_warnings), tuple(text), tables=all_tables, charts=charts)
 
 
 def _warnings(compared: Comparison) -> Iterable[str]:
@@ -30,12 +31,12 @@ def _warnings(compared: Comparison) -> Iterable[str]:
     nameless = ", ".join(run.path.name for side in (before, after) for run in side.runs if run.machine.kind == UNKNOWN)
     if nameless:
         yield (
-            f"UNKNOWN MACHINE: {nameless}: no CPU is named, so nobody knows whether {before.label} and {after.label} "
-            "were measured on the same kind of machine. A difference says nothing about the code."
+            f"UNKNOWN MACHINE: {nameless}: no CPU is named, so {before.label} and {after.label} may be of different "
+            "kinds of machine. A difference says nothing about the code."
         )
     elif compared.machine_differences:
         yield (
-            f"DIFFERENT MACHINES: {before.label} and {after.label} were not measured on the same kind of machine, so a "
+            f"DIFFERENT MACHINES: {before.label} and {after.label} were not measured on the same kind of machine. A "
             "difference says nothing about the code."
         )
     differences = software_differences(before, after).items()
@@ -44,13 +45,13 @@ def _warnings(compared: Comparison) -> Iterable[str]:
         yield f"DIFFERENT SOFTWARE: {before.label} and {after.label} ran with other versions: {versions}."
 
 
-def _how(compared: Comparison) -> Iterable[str]:
+def _basis(compared: Comparison) -> Iterable[str]:
     before, after = compared.before, compared.after
-    yield f"{after.label} ({_files(after)}) beside {before.label} ({_files(before)}), cell by cell."
+    yield f"{after.label} ({_files(after)}) compared with {before.label} ({_files(before)}), cell by cell."
     if compared.by_file:
         judged = [change for change in compared.changes if change.verdict]
-        words_of = ("slower", "faster", "more", "less")
-        counts = ", ".join(f"{sum(c.verdict == word for c in judged)} {word}" for word in words_of)
+        verdicts = ("slower", "faster", "more", "less")
+        counts = ", ".join(f"{sum(c.verdict == word for c in judged)} {word}" for word in verdicts)
         yield (
             f"The file is the unit of the intervals. Of {len(judged)} figures: {counts}. Verdicts allow one false "
             "alarm in twenty comparisons, however many cells there are. Runs taken at different times also differ by "
@@ -58,14 +59,14 @@ def _how(compared: Comparison) -> Iterable[str]:
         )
     else:
         yield (
-            "With a single file on a side, intervals hold within these runs only and no verdict is given: two runs of "
-            "the same code can differ by more. Name several files a side to get one."
+            "With a single file on a side, intervals hold within these runs only. There is no verdict, because two "
+            "runs of the same code can differ by more. Name several files per side to get one."
         )
     without_ratio = sum(change.ratio is None for change in compared.changes)
     if without_ratio:
         yield (
-            f"{without_ratio} of {len(compared.changes)} figures are 0 in a file, below what its timer can tell: they "
-            "have no ratio."
+            f"{without_ratio} of {len(compared.changes)} figures are 0 in a file, below the resolution of its timer. "
+            "They have no ratio."
         )
     if not compared.changes:
         yield "The two sides have no cell in common."

@@ -26,11 +26,12 @@ def markdown(document: Document) -> str:
 
 def _section(section: Section) -> Iterable[str]:
     shown = section.warnings or section.cards or section.text or section.tables
-    if section.galleries or not shown:  # pictures stand in the page alone
+    # only the page shows pictures
+    if section.galleries or not shown:
         return
     yield from (f"## {escape(section.title)}", "")
     for warning in section.warnings:
-        yield from (f"> **Mind:** {escape(warning)}", "")
+        yield from (f"> **Warning:** {escape(warning)}", "")
     for card in section.cards:
         yield _card(card)
     if section.cards:
@@ -52,7 +53,8 @@ def _card(card: Card) -> str:
 
 
 def _table(table: Table) -> Iterable[str]:
-    if table.long:  # a blank line within, so that GitHub reads the table
+    if table.long:
+        # GitHub reads the table only after a blank line
         count = f"{len(table.rows)} rows"
         yield from ("<details>", f"<summary>{html(table.title)}: {count}</summary>", "")
     else:

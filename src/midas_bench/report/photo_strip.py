@@ -56,7 +56,7 @@ def album(place: Path) -> Album:
 
 
 def own_album() -> Album:
-    """Collect the project's photos, which a report from elsewhere does without, and says so."""
+    """Collect the suite's photos, or the reason why they are missing."""
     try:
         return album(suite_photos())
     except UserError as error:
@@ -64,13 +64,13 @@ def own_album() -> Album:
 
 
 def galleries(run: Run, photos: Album) -> list[Gallery]:
-    """Return the pictures of each scene that has depth maps: its first photo, one map a backend."""
+    """Return the pictures of each scene that has depth maps: its first photo, one map per backend."""
     by_scene: dict[str, dict[str, Record]] = {}
     for record in run.records:
         if record.depth_maps and record.scene and record.is_pipeline:
             by_scene.setdefault(record.scene, {}).setdefault(series(record), record)
-    made = [_gallery(run, scene, cells, photos) for scene, cells in by_scene.items()]
-    return [gallery for gallery in made if gallery.rows]
+    scene_galleries = [_gallery(run, scene, cells, photos) for scene, cells in by_scene.items()]
+    return [gallery for gallery in scene_galleries if gallery.rows]
 
 
 def _gallery(run: Run, scene: str, cells: Mapping[str, Record], photos: Album) -> Gallery:
@@ -138,9 +138,9 @@ def _difference(
     apart = np.abs(depth - reference)
     worst = float(apart.max())
     amplified = Image.fromarray((np.clip(apart * GAIN, 0, 1) * GREY_LEVELS).astype(np.uint8))
-    said = "no difference" if worst == 0 else f"at most {worst * GREY_LEVELS:.0f} of 255 grey levels"
-    caption = f"{name} against {other}: {said} (shown {GAIN} times as bright)"
-    return _picture(amplified.resize((WIDTH, height)), caption, f"Difference of {name} to {other}, {scene}: {said}")
+    amount = "no difference" if worst == 0 else f"at most {worst * GREY_LEVELS:.0f} of 255 grey levels"
+    caption = f"{name} against {other}: {amount} (shown {GAIN} times as bright)"
+    return _picture(amplified.resize((WIDTH, height)), caption, f"Difference of {name} to {other}, {scene}: {amount}")
 
 
 def _picture(image: Image.Image, caption: str, alt: str) -> Picture:

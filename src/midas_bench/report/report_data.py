@@ -15,7 +15,8 @@ from midas_bench.results.compare import ComparedRuns, Comparison, compare
 from midas_bench.results.frame import frame
 from midas_bench.results.runs import Run
 
-Step = Callable[[str], None]
+Progress = Callable[[str], None]
+"""Called with the name of what is being worked on."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class ReportData:
         history: saved runs of the same machine kind, oldest first, the run itself included.
         sides: two or more to compare, the baseline first; empty where there is nothing to compare.
         album: photos and true depth.
-        remarks: what happened on the way here, such as files that could not be read.
+        remarks: sentences on the choice of files, such as those that could not be read.
         notice: why the report is not about the newest complete run; empty where it is.
     """
 
@@ -43,8 +44,8 @@ class ReportData:
     @property
     def answer_lines(self) -> list[str]:
         """Lines for the terminal: the answers, or what the run lacks for them, and why it is this run."""
-        lacking = recommendations.unanswered_text(self.run.file, self.run.records)
-        return [*recommendations.three_lines(self.run.records), *filter(None, [lacking, self.notice])]
+        missing = recommendations.unanswered_text(self.run.file, self.run.records)
+        return [*recommendations.three_lines(self.run.records), *filter(None, [missing, self.notice])]
 
     @cached_property
     def cells(self) -> pd.DataFrame:

@@ -11,15 +11,15 @@ from midas_bench.report.charts.load import load
 from midas_bench.report.charts.trend import trend
 from midas_bench.report.comparison import comparison_section
 from midas_bench.report.model import Card, Document, Section, present
-from midas_bench.report.report_data import ReportData, Step
+from midas_bench.report.report_data import Progress, ReportData
 from midas_bench.results import fidelity_results, recommendations, roofline
 from midas_bench.results.json_fields import clean
 from midas_bench.results.ranking import Recommendation
 from midas_bench.results.runs import Run
 
 
-def document(data: ReportData, step: Step = lambda _: None) -> Document:
-    """Build every section, leave out those with nothing to show; `step` hears what is being worked on."""
+def document(data: ReportData, progress: Progress = lambda _: None) -> Document:
+    """Build every section, leave out those with nothing to show; `progress` is called with the name of each."""
     run = data.run
     answers = recommendations.answers(run.records)
     builders: list[tuple[str, Callable[[], Section]]] = [
@@ -37,29 +37,29 @@ def document(data: ReportData, step: Step = lambda _: None) -> Document:
         ("the cells", lambda: cell_section(data)),
         ("the machine", lambda: machine_section(data)),
     ]
-    made: list[Section] = []
+    sections: list[Section] = []
     for name, build in builders:
-        step(name)
-        made.append(build())
+        progress(name)
+        sections.append(build())
     when = run.when[:16].replace("T", " ")
     commit = f"commit {run.commit[:10]}" if run.commit and run.commit != "unknown" else None
     subtitle = ", ".join(present(run.file, when or None, commit, run.machine.facts.get("CPU")))
     title = "MiDaS_small depth estimation on CPU" if answers else "Benchmark report"
-    return Document(title, subtitle, tuple(section for section in made if not section.empty))
+    return Document(title, subtitle, tuple(section for section in sections if not section.empty))
 
 
 def warnings(data: ReportData) -> Iterable[str]:
-    """Say first what changes how everything else is to be read."""
+    """Yield the warnings that change how everything else is to be read."""
     run = data.run
     if run.status == "partial":
         todo = len(run.unmeasured) + len(run.failed)
-        yield f"This run is partial: {len(run.records)} cells measured, {todo} missing. `--resume` would finish it."
+        yield f"This run is partial: {len(run.records)} cells measured, {todo} missing. Add `--resume` to finish it."
     elif run.failed:
         yield f"{len(run.failed)} cells failed and are missing here; the last section names them."
     yield from filter(None, [recommendations.unresolved_text(run.records)])
     sources = {record.weights_source for record in run.records}
     if "seeded" in sources:
-        yield "Seeded (random) weights: good for timing, which they do not change; the depth itself means nothing."
+        yield "Seeded (random) weights: times are right, but the depth itself means nothing."
 
 
 def answer_section(data: ReportData, answers: Sequence[Recommendation]) -> Section:
@@ -85,8 +85,8 @@ def answer_section(data: ReportData, answers: Sequence[Recommendation]) -> Secti
         text.append("No cell here times the whole pipeline or a process's memory, so there is no set-up to recommend.")
     if run.lacking:
         text.append(f"Not in {run.file}: {'; '.join(run.lacking)}.")
-    found = present(tables.alternatives(answers))
-    return Section("answer", "The answer", tuple(warnings(data)), tuple(text), cards, found)
+    all_tables = present(tables.alternatives(answers))
+    return Section("answer", "The answer", tuple(warnings(data)), tuple(text), cards, all_tables)
 
 
 def article_section(data: ReportData, answers: Sequence[Recommendation]) -> Section:
@@ -94,18 +94,16 @@ def article_section(data: ReportData, answers: Sequence[Recommendation]) -> Sect
     if all(record.kind == "plain" for record in data.run.records):
         return Section("article", "The article and this machine")
     best = next((answer for answer in answers if answer.question == "latency"), None)
-    found = present(tables.article_table(data.cells, best), tables.claims(data.findings))
-    return Section("article", "The article and this machine", tables=found)
+    all_tables = present(tables.article_table(data.cells, best), tables.claims(data.findings))
+    return Section("article", "The article and this machine", tables=all_tables)
 
 
 def ratio_section(run: Run) -> Section:
-    """Show what took turns: the soundest figures of a run."""
+    """Show the ratios of workers that took turns, which are the most reliable figures of a run."""
     charts = present(throughput.speedup(run.records), forest.scenes(run.records))
-    found = present(tables.ratios(run.records))
-    text = (
-        "Workers took turns in blocks, so that drift of the machine meets all of them: the soundest figures of a run."
-    )
-    return Section("ratios", "Ratios", text=(text,) if found else (), tables=found, charts=charts)
+    all_tables = present(tables.ratios(run.records))
+    text = "Workers took turns in blocks, so drift of the machine affects all. These are the most reliable figures."
+    return Section("ratios", "Ratios", text=(text,) if all_tables else (), tables=all_tables, charts=charts)
 
 
 def timing_section(run: Run) -> Section:
@@ -129,13 +127,13 @@ def fidelity_section(run: Run) -> Section:
         return Section("fidelity", "Fidelity")
     sources = {cell.weights_source for point in points for cell in point.cells}
     warning = (
-        "Seeded (random) weights: these errors and correlations say nothing about real photos; only official weights "
+        "Seeded (random) weights: these errors and correlations say nothing about real photos. Only official weights "
         "show what reduced precision costs."
     )
     text = (
-        "Each backend's depth against the reference's on the same weights and photos: eager's, or ONNX Runtime's for a "
-        "model of your own. A float32 backend more than 0.001 of the depth range off fails its cell; with official "
-        "weights one of reduced precision does so with a rank correlation below 0.99."
+        "The reference is eager on the same weights and photos, or ONNX Runtime for a model of your own. A float32 "
+        "backend fails its cell if it is more than 0.001 of the depth range off. With official weights, one of reduced "
+        "precision fails with a rank correlation below 0.99."
     )
     return Section(
         "fidelity", "Fidelity", (warning,) if "seeded" in sources else (), (text,),
@@ -146,27 +144,25 @@ def fidelity_section(run: Run) -> Section:
 def limits_section(run: Run) -> Section:
     """Show what the machine would allow, and what others reach on it."""
     roofs = roofline.roofs(run.records)
-    found = present(tables.roofline(roofs), tables.peers(roofline.beside_peers(run.records)))
-    return Section("limits", "The network alone, and what this machine allows", tables=found)
+    all_tables = present(tables.roofline(roofs), tables.peers(roofline.beside_peers(run.records)))
+    return Section("limits", "The network alone, and what this machine allows", tables=all_tables)
 
 
 def load_section(run: Run) -> Section:
     """Show what many photos or users at once do to latency, and whether LoadGen's rules were kept."""
     loads = [r.load for r in run.records if r.load]
-    short = any(one.rules == "short" for one in loads)
-    warning = (
-        "Short runs of LoadGen: they show that everything works, their figures are rough, and none is a valid result."
-    )
-    found = present(tables.loads(run.records), tables.load_points(run.records), tables.soaks(run.records))
-    return Section("load", "Load", (warning,) if short else (), tables=found, charts=present(load(run.records)))
+    short = any(result.rules == "short" for result in loads)
+    warning = "Short runs of LoadGen show that everything works. Their figures are rough, and none is a valid result."
+    all_tables = present(tables.loads(run.records), tables.load_points(run.records), tables.soaks(run.records))
+    return Section("load", "Load", (warning,) if short else (), tables=all_tables, charts=present(load(run.records)))
 
 
 def resources_section(data: ReportData) -> Section:
     """Draw memory and start-up."""
     records = data.run.records
     charts = present(resources.memory(records), resources.memory_over_time(records), resources.startup(records))
-    found = present(tables.memory(data.cells), tables.startup(records))
-    return Section("resources", "Memory and start-up", tables=found, charts=charts)
+    all_tables = present(tables.memory(data.cells), tables.startup(records))
+    return Section("resources", "Memory and start-up", tables=all_tables, charts=charts)
 
 
 def trend_section(data: ReportData) -> Section:
@@ -200,12 +196,12 @@ def machine_section(data: ReportData) -> Section:
     run = data.run
     weights = dict.fromkeys((r.weights_source, r.weights_sha256) for r in run.records if r.weights_source)
     named = [f"{clean(source or '')} ({clean(sha256 or '?')[:8]})" for source, sha256 in weights]
-    text = [f"Weights: {', '.join(named) or 'not said'}. Status of the run: {run.status}."]
+    text = [f"Weights: {', '.join(named) or 'unknown'}. Status of the run: {run.status}."]
     if run.conditions:
         text.append("At the time of the run: " + ", ".join(f"{k} {v}" for k, v in run.conditions.items()) + ".")
-    found = present(
+    all_tables = present(
         tables.facts(run.machine), tables.versions(run.machine), tables.noisy(run.records), tables.unmeasured(run)
     )
-    if not any(table.id == "unmeasured" for table in found) and run.planned:
+    if not any(table.id == "unmeasured" for table in all_tables) and run.planned:
         text.append("Everything that was planned was measured.")
-    return Section("machine", "Machine, versions, and what is missing", text=tuple(text), tables=found)
+    return Section("machine", "Machine, versions, and what is missing", text=tuple(text), tables=all_tables)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from midas_bench.errors import UserError, printable
 from midas_bench.report.photo_strip import Album
-from midas_bench.report.report_data import ReportData
+from midas_bench.report.report_data import Progress, ReportData
 from midas_bench.results.compare import ComparedRuns
 from midas_bench.results.recommendations import times_pipeline
 from midas_bench.results.run_files import STORAGE, read, saved_in, siblings
@@ -17,7 +17,7 @@ MOST_SIDES = 6
 
 
 def choose(
-    places: Sequence[Path], labels: Sequence[str], album: Album, step: Callable[[str], None] = lambda _: None
+    places: Sequence[Path], labels: Sequence[str], album: Album, progress: Progress = lambda _: None
 ) -> ReportData:
     """Decide what the report is about.
 
@@ -29,13 +29,13 @@ def choose(
         UserError: a file that was named is not usable, there is none, or labels and places do not match in number.
     """
     if labels and len(labels) != len(places):
-        said = f"{len(labels)} for {len(places)} files or folders"
-        raise UserError("--label", f"was given {said}", "give one for each; the same label joins them to one side")
+        reason = f"was given {len(labels)} for {len(places)} files or folders"
+        raise UserError("--label", reason, "give one label for each; the same label joins them to one side")
     if len(places) > 1:
-        return _comparison(places, labels, album, step)
+        return _comparison(places, labels, album, progress)
     place = places[0] if places else STORAGE
     if place.is_dir() or not places:
-        runs, remarks = readable(saved_in(place), step)
+        runs, remarks = readable(saved_in(place), progress)
         if not runs:
             raise UserError(place, f"holds no usable file ({remarks[0]})", "name a file that pytest-benchmark saved")
         run = preferred(runs)
@@ -44,7 +44,7 @@ def choose(
             remarks.append("No run here is complete; this is the newest partial one.")
     else:
         run, notice = read(place), ""
-        others, _ = readable(siblings(place), step)
+        others, _ = readable(siblings(place), progress)
         runs, remarks = [*others, run], []
     history, unknown = _history(run, runs)
     label = printable(labels[0]) if labels else run.name
@@ -72,14 +72,14 @@ def _history(run: Run, others: Iterable[Run]) -> tuple[tuple[Run, ...], list[str
     return tuple(sorted(same, key=age)), remarks
 
 
-def _comparison(places: Sequence[Path], labels: Sequence[str], album: Album, step: Callable[[str], None]) -> ReportData:
+def _comparison(places: Sequence[Path], labels: Sequence[str], album: Album, progress: Progress) -> ReportData:
     sides: dict[str, list[Run]] = {}
     # labels that were not given are for showing: one place is one side, by whatever path it was named
     same = {place.resolve(): label for place, label in zip(places, default_labels(places), strict=True)}
     for place, label in zip(places, map(printable, labels or [same[place.resolve()] for place in places]), strict=True):
         paths = saved_in(place) if place.is_dir() else [place]
         for path in paths:
-            step(printable(path.name))
+            progress(printable(path.name))
             sides.setdefault(label, []).append(read(path))
     remarks = []
     for label, runs in sides.items():
@@ -96,11 +96,11 @@ def _comparison(places: Sequence[Path], labels: Sequence[str], album: Album, ste
         run = preferred(runs)
         history, unknown = _history(run, runs)
         return ReportData(run, label, history, (), album, (*remarks, *unknown))
-    made = tuple(ComparedRuns(label, tuple(runs)) for label, runs in sides.items())
-    run = preferred(made[-1].runs)
-    history, unknown = _history(run, (r for side in made for r in side.runs))
-    remarks.append(f"All sections but the comparison are about {made[-1].label}: {run.file}.")
-    return ReportData(run, made[-1].label, history, made, album, (*remarks, *unknown))
+    compared_runs = tuple(ComparedRuns(label, tuple(runs)) for label, runs in sides.items())
+    run = preferred(compared_runs[-1].runs)
+    history, unknown = _history(run, (r for side in compared_runs for r in side.runs))
+    remarks.append(f"All sections but the comparison are about {compared_runs[-1].label}: {run.file}.")
+    return ReportData(run, compared_runs[-1].label, history, compared_runs, album, (*remarks, *unknown))
 
 
 def default_labels(places: Sequence[Path]) -> list[str]:
@@ -113,11 +113,11 @@ def default_labels(places: Sequence[Path]) -> list[str]:
     ]
 
 
-def readable(paths: Sequence[Path], step: Callable[[str], None]) -> tuple[list[Run], list[str]]:
-    """Read what can be read, and say of the rest why it was left out."""
+def readable(paths: Sequence[Path], progress: Progress) -> tuple[list[Run], list[str]]:
+    """Read the files that can be read, and return a remark on each of the others."""
     runs, remarks = [], []
     for path in paths:
-        step(printable(path.name))
+        progress(printable(path.name))
         try:
             runs.append(read(path))
         except UserError as error:

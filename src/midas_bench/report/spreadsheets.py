@@ -1,4 +1,4 @@
-"""Records -> tidy CSV: a row an observation, SI units, the unit in the column's name."""
+"""Records -> tidy CSV: one row per observation, SI units, the unit in the column's name."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ def _startup(records: Iterable[Record]) -> Iterable[dict[str, object]]:
 def _load(records: Iterable[Record]) -> Iterable[dict[str, object]]:
     for r in records:
         for point in r.load.points if r.load else ():
-            known = {"fullname": r.fullname, "backend": r.backend, "scenario": r.load.scenario if r.load else None}
-            yield known | vars(point)
+            cell = {"fullname": r.fullname, "backend": r.backend, "scenario": r.load.scenario if r.load else None}
+            yield cell | vars(point)
 
 
 def _comparison(data: ReportData) -> Iterable[dict[str, object]]:

@@ -9,15 +9,15 @@ from midas_bench.errors import UserError
 from midas_bench.files import check_writable, write_whole
 from midas_bench.report.html_page import page
 from midas_bench.report.markdown import CHARTS, markdown
-from midas_bench.report.report_data import ReportData, Step
+from midas_bench.report.report_data import Progress, ReportData
 from midas_bench.report.sections import document
 from midas_bench.report.spreadsheets import NAMES, spreadsheets
 
 
-def write(data: ReportData, folder: Path, step: Step = lambda _: None) -> Path:
+def write(data: ReportData, folder: Path, progress: Progress = lambda _: None) -> Path:
     """Write the report into a folder, each file whole or not at all, and return the page's path.
 
-    Charts and tables of an earlier report there that this one has not are removed; nothing else is touched.
+    Charts and tables of an earlier report there that are not in this one are removed; nothing else is touched.
 
     Raises:
         UserError: the folder cannot be written.
@@ -25,20 +25,20 @@ def write(data: ReportData, folder: Path, step: Step = lambda _: None) -> Path:
     if folder.exists() and not folder.is_dir():
         raise UserError(folder, "is a file and not a folder", "choose another one with -o")
     check_writable(folder / "report.html", "-o")
-    made = document(data, step)
-    step("tables as CSV")
+    rendered = document(data, progress)
+    progress("tables as CSV")
     outputs: dict[Path, bytes] = {
         # names keep their control characters there; half a surrogate pair cannot be written
         folder / f"{name}.csv": text.encode(errors="backslashreplace")
         for name, text in spreadsheets(data).items()
     }
-    for chart in made.charts:
+    for chart in rendered.charts:
         outputs[folder / CHARTS / f"{chart.id}.svg"] = chart.svg.encode()
         outputs[folder / CHARTS / f"{chart.id}.png"] = chart.png
-    step("the page")
-    outputs[folder / "report.md"] = markdown(made).encode()
-    outputs[folder / "report.html"] = page(made).encode()
-    step("writing")
+    progress("the page")
+    outputs[folder / "report.md"] = markdown(rendered).encode()
+    outputs[folder / "report.html"] = page(rendered).encode()
+    progress("writing")
     for path, content in outputs.items():
         write_whole(path, content)
     for path in _earlier(folder):

@@ -85,7 +85,7 @@ class Fields:
         return None if value is None else int(value)
 
     def text(self, name: str) -> str | None:
-        """Return a string as the file has it, which may be what a cell, a machine or a scene is told by."""
+        """Return a string as the file has it, for it may identify a cell, a machine or a scene."""
         value = self._value.get(name)
         if value is None:
             return None

@@ -225,7 +225,7 @@ class Run:
         branch: of the measured code.
         machine: where it ran.
         conditions: load and the like at the time, for showing.
-        lacking: in words, what the file could have told and does not.
+        lacking: in words, what the file could hold and does not.
     """
 
     path: Path

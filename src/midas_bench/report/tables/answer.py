@@ -68,13 +68,14 @@ def article_table(cells: pd.DataFrame, best: Recommendation | None) -> Table | N
 
 
 def _peak(cells: pd.DataFrame, row: pd.Series[Any]) -> TableCell:
-    right = (cells.kind == "memory") & (cells.backend == row.backend) & (cells.batch_size == 1)
-    found = cells[right & (cells.scene == row.scene)]
-    if found.empty:  # a process of another scene: the photo adds little
-        found = cells[right]
-    if found.empty:
+    of_backend = (cells.kind == "memory") & (cells.backend == row.backend) & (cells.batch_size == 1)
+    processes = cells[of_backend & (cells.scene == row.scene)]
+    if processes.empty:
+        # a process of another scene serves too, because the photo adds little
+        processes = cells[of_backend]
+    if processes.empty:
         return number("not measured", None)
-    peak = float(found.peak_rss_bytes.astype(float).mean())
+    peak = float(processes.peak_rss_bytes.astype(float).mean())
     return number(f"{units.digits(peak / 1e9)} GB", peak)
 
 
@@ -85,7 +86,7 @@ def _notes(row: pd.Series[Any]) -> str:
     return ", ".join(notes)
 
 
-def claims(found: Sequence[ClaimFinding]) -> Table | None:
+def claims(findings: Sequence[ClaimFinding]) -> Table | None:
     """Show what the article says, what this run measured, and whether they agree."""
     statuses = {HOLDS: "good", FAILS: "bad"}
     rows = [
@@ -96,7 +97,7 @@ def claims(found: Sequence[ClaimFinding]) -> Table | None:
             TableCell(f.verdict, status=statuses.get(f.verdict, "unsure")),
             TableCell(f.why),
         ]
-        for f in found
+        for f in findings
     ]
     columns = ("claim", "article", "measured here", "verdict", "remark")
     note = "In brackets: 95 % intervals; for memory, the range over processes."

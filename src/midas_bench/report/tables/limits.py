@@ -61,8 +61,8 @@ def roofline(roofs: Sequence[Roof]) -> Table | None:
     return table("roofline", "How far from this machine's peak", columns, rows, note=note)
 
 
-def peers(found: Sequence[tuple[str, Record, Interval]]) -> Table | None:
-    """Show others' programs and networks beside our backends: the network alone, one image a call."""
+def peers(timings: Sequence[tuple[str, Record, Interval]]) -> Table | None:
+    """Show others' programs and networks beside our backends: the network alone, one image per call."""
     rows = [
         [
             TableCell(name, status="" if record.peer else "good"),
@@ -70,11 +70,11 @@ def peers(found: Sequence[tuple[str, Record, Interval]]) -> Table | None:
             count(record.threads),
             number(units.seconds_span(time), time.estimate),
         ]
-        for name, record, time in found
+        for name, record, time in timings
     ]
-    columns = ("what", "whose", "threads#", "time of one call#")
+    columns = ("network", "origin", "threads#", "time of one call#")
     note = (
-        "One 256x256 image a call, nothing but the network. A peer that times itself gives a median without interval. "
+        "One 256x256 image per call, the network alone. A peer that times itself gives a median without interval. "
         "timm's backbone is the first part of the network only."
     )
-    return table("peers", "Beside others", columns, rows, note=note)
+    return table("peers", "Peers", columns, rows, note=note)

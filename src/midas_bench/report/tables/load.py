@@ -14,21 +14,21 @@ def loads(records: Sequence[Record]) -> Table | None:
     statuses = {"valid": "good", "not valid": "bad", "short run": "unsure"}
     rows = []
     for r in records:
-        one = r.load
-        if one is None:
+        result = r.load
+        if result is None:
             continue
-        rate = one.target_per_second
+        rate = result.target_per_second
         rows.append([
-            TableCell(one.scenario), code(str(r.backend)),
+            TableCell(result.scenario), code(str(r.backend)),
             count(r.threads),
-            *(number(units.seconds(one.latency_s.get(p)), one.latency_s.get(p)) for p in ("p50", "p90", "p99")),
-            number(units.seconds(one.early_stopping_s), one.early_stopping_s),
-            number(units.rate(one.images_per_second), one.images_per_second),
+            *(number(units.seconds(result.latency_s.get(p)), result.latency_s.get(p)) for p in ("p50", "p90", "p99")),
+            number(units.seconds(result.early_stopping_s), result.early_stopping_s),
+            number(units.rate(result.images_per_second), result.images_per_second),
             number(units.NOTHING if rate is None else f"{units.digits(rate)}/s within "
-                   f"{units.seconds(one.latency_bound_s)}", rate),
-            count(one.queries),
-            TableCell(one.judged or units.NOTHING, status=statuses.get(one.judged, "")),
-            TableCell(one.invalid_reason or ""),
+                   f"{units.seconds(result.latency_bound_s)}", rate),
+            count(result.queries),
+            TableCell(result.judged or units.NOTHING, status=statuses.get(result.judged, "")),
+            TableCell(result.invalid_reason or ""),
         ])  # fmt: skip
     columns = ("scenario", "backend", "threads#", "p50#", "p90#", "p99#", "early stopping#", "throughput#",
                "largest rate#", "queries#", "by the rules", "why not")  # fmt: skip
@@ -71,11 +71,12 @@ def soaks(records: Sequence[Record]) -> Table | None:
             for outcome, times in counts.items():
                 grown = number(units.percent(growth), growth)
                 rows.append([code(str(r.backend)), TableCell(request), TableCell(outcome), count(times), grown])
-                growth = None  # once a soak
+                # the first row of a soak shows its growth, the others a dash
+                growth = None
     columns = ("backend", "request", "answer", "requests#", "growth of memory#")
     note = (
-        "Good and bad requests in a shuffled mix; a number is HTTP's status. The cell fails if one request has another "
-        "answer than it must have, or the server counts differently. Growth: resident memory at the end over that "
-        "after the warm-up."
+        "Good and bad requests in a shuffled mix; a number is HTTP's status. The cell fails if one request gets a "
+        "wrong answer, or if the server counts differently. Growth: resident memory at the end over that after the "
+        "warm-up."
     )
     return table("soak", "Soak: every answer", columns, rows, note=note)

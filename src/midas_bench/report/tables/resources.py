@@ -15,14 +15,14 @@ from midas_bench.results.runs import Record
 
 def memory(cells: pd.DataFrame) -> Table | None:
     """Show the memory of every process."""
-    found = cells[cells.kind == "memory"].sort_values("peak_rss_bytes")
+    processes = cells[cells.kind == "memory"].sort_values("peak_rss_bytes")
     columns = ("cell", "backend", "recipe", "batch#", "scene", "after imports#", "after load#", "peak#")
     rows = [
         [code(str(row["name"])), TableCell(str(row.backend)), TableCell(str(none_if_missing(row.recipe) or "fast")),
          count(row.batch_size), TableCell(str(none_if_missing(row.scene) or units.NOTHING)),
          *(number(units.mib(none_if_missing(row[key])), none_if_missing(row[key]))
            for key in ("baseline_rss_bytes", "loaded_rss_bytes", "peak_rss_bytes"))]
-        for _, row in found.iterrows()
+        for _, row in processes.iterrows()
     ]  # fmt: skip
     return table("memory", "Memory of each process", columns, rows)
 

@@ -49,7 +49,7 @@ def _ends(row: pd.Series[Any]) -> str:
 
 
 def streams(records: Sequence[Record]) -> Table | None:
-    """Show how many photos a second each stream gave."""
+    """Show the photos per second of each stream."""
     rows = []
     for r in sorted((r for r in records if r.kind == "stream"), key=lambda r: -(r.images_per_second or 0)):
         photos, rate = r.stream_photos, r.images_per_second
@@ -58,7 +58,7 @@ def streams(records: Sequence[Record]) -> Table | None:
             rows.append([TableCell(str(r.backend)), count(photos), number(units.digits(rate), rate),
                          number(units.span(ends) if ends.confidence else units.NOTHING, ends.low),
                          count(r.threads), count(r.times.rounds)])  # fmt: skip
-    columns = ("backend", "photos#", "images/s#", "95 % interval#", "threads a photo#", "rounds#")
+    columns = ("backend", "photos#", "images/s#", "95 % interval#", "threads per photo#", "rounds#")
     note = "From encoded photos to heat maps: the next photos are decoded while the network has one, on all cores."
     return table("streams", "Streams", columns, rows, note=note)
 

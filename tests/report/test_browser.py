@@ -34,12 +34,12 @@ def opened(request, new_page, page_file):
     return page
 
 
-def test_nothing_is_requested_and_nothing_complains(opened, page_file):
+def test_page_requests_nothing_and_logs_no_error(opened, page_file):
     assert [url for url in opened.requested if not url.startswith("data:")] == [page_file.as_uri()]
     assert opened.said == []
 
 
-def test_nothing_overflows(opened, page_file, request):
+def test_page_fits_the_width_of_the_screen(opened, page_file, request):
     assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
     outside = opened.evaluate(
         """Array.from(document.querySelectorAll("h1, h2, h3, p, nav, figure, .card, .scroll, img"))
@@ -78,7 +78,7 @@ def test_text_and_charts_follow_the_colour_scheme(opened):
     assert (lightness[0] < 200 < 400 < lightness[1]) if scheme else (lightness[1] < 400 < 700 < lightness[0])
 
 
-def test_it_can_be_read_without_javascript(new_page, page_file):
+def test_page_can_be_read_without_javascript(new_page, page_file):
     page = new_page(java_script_enabled=False)
     page.goto(page_file.as_uri())
     assert page.locator("h2").count() >= 7
@@ -86,7 +86,7 @@ def test_it_can_be_read_without_javascript(new_page, page_file):
     assert page.locator("table").first.is_visible()
 
 
-def test_it_prints(new_page, page_file):
+def test_page_prints_as_dark_text_on_white(new_page, page_file):
     page = new_page()
     page.goto(page_file.as_uri())
     page.emulate_media(media="print", color_scheme="dark")

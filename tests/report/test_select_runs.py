@@ -188,7 +188,7 @@ def test_files_of_one_name_are_told_apart(changed, tmp_path):
     assert [side.label for side in choose(paths, [], Album()).sides] == [str(path) for path in paths]
 
 
-def test_labels_must_match(changed):
+def test_labels_must_match_the_files_in_number(changed):
     with pytest.raises(UserError, match="1 for 2 files"):
         choose([changed(), changed(name="b.json")], ["one"], Album())
 
@@ -239,7 +239,7 @@ def test_the_trend_follows_each_set_up_over_the_runs(saved, tmp_path):
     assert [median.estimate for median in lines[2].medians] == pytest.approx([0.0455] * 3)
 
 
-def test_what_several_parts_need_is_computed_once(saved, tmp_path, monkeypatch):
+def test_report_computes_comparison_frame_and_findings_once(saved, tmp_path, monkeypatch):
     calls = Counter()
     for name in ("compare", "frame", "findings"):
         real = getattr(module, name)

@@ -29,7 +29,7 @@ def row(table: Table | None, start: str) -> list[str]:
     return next(fields for fields in texts(table) if fields[0].startswith(start))
 
 
-def test_every_timed_cell(small):
+def test_table_of_cells_shows_every_timed_cell(small):
     table = tables.cells_table(frame([small]))
     # the 2nd and 9th of ten ordered rounds; the deviation of 1..10 is the root of 82.5 / 9
     assert row(table, "test_article") == [
@@ -47,7 +47,7 @@ def test_every_timed_cell(small):
     assert len(table.rows) == 5
 
 
-def test_the_articles_table(small):
+def test_table_of_the_article_shows_means_and_peak_memory(small):
     best = answers(small.records)[0]
     assert texts(tables.article_table(frame([small]), best)) == [
         ["the article", "all four", "1.05 to 1.23 s", "0.9 to 1.1 GB", "0.8 images/s", "its own machine"],
@@ -78,20 +78,20 @@ def test_the_relative_cost_of_the_alternatives(small):
 
 
 def test_claims_are_judged_by_their_intervals(small):
-    found = {finding.id: (finding.measured, finding.verdict) for finding in findings(small.records)}
-    assert found["one-photo"] == ("street 106 ms (102 to 109)", "does not hold")
-    assert found["memory"] == ("0.944 GB", "holds")
+    judged = {finding.id: (finding.measured, finding.verdict) for finding in findings(small.records)}
+    assert judged["one-photo"] == ("street 106 ms (102 to 109)", "does not hold")
+    assert judged["memory"] == ("0.944 GB", "holds")
     # exp of -0.7 -+ 0.1 / sqrt(3) * 4.30265 = 0.387, 0.497, 0.637; less from one
-    assert found["onnx"] == ("50.3 % (36.3 to 61.3)", "does not hold")
-    assert found["combined"] == ("onnx 50.3 % (36.3 to 61.3)", "holds")
+    assert judged["onnx"] == ("50.3 % (36.3 to 61.3)", "does not hold")
+    assert judged["combined"] == ("onnx 50.3 % (36.3 to 61.3)", "holds")
     # exp of 0 -+ 0.248, the other way up
-    assert found["batches"] == (f"onnx 1.00{X} (0.780 to 1.28)", "cannot tell")
-    assert found["preprocessing"] == ("6.00 % (5.00 to 7.00)", "does not hold")
-    assert found["scene"] == (f"pet/street 1.00{X} (0.995 to 1.01)", "does not hold")
-    assert found["parameters"] == ("stored 21.3 million; used 16.6 million", "does not hold")
-    assert found["torchscript"] == (NOTHING, "cannot tell")
-    assert found["throughput"][1] == "does not hold"
-    assert found["real-time"][1] == "does not hold"  # onnx makes 22 a second
+    assert judged["batches"] == (f"onnx 1.00{X} (0.780 to 1.28)", "cannot tell")
+    assert judged["preprocessing"] == ("6.00 % (5.00 to 7.00)", "does not hold")
+    assert judged["scene"] == (f"pet/street 1.00{X} (0.995 to 1.01)", "does not hold")
+    assert judged["parameters"] == ("stored 21.3 million; used 16.6 million", "does not hold")
+    assert judged["torchscript"] == (NOTHING, "cannot tell")
+    assert judged["throughput"][1] == "does not hold"
+    assert judged["real-time"][1] == "does not hold"  # onnx makes 22 per second
     why = {finding.id: finding.why for finding in findings(small.records)}
     assert why["torchscript"] == "The run holds no block ratio 'jit/eager'."
     assert why["batches"].startswith("The interval reaches over the limit.")
@@ -99,10 +99,10 @@ def test_claims_are_judged_by_their_intervals(small):
 
 def test_a_claim_is_not_judged_without_an_interval(small):
     few = [replace(r, times=replace(r.times, interval=None, rounds_s=r.times.rounds_s[:0])) for r in small.records]
-    found = {finding.id: finding for finding in findings(few)}
-    assert found["one-photo"].verdict == "cannot tell"
-    assert found["one-photo"].measured == "street 106 ms"
-    assert found["one-photo"].why.startswith("Too few rounds for an interval.")
+    judged = {finding.id: finding for finding in findings(few)}
+    assert judged["one-photo"].verdict == "cannot tell"
+    assert judged["one-photo"].measured == "street 106 ms"
+    assert judged["one-photo"].why.startswith("Too few rounds for an interval.")
 
 
 @pytest.mark.parametrize("short_first", [True, False])
@@ -112,9 +112,9 @@ def test_a_claim_rests_on_the_form_of_a_ratio_that_has_most_blocks(small, short_
          for r in small.records if r.kind == "ratio" and r.ratio.name in ("onnx/eager", "b4/b1 per photo onnx")]
         for blocks, interval in ((4, Interval(0.1, 0.1, 0.1)), (20, Interval(0.5, 0.4, 0.625)))
     )  # fmt: skip
-    found = {finding.id: finding for finding in findings(short + long if short_first else long + short)}
-    assert found["batches"].measured == f"onnx 2.00{X} (1.60 to 2.50)"
-    assert found["combined"].measured == f"onnx {found['onnx'].measured}"
+    judged = {finding.id: finding for finding in findings(short + long if short_first else long + short)}
+    assert judged["batches"].measured == f"onnx 2.00{X} (1.60 to 2.50)"
+    assert judged["combined"].measured == f"onnx {judged['onnx'].measured}"
 
 
 def test_claims_without_any_cell_say_why(foreign):
@@ -140,7 +140,7 @@ def test_work_peak_and_the_share_that_is_reached(small):
     assert tables.roofline([]) is None
 
 
-def test_others_beside_ours(synthetic, tmp_path):
+def test_table_of_peers_lists_them_among_our_backends(synthetic, tmp_path):
     records = read(synthetic.run(tmp_path / "run.json")).records
     table = texts(tables.peers(beside_peers(records)))
     assert [fields[:3] for fields in table] == [
@@ -187,14 +187,14 @@ def test_noisy_cells_and_what_was_not_measured(small, changed):
     ]  # fmt: skip
 
 
-def test_the_machine(small):
+def test_table_of_the_machine_shows_fingerprint_and_versions(small):
     facts = dict(texts(tables.facts(small.machine)))
     assert facts["fingerprint"] == "abc123"
     assert facts["physical cores"] == "2"
     assert texts(tables.versions(small.machine)) == [["torch", "2.13.0"]]
 
 
-def test_a_comparison(small):
+def test_table_of_a_comparison_shows_both_sides_and_the_ratio(small):
     compared = compare(ComparedRuns("old", (small,)), ComparedRuns("new", (small,)))
     fields = row(tables.comparison(compared, 1), "test_memory[eager")
     assert fields == ["test_memory[eager-b1-street]", "peak memory", "900 MiB", "900 MiB", f"1.00{X}", NOTHING,

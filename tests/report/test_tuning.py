@@ -28,5 +28,5 @@ def test_a_stream_stands_on_the_side_of_throughput_alone(photos):
     assert chart.svg.count("t2 b1") == 2
 
 
-def test_without_time_or_memory_there_is_nothing_to_draw():
+def test_tuning_chart_needs_time_and_memory():
     assert tuning([Trial(Setup("onnx", 1, 2), True, (0.1,)), Trial(Setup("onnx", 4, 2), True, (), 5)]) is None

@@ -34,14 +34,14 @@ def report(folder, *places, labels=(), photos=Album()):  # noqa: B008 - frozen
 class Elements(HTMLParser):
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.start_tags: list[tuple[str, dict[str, str | None]]] = []
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
+        self.start_tags.append((tag, dict(attrs)))
 
     def all(self, tag):
-        return [attributes for name, attributes in self.found if name == tag]
+        return [attributes for name, attributes in self.start_tags if name == tag]
 
 
 @pytest.mark.parametrize("part", range(3))
@@ -107,7 +107,7 @@ def test_the_page_fetches_nothing_and_names_every_picture(written):
     charts = [division for division in elements.all("div") if division.get("role") == "img"]
     assert len(charts) == 11
     assert all(len(division["aria-label"]) > 30 for division in charts)
-    ids = [attributes["id"] for _, attributes in elements.found if attributes.get("id")]
+    ids = [attributes["id"] for _, attributes in elements.start_tags if attributes.get("id")]
     assert len(ids) == len(set(ids))
     anchors = {a["href"].removeprefix("#") for a in elements.all("a")}
     assert anchors <= set(ids)
@@ -189,7 +189,7 @@ def test_hostile_names_stay_text(changed, tmp_path):
     elements = Elements(page)
     assert len(elements.all("script")) == 1
     assert page.count("<script>") == 1
-    assert not any(name.startswith("on") for _, attributes in elements.found for name in attributes)
+    assert not any(name.startswith("on") for _, attributes in elements.start_tags for name in attributes)
     assert "49" not in re.sub(r"[\d.]+\d", "", page)  # no template ran
     for svg in (folder / "charts").glob("*.svg"):
         tags = {element.tag.rsplit("}")[-1] for element in ET.parse(svg).getroot().iter()}
@@ -339,16 +339,16 @@ def test_seeded_weights_are_said_to_say_nothing_of_fidelity_and_official_ones_ar
     page, text = report(
         tmp_path / "seeded", synthetic.save(tmp_path / "a/run.json", synthetic.content(maker.benchmarks))
     )
-    said = "these errors and correlations say nothing about real photos"
-    assert said in page
-    assert said in text
+    warning = "these errors and correlations say nothing about real photos"
+    assert warning in page
+    assert warning in text
     assert "Speed and fidelity" in text
     for benchmark in maker.benchmarks:
         benchmark["extra_info"]["weights"] = {"source": "official", "sha256": "70" * 32}
     page, text = report(
         tmp_path / "official", synthetic.save(tmp_path / "b/run.json", synthetic.content(maker.benchmarks))
     )
-    assert said not in page + text
+    assert warning not in page + text
     assert "rank correlation below 0.99" in page
 
 

@@ -32,7 +32,7 @@ def by_figure(compared, fullname_part, figure="median time"):
     return next(c for c in compared.changes if fullname_part in c.fullname and c.figure == figure)
 
 
-def test_one_file_a_side_gives_no_verdict(side):
+def test_one_file_per_side_gives_no_verdict(side):
     compared = compare(side("old", 1.0), side("new", 2.0))
     change = by_figure(compared, "test_article[street]")
     assert not compared.by_file
@@ -100,7 +100,7 @@ def test_noise_on_either_side_marks_the_change(side):
     assert not by_figure(compared, "[eager-b1-street]").noisy
 
 
-def test_other_machines_are_noticed(changed):
+def test_comparison_names_the_differences_of_machines(changed):
     def other(content):
         content["machine_info"]["midas_bench"] |= {"fingerprint": "other", "cpu_model": "Another CPU"}
 

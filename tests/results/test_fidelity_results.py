@@ -17,7 +17,7 @@ def figures(**ours):
 
 @pytest.fixture
 def run_with(synthetic, tmp_path):
-    def made(*cells):
+    def save_cells(*cells):
         maker = synthetic.Maker()
         for number, (backend, typical_s, info) in enumerate(cells):
             maker.add(
@@ -26,34 +26,34 @@ def run_with(synthetic, tmp_path):
             )  # fmt: skip
         return read(synthetic.save(tmp_path / "run.json", synthetic.content(maker.benchmarks))).records
 
-    return made
+    return save_cells
 
 
-def test_the_worst_cell_counts_for_all_but_the_mean(run_with):
-    found = points(
+def test_fidelity_takes_the_worst_cell_but_for_the_mean(run_with):
+    ranked = points(
         run_with(
             ("onnx-int8", 0.016, figures(rank_correlation=0.97, flipped_pairs=0.04, mean_relative_error=0.02)),
             ("onnx-int8", 0.016, figures(max_relative_error=0.2, mean_relative_error=0.04, rank_correlation=-0.5)),
         )
     )
-    [point] = found
+    [point] = ranked
     assert (point.rank_correlation, point.flipped_pairs, point.max_relative_error) == (-0.5, 0.04, 0.2)
     assert point.mean_relative_error == pytest.approx(0.03)
     assert len(point.cells) == 2
 
 
 def test_backends_come_fastest_first_each_at_its_best_thread_count(run_with):
-    found = points(
+    ranked = points(
         run_with(
             ("eager", 0.09, figures()),
             ("onnx", 0.08, figures(threads=1)),
             ("onnx", 0.045, figures(threads=2)),
         )
     )
-    assert [(p.backend, p.cells[0].threads) for p in found] == [("onnx", 2), ("eager", 2)]
+    assert [(p.backend, p.cells[0].threads) for p in ranked] == [("onnx", 2), ("eager", 2)]
 
 
-def test_other_cells_do_not_count(run_with):
+def test_fidelity_ignores_cells_of_other_kinds(run_with):
     assert not points(
         run_with(
             ("onnx", 0.1, figures(batch_size=4)),
@@ -72,5 +72,5 @@ def test_a_correlation_that_is_no_number_is_named(synthetic, tmp_path):
         read(synthetic.save(tmp_path / "run.json", synthetic.content(maker.benchmarks)))
 
 
-def test_what_readers_call_exact_is_what_a_run_lets_pass_as_exact():
+def test_limit_of_exact_depth_is_the_same_in_reader_and_run():
     assert EXACT == MAX_RELATIVE_ERROR  # neither side may import the other

@@ -42,8 +42,8 @@ def test_few_values_give_a_wide_interval_or_none(n, expected):
 
 def test_the_interval_of_a_median_covers_it_as_often_as_it_says():
     generator = np.random.default_rng(1)
-    found = [median_interval(generator.exponential(size=15)) for _ in range(2000)]
-    assert np.mean([interval is not None and interval.holds(np.log(2)) for interval in found]) >= 0.95
+    intervals = [median_interval(generator.exponential(size=15)) for _ in range(2000)]
+    assert np.mean([interval is not None and interval.holds(np.log(2)) for interval in intervals]) >= 0.95
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 8])
@@ -51,9 +51,9 @@ def test_medians_are_drawn_as_a_bootstrap_would(n):
     values = np.arange(n) ** 2.0
     generator = np.random.default_rng(2)
     drawn = bootstrap_medians(values, generator, 200_000)
-    made = np.median(generator.choice(values, (200_000, n)), axis=1)
-    for level in np.unique(made):
-        assert np.mean(drawn <= level) == pytest.approx(np.mean(made <= level), abs=0.006)
+    resampled = np.median(generator.choice(values, (200_000, n)), axis=1)
+    for level in np.unique(resampled):
+        assert np.mean(drawn <= level) == pytest.approx(np.mean(resampled <= level), abs=0.006)
 
 
 def test_a_ratio_of_medians_has_its_estimate_inside():
@@ -78,7 +78,7 @@ def test_files_are_compared_by_welchs_interval():
     assert file_ratio([2.0], [1.0, 1.1]) is None
 
 
-def test_files_without_any_spread_tell_no_difference():
+def test_files_without_spread_have_a_ratio_only_where_they_are_equal():
     compared = file_ratio([1.0, 1.0], [1.0, 1.0])
     assert compared is not None
     assert (compared.interval.estimate, compared.p_value) == (1.0, 1.0)
@@ -101,7 +101,7 @@ def test_an_interval_can_be_mapped_and_inverted():
 
 
 @pytest.mark.parametrize(("low", "estimate", "high"), [(0.0, 0.0, 0.0), (0.0, 0.0, 2.0), (0.0, 1.0, 2.0)])
-def test_what_reaches_0_is_infinite_upside_down(low, estimate, high):
+def test_inverse_of_an_interval_that_reaches_0_is_infinite(low, estimate, high):
     inverted = Interval(estimate, low, high).inverted()
     assert inverted.high == np.inf
     assert inverted.estimate == (1 / estimate if estimate else np.inf)

@@ -38,7 +38,7 @@ def test_an_offered_rate_of_0_is_a_point_of_an_open_loop():
     assert knee((idle,), 0.0) is None
 
 
-def test_what_was_written_is_read_again(changed):
+def test_load_is_read_as_it_was_written(changed):
     info = CellInfo(backend="onnx", threads=2, **SERVER.to_fields()).to_extra_info()
     assert json.loads(json.dumps(info)) == info
 
@@ -63,8 +63,8 @@ def test_a_point_without_its_figures_is_refused(changed):
 
 
 @pytest.mark.parametrize(
-    ("rules", "valid", "said"),
+    ("rules", "valid", "judgement"),
     [("short", False, "short run"), ("full", True, "valid"), ("full", False, "not valid"), (None, None, "")],
 )
-def test_only_a_full_run_is_ever_called_valid(rules, valid, said):
-    assert Load(scenario="offline", rules=rules, valid=valid, latency_s={}).judged == said
+def test_only_a_full_run_is_ever_called_valid(rules, valid, judgement):
+    assert Load(scenario="offline", rules=rules, valid=valid, latency_s={}).judged == judgement

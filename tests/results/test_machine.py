@@ -86,7 +86,7 @@ def test_spaces_and_trademark_signs_make_no_other_cpu(saved, spelling):
     assert of_one_kind([read(saved(of_new_versions(name))) for name in (XEON, spelling)])
 
 
-def test_what_a_kind_is_written_with_does_not_join_two(saved):
+def test_slashes_in_cpu_names_do_not_merge_two_kinds(saved):
     """A name with a slash and a count must not read like another name with another count."""
     one = {"cpu": {"brand_raw": "CPU X / 4"}, "machine": "x86_64"}
     other = {"cpu": {"brand_raw": "CPU X", "count": 4}, "machine": "x86_64"}
@@ -156,7 +156,7 @@ def test_a_named_machine_beside_a_nameless_one_is_invalid(saved):
         assert {j.reason for j in result.judgements} == {UNKNOWN_MACHINE}
 
 
-def test_nothing_is_a_history_of_a_nameless_machine(saved):
+def test_runs_without_a_cpu_name_have_no_history(saved):
     paths = [saved({}), saved(of_new_versions(XEON)), saved(of_new_versions(XEON)), saved({})]
     data = choose([paths[-1]], [], Album())
     assert [run.path for run in data.history] == [paths[-1]]

@@ -21,7 +21,7 @@ def cell(content, name):
     return next(b for b in content["benchmarks"] if b["name"] == name)
 
 
-def test_a_timed_cell(small):
+def test_timed_cell_is_read_with_its_median_and_interval(small):
     record = small.records[2]
     assert record.fullname == "bench/test_pipeline.py::test_pipeline[onnx-b1-street]"
     assert (record.kind, record.scene, record.backend, record.batch_size, record.threads) == (
@@ -41,7 +41,7 @@ def test_a_timed_cell(small):
     assert record.noise.reasons == ("sentinel 1.31 times its usual time",)
 
 
-def test_cells_of_the_other_kinds(small):
+def test_cells_of_all_other_kinds_are_read(small):
     by_name = {record.name: record for record in small.records}
     memory = by_name["test_memory[eager-b1-street]"].memory
     assert (memory.baseline_bytes, memory.loaded_bytes, memory.peak_bytes) == (400 * MIB, 600 * MIB, 900 * MIB)
@@ -52,7 +52,7 @@ def test_cells_of_the_other_kinds(small):
     assert by_name["test_scenes[inference-pet]"].ratio.baseline_scene == "street"
 
 
-def test_what_the_run_says_of_itself(small):
+def test_run_has_status_commit_branch_and_machine(small):
     assert (small.status, small.commit, small.branch, small.when[:10]) == (
         "complete", "0123456789abcdef", "main", "2026-02-03",
     )  # fmt: skip
@@ -132,7 +132,7 @@ def set_info(index, **values):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (set_stat("median", "fast"), "median of stats of benchmarks[0]"),
         (set_stat("median", None), "is None and not a number of seconds"),
@@ -162,15 +162,15 @@ def set_info(index, **values):
         (lambda content: content["benchmarks"][0].update(name=None, fullname=None), "name of benchmarks[0]"),
     ],
 )
-def test_a_file_that_cannot_be_is_refused_and_the_fault_named(changed, change, said):
+def test_a_file_that_cannot_be_is_refused_and_the_fault_named(changed, change, message):
     with pytest.raises(UserError) as error:
         read(changed(change))
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "changed.json" in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (b"", "is empty"),
         (b'{"benchmarks": [{"na', "is not whole JSON"),
@@ -184,12 +184,12 @@ def test_a_file_that_cannot_be_is_refused_and_the_fault_named(changed, change, s
         (b"[" * 100_000, "is not whole JSON"),
     ],
 )
-def test_a_broken_file_is_refused(tmp_path, data, said):
+def test_a_broken_file_is_refused(tmp_path, data, message):
     path = tmp_path / "broken.json"
     path.write_bytes(data)
     with pytest.raises(UserError, match=r"broken\.json") as error:
         read(path)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_facts_are_told_as_people_read_them(changed):
@@ -229,7 +229,7 @@ def test_control_characters_and_endless_names_are_cut_where_they_are_shown(chang
     assert len(text) == 300
 
 
-def test_the_frame_has_a_row_a_cell_in_si_units(small):
+def test_the_frame_has_one_row_per_cell_in_si_units(small):
     table = frame([small], "mine")
     assert tuple(table.columns) == COLUMNS
     assert len(table) == 12
@@ -242,7 +242,7 @@ def test_the_frame_has_a_row_a_cell_in_si_units(small):
     assert np.isnan(memory.median_s)  # the time of that process is no latency
 
 
-def test_a_stream_knows_its_photos_a_second(synthetic, tmp_path):
+def test_a_stream_has_photos_per_second(synthetic, tmp_path):
     run = read(synthetic.run(tmp_path / "0001_run.json"))
     [onnx] = [record for record in run.of_kind("stream") if record.backend == "onnx"]
     assert (onnx.stream_photos, onnx.batch_size, onnx.threads) == (24, None, 1)
@@ -253,7 +253,7 @@ def test_a_stream_knows_its_photos_a_second(synthetic, tmp_path):
     assert not onnx.is_pipeline
 
 
-def test_what_a_stream_writes_is_photos_a_second():
+def test_a_stream_writes_photos_per_second():
     info = CellInfo(kind="stream", stream_photos=24).to_extra_info([2.0, 3.0, 4.0])
     assert info["images_per_second"] == 8.0
 

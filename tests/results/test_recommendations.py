@@ -167,12 +167,12 @@ def test_a_sentence_names_two_of_many_close_set_ups(small):
 
 
 @pytest.mark.parametrize("name", ["test_threads[onnx-t1]", "test_large_photo[onnx]"])
-def test_other_questions_are_left_out(small, name):
+def test_answers_ignore_thread_scaling_and_large_photos(small, name):
     other = replace(small.records[2], fullname="other", name=name, threads=1)
     assert fastest([*small.records, other]) == fastest(small.records)
 
 
-def test_only_scenes_that_all_have_are_averaged(small):
+def test_answers_average_only_the_scenes_that_all_set_ups_have(small):
     eager, onnx = small.records[1], small.records[2]
     pet = replace(eager, fullname="pet", scene="pet", times=replace(eager.times, median_s=9.0))
     answer = fastest([eager, onnx, pet])
@@ -215,7 +215,7 @@ def test_memory_beside_a_larger_batch_names_the_batch_that_both_have(small):
     assert line.endswith(f"300 MiB at the peak (jit needs 2.00{X} as much, both with batch 4).")
 
 
-def test_nothing_measured_gives_no_lines(small):
+def test_three_lines_are_empty_without_records(small):
     assert three_lines([]) == []
     assert answers([r for r in small.records if r.kind == "stage"]) == []
 
@@ -228,7 +228,7 @@ def test_without_raw_rounds_there_is_no_interval(small):
     assert "no interval" in recommendations.basis_text(answer)
 
 
-def test_whether_the_machine_was_quiet(small):
+def test_noise_text_counts_disturbed_cells(small):
     calm = [replace(r, noise=CellNoise(noisy=False)) for r in small.records]
     silent = [replace(r, noise=None) for r in small.records]
     behind = ["bench/test_pipeline.py::test_pipeline[onnx-b1-street]"]
@@ -251,7 +251,7 @@ def test_after_a_winner_of_reduced_precision_the_next_exact_one_is_named(small):
     sentence = "onnx-int8 with 2 threads, 10.0 ms per photo, reduced precision"
     assert f": {sentence} (4.55{X} faster than exact onnx, no interval)." in line
     answer = fastest([exact, int8, bf16])
-    said = recommendations.caution_text(answer, fidelity_results.reduced([exact, int8, bf16]))
-    assert said.startswith("Reduced precision: its depth is 2.10 % of the range off.")
+    text = recommendations.caution_text(answer, fidelity_results.reduced([exact, int8, bf16]))
+    assert text.startswith("Reduced precision: its depth is 2.10 % of the range off.")
     assert "reduced" not in three_lines([exact])[0]
     assert recommendations.runner_up_text(fastest([int8, bf16]), {"onnx-int8": None, "openvino-bf16": None}) is None

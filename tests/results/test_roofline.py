@@ -32,9 +32,9 @@ def test_the_least_time_is_work_over_peak_and_the_share_says_how_near_it_is(run)
 
 
 def test_peers_stand_among_ours_of_the_same_threads_fastest_first(run):
-    found = beside_peers(run.records)
-    assert [name for name, _, _ in found] == ["onnx", "app", "backbone", "eager"]
-    times = {name: time for name, _, time in found}
+    rows = beside_peers(run.records)
+    assert [name for name, _, _ in rows] == ["onnx", "app", "backbone", "eager"]
+    times = {name: time for name, _, time in rows}
     assert (times["app"].estimate, times["app"].confidence) == (0.030, 0.0)  # its own word, not the 7 s it took
     assert 0.05 < times["backbone"].low < times["backbone"].high
 

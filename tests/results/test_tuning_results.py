@@ -15,7 +15,7 @@ def names(trials):
     return [t.setup.backend for t in trials]
 
 
-def test_each_question_has_an_order_of_its_own():
+def test_trials_are_ranked_by_each_question():
     one, four = trial("one", 0.1, peak=300), trial("four", 0.2, batch=4, peak=500)
     heavy = trial("heavy", None, peak=100)
     assert names(ranked([four, one, heavy], "latency")) == ["one"]
@@ -37,23 +37,23 @@ def test_leaders_are_the_best_of_each_question_exact_and_reduced_apart():
     assert leaders([]) == []
 
 
-def test_what_is_fast_only_in_batches_stays_for_its_throughput():
+def test_tuning_keeps_a_backend_that_is_fast_only_in_batches():
     slow_call = trial("batch", 0.12, batch=4)
     singles = [trial(f"one{i}", 0.05 + i / 100) for i in range(5)]
     assert set(names(survivors([*singles, slow_call]))) == {"one0", "one1", "batch"}
 
 
-def test_the_answers_are_about_the_last_round_and_memory_about_all():
+def test_timed_choices_need_the_last_round_and_memory_does_not():
     trials = [
         trial("dropped", 0.001, peak=100, finalist=False),
         trial("best", 0.02, peak=300),
         trial("other", 0.03, peak=250),
     ]
-    found = {choice.question: choice for choice in choices(trials)}
-    assert {question: choice.best.setup.backend for question, choice in found.items()} == {
+    answers = {choice.question: choice for choice in choices(trials)}
+    assert {question: choice.best.setup.backend for question, choice in answers.items()} == {
         "latency": "best", "throughput": "best", "memory": "dropped",
     }  # fmt: skip
-    assert all(choice.exact is None and choice.tied == () for choice in found.values())
+    assert all(choice.exact is None and choice.tied == () for choice in answers.values())
 
 
 def test_beside_a_winner_of_reduced_precision_stands_the_best_exact_one_and_its_relative_cost():
@@ -114,14 +114,14 @@ def test_overlapping_calls_are_too_close_to_call():
     assert choices([one, two, far])[0].tied == (Setup("two", 1, 2),)
 
 
-def test_on_the_front_is_what_no_other_beats_in_all_three():
+def test_pareto_front_holds_what_no_other_beats_in_all_three():
     fast, small = trial("fast", 0.02, peak=300), trial("small", 0.05, peak=100)
     beaten, batch = trial("beaten", 0.05, peak=200), trial("batch", 0.06, batch=4, peak=400)
     unknown, untimed = trial("unknown", 0.001), trial("untimed", None, peak=1)
     assert names(pareto([fast, small, beaten, batch, unknown, untimed])) == ["fast", "small", "batch"]
 
 
-def test_two_of_equal_figures_are_both_on_the_front():
+def test_pareto_front_holds_both_of_two_equal_trials():
     assert names(pareto([trial("a", 0.02, peak=300), trial("b", 0.02, peak=300)])) == ["a", "b"]
 
 
@@ -133,8 +133,8 @@ def test_few_calls_give_no_interval():
 
 
 def test_json_holds_si_units_and_what_is_unknown_as_null():
-    found = json.loads(json.dumps(to_json(trial("a", None, peak=5))))
-    assert found == {
+    document = json.loads(json.dumps(to_json(trial("a", None, peak=5))))
+    assert document == {
         "backend": "a", "threads": 2, "batch_size": 1, "stream_photos": None, "exact": True, "median_s": None,
         "median_ci_s": None, "images_per_second": None, "peak_rss_bytes": 5, "finalist": True, "calls_s": [],
     }  # fmt: skip
@@ -143,6 +143,6 @@ def test_json_holds_si_units_and_what_is_unknown_as_null():
     assert (stream["stream_photos"], stream["images_per_second"]) == (12, 24)
 
 
-def test_nothing_measured_answers_nothing():
+def test_tuning_without_trials_has_no_choices():
     assert choices([]) == []
     assert pareto([]) == []

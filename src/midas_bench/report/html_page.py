@@ -27,10 +27,12 @@ def page(document: Document) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     return environment.get_template("page.html.j2").render(
         document=document,
-        style=Markup(style),  # our own file
-        script=Markup(script),  # our own file
+        # style and script are our own files
+        style=Markup(style),
+        script=Markup(script),
         policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
-        inline=lambda chart: Markup(for_page(chart.svg)),  # matplotlib escaped its texts
+        # matplotlib has escaped the texts of a chart
+        inline=lambda chart: Markup(for_page(chart.svg)),
     )
 
 

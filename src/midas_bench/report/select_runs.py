@@ -74,7 +74,7 @@ def _history(run: Run, others: Iterable[Run]) -> tuple[tuple[Run, ...], list[str
 
 def _comparison(places: Sequence[Path], labels: Sequence[str], album: Album, progress: Progress) -> ReportData:
     sides: dict[str, list[Run]] = {}
-    # labels that were not given are for showing: one place is one side, by whatever path it was named
+    # a default label is for showing only: a place is one side, whatever paths name it
     same = {place.resolve(): label for place, label in zip(places, default_labels(places), strict=True)}
     for place, label in zip(places, map(printable, labels or [same[place.resolve()] for place in places]), strict=True):
         paths = saved_in(place) if place.is_dir() else [place]

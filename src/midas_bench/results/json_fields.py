@@ -35,7 +35,8 @@ def clean(text: str, longest: int = LONGEST_TEXT) -> str:
 def _finite(value: float) -> bool:
     try:
         return math.isfinite(value)
-    except OverflowError:  # an integer beyond the largest float
+    except OverflowError:
+        # an integer beyond the largest float
         return False
 
 

@@ -25,8 +25,8 @@ def read(path: Path) -> Run:
     """Read one file.
 
     Raises:
-        UserError: it cannot be read, is not whole JSON, is no pytest-benchmark file, comes from a newer version, holds
-            no cell, one cell twice, or values that cannot be what they should be.
+        UserError: it cannot be read, is not whole JSON, is no pytest-benchmark file, or comes from a newer version. Or
+            it holds no cell, one cell twice, or impossible values.
     """
     try:
         text = as_utf8(path.read_bytes()).decode()

@@ -91,8 +91,8 @@ def ranked(trials: Sequence[Trial], question: str) -> list[Trial]:
 def survivors(trials: Sequence[Trial]) -> list[Trial]:
     """Return what goes on to the next round.
 
-    That is, for latency and for throughput each, the best quarter of the exact set-ups and the best quarter of the
-    others, at least two of each.
+    For latency and for throughput each, these are the best quarter of the exact set-ups and of the others, at least
+    two of each.
     """
     kept: dict[Setup, Trial] = {}
     for question in TIMED:

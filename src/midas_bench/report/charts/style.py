@@ -60,7 +60,8 @@ RC: Any = {
     "grid.color": RULE,
     "grid.linewidth": 0.7,
     "text.color": INK,
-    "text.parse_math": False,  # names out of files may hold dollar signs
+    # names out of files may hold dollar signs
+    "text.parse_math": False,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
     "xtick.labelcolor": INK,
@@ -70,7 +71,8 @@ RC: Any = {
     "legend.frameon": False,
     "legend.fontsize": 8.5,
     "lines.markersize": 5,
-    "svg.fonttype": "none",  # text stays text
+    # text stays text, which can be searched and copied
+    "svg.fonttype": "none",
     "figure.facecolor": PAPER,
 }
 

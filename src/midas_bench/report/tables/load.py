@@ -33,9 +33,9 @@ def loads(records: Sequence[Record]) -> Table | None:
     columns = ("scenario", "backend", "threads#", "p50#", "p90#", "p99#", "early stopping#", "throughput#",
                "largest rate#", "queries#", "by the rules", "why not")  # fmt: skip
     note = (
-        "MLPerf's scenarios, driven by MLCommons LoadGen; the figure that counts is SingleStream's p90, MultiStream's "
-        "p99 of queries of eight photos, Offline's throughput, and the largest Poisson rate whose p99 holds the bound "
-        "in Server. Early stopping: LoadGen's estimate of that percentile, raised by what so few queries leave unsure. "
+        "MLPerf's scenarios, driven by MLCommons LoadGen. The figure that counts: SingleStream's p90, MultiStream's "
+        "p99 of queries of eight photos, Offline's throughput, Server's largest Poisson rate whose p99 holds the "
+        "bound. Early stopping: LoadGen's estimate of that percentile, raised by what so few queries leave unsure. "
         "closed-loop, open-loop and soak are the running server over HTTP, without LoadGen."
     )
     return table("loads", "Scenarios", columns, rows, note=note)

@@ -18,7 +18,7 @@ from typing import Any
 PROJECT = Path(__file__).parent.parent
 sys.path.insert(0, str(PROJECT / "src"))
 
-from midas_bench.gate.self_test_render import markdown  # noqa: E402 - this tree's package, not an installed one
+from midas_bench.gate.self_test_text import markdown  # noqa: E402 - this tree's package, not an installed one
 from midas_bench.results.record import DERIVED, CellInfo  # noqa: E402
 
 BAR = r"\|"

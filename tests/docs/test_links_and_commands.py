@@ -16,6 +16,7 @@ import pytest
 
 from midas_bench.cli import main
 from midas_bench.cli.gate_flags import mode
+from midas_bench.cli.run import pytest_arguments
 from midas_bench.errors import UserError
 
 PROJECT = Path(__file__).parents[2]
@@ -91,7 +92,7 @@ def check(words, pyproject, pytestconfig):
     """Parse a command with the program's own parser."""
     program, *arguments = words
     if program == "midas-bench":
-        check_own(arguments)
+        check_own(arguments, pytestconfig)
     elif program == "pytest":
         check_pytest(arguments, pytestconfig)
     elif program in ("pip", "uv"):
@@ -104,7 +105,7 @@ def check(words, pyproject, pytestconfig):
         assert program in OTHER_PROGRAMS, words
 
 
-def check_own(arguments):
+def check_own(arguments, pytestconfig):
     if len(arguments) == 1:
         assert arguments[0] in main.COMMANDS, arguments
         return
@@ -114,6 +115,8 @@ def check_own(arguments):
         pytest.fail(f"midas-bench {' '.join(arguments)}: see standard error")
     if parsed.command == "gate":
         mode(parsed)
+    if parsed.command == "run":
+        check_pytest(pytest_arguments(parsed.pytest_arguments, PROJECT, PROJECT), pytestconfig)
 
 
 def check_pytest(arguments, pytestconfig):
@@ -130,7 +133,7 @@ def check_install(arguments, pyproject):
     extras += [word for flag, word in pairwise(arguments) if flag == "--extra"]
     assert set(extras) <= pyproject["optional-dependencies"].keys(), arguments
     pinned = [word for word in arguments if "==" in word]
-    assert set(pinned) <= set(pyproject["dependencies"]), arguments
+    assert set(pinned) <= set(pyproject["optional-dependencies"]["torch"]), arguments
 
 
 def check_request(arguments):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from midas_bench.errors import UserError
-from midas_bench.gate import render
+from midas_bench.gate import result_text
 from midas_bench.gate.block_series import Thresholds
 from midas_bench.gate.rule import IMPROVED, INVALID, MISSING, PASSED, REGRESSED, UNDECIDED
 from midas_bench.gate.saved_gate import DRIFT, NO_RATIO, SavedQuestion, gate_saved
@@ -47,7 +47,7 @@ def test_equal_sides_of_several_files_pass(side):
     assert found[NAME].verdict == PASSED
     assert (found[NAME].blocks, result.regressed) == (5, [])
     assert found[NAME].detectable is None  # which is of blocks, and would be said to be found in 4 of 5 gates
-    assert "detectable` is" not in render.error_rates(result)
+    assert "detectable` is" not in result_text.error_rates(result)
     assert DRIFT in result.notes
 
 
@@ -144,14 +144,14 @@ def test_a_time_of_0_is_invalid_and_never_passed_over(side, zeros):
     assert {judgement.verdict for name, judgement in found.items() if name != NAME} <= {PASSED, IMPROVED, UNDECIDED}
     assert result.exit_code == 3
     assert NAME in result.inconclusive
-    assert f"invalid: {NO_RATIO}" in render.markdown(result).replace("\\", "")
+    assert f"invalid: {NO_RATIO}" in result_text.markdown(result).replace("\\", "")
 
 
 def test_files_that_are_far_apart_have_unknown_bounds(side):
     far = [*side("bb", 1), *side("ccc", 1, faster=1e150)]
     result, found = gated(side("a", 2), far)
     assert found[NAME].verdict == UNDECIDED
-    assert "(? to ?)" in render.markdown(result)
+    assert "(? to ?)" in result_text.markdown(result)
 
 
 def test_another_kind_of_machine_is_invalid_unless_forced(side):

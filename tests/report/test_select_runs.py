@@ -14,7 +14,7 @@ from midas_bench.report.charts.trend import change_points, trends
 from midas_bench.report.photo_strip import Album, album, own_album
 from midas_bench.report.select_runs import choose
 from midas_bench.report.write import write
-from midas_bench.results.markdown_escape import escape
+from midas_bench.render.markdown_escape import escape
 
 
 @pytest.fixture

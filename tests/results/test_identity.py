@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from midas_bench.errors import UserError
-from midas_bench.gate import render
+from midas_bench.gate import result_text
 from midas_bench.gate.block_series import Thresholds
 from midas_bench.gate.rule import IMPROVED, MISSING, PASSED, REGRESSED
 from midas_bench.gate.saved_gate import SavedQuestion, gate_saved
@@ -101,8 +101,8 @@ def test_a_cell_that_stands_twice_is_refused_in_one_line(saved, pair):
 def test_what_a_terminal_and_a_pull_request_are_given_is_printable(saved, pair, capsys):
     before, after = ([saved(*[(name, s, latency()) for name in pair]) for _ in range(4)] for s in (0.1, 0.2))
     result, _ = gated(before, after)
-    render.print_result(result, Console(width=1000, soft_wrap=True))
-    for text in (capsys.readouterr().out, render.markdown(result)):
+    result_text.print_result(result, Console(width=1000, soft_wrap=True))
+    for text in (capsys.readouterr().out, result_text.markdown(result)):
         assert text.replace("\n", "").isprintable()
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from midas_bench.errors import UserError
-from midas_bench.report.model import code
+from midas_bench.render.document import code
 from midas_bench.results.frame import COLUMNS, frame
 from midas_bench.results.intervals import Interval
 from midas_bench.results.record import CellInfo

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from midas_bench.cli.gate_flags import add_arguments, mode, question, saved_question
 from midas_bench.errors import UserError
 from midas_bench.files import as_utf8, check_writable, write_whole
-from midas_bench.gate import render
+from midas_bench.gate import result_text
 from midas_bench.gate.block_series import BlockSeries
 from midas_bench.gate.result import GateResult
 from midas_bench.gate.revision_gate import Listener, gate_revisions
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _judge(arguments: argparse.Namespace, gate_mode: str) -> int:
-    console = Console(width=max(render.WIDTH, Console().width), soft_wrap=True)
+    console = Console(width=max(result_text.WIDTH, Console().width), soft_wrap=True)
     for flag, path in (("--json", arguments.json), ("--markdown", arguments.markdown)):
         if path:
             # before the budget is spent
@@ -59,7 +59,7 @@ def _judge(arguments: argparse.Namespace, gate_mode: str) -> int:
         with terminal_listener(gate_question.budget_s, gate_question.resume) as listener:
             result = gate_revisions(gate_question, Path.cwd(), listener)
     try:
-        render.print_result(result, console)
+        result_text.print_result(result, console)
     # rich exits with 1 where the reader of standard output is gone
     except SystemExit:
         pass
@@ -72,7 +72,7 @@ def _write(result: GateResult, arguments: argparse.Namespace) -> None:
     if arguments.json:
         write_whole(arguments.json, json.dumps(result.to_json(), indent=1).encode())
     if arguments.markdown:
-        write_whole(arguments.markdown, render.markdown(result).encode())
+        write_whole(arguments.markdown, result_text.markdown(result).encode())
     if result.journal:
         result.journal.end()
 
@@ -80,7 +80,7 @@ def _write(result: GateResult, arguments: argparse.Namespace) -> None:
 def _self_test(arguments: argparse.Namespace) -> int:
     # these import scipy.stats, which takes a second
     from midas_bench.gate import self_test, simulation
-    from midas_bench.gate.self_test_render import markdown
+    from midas_bench.gate.self_test_text import markdown
     from midas_bench.report.charts.power import power
 
     check_writable(arguments.output / "self-test.json", "-o")
@@ -138,7 +138,7 @@ class Terminal(Listener):
     def block(self, series: BlockSeries, family: Family, left_s: float) -> None:
         """Move the bar; without a bar, print a line for the first block and for each look."""
         self.finished |= bool(series.rows)
-        state = render.progress_line(list(family.judgements.values()))
+        state = result_text.progress_line(list(family.judgements.values()))
         text = f"{series.backend}, block {len(series.rows) + 1}: {state}; at most {duration(left_s)} left"
         self._bar.update(self._task, description=text, completed=self._budget_s - left_s)
         if not self._bar.console.is_terminal and self._looks.get(series.backend) != series.looks:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from midas_bench.render.document import Section, present
 from midas_bench.report import tables
 from midas_bench.report.charts import forest
-from midas_bench.report.model import Section, present
 from midas_bench.report.report_data import ReportData
 from midas_bench.results.compare import ComparedRuns, Comparison, software_differences
 from midas_bench.results.runs import UNKNOWN

@@ -9,8 +9,8 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from midas_bench.render.document import Document
 from midas_bench.report.charts.style import for_page
-from midas_bench.report.model import Document
 from midas_bench.results.json_fields import visible
 
 

@@ -16,8 +16,8 @@ from PIL import Image
 from midas_bench import scene_photos
 from midas_bench.bundle import suite_photos
 from midas_bench.errors import UserError
+from midas_bench.render.document import Gallery, Picture
 from midas_bench.report.charts.timing import series
-from midas_bench.report.model import Gallery, Picture
 from midas_bench.results.json_fields import clean
 from midas_bench.results.run_files import depth_maps_of
 from midas_bench.results.runs import Record, Run

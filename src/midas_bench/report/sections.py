@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from midas_bench.render.document import Card, Document, Section, present
 from midas_bench.report import photo_strip, tables
 from midas_bench.report.charts import fidelity as charts_fidelity
 from midas_bench.report.charts import forest, resources, throughput, timing
 from midas_bench.report.charts.load import load
 from midas_bench.report.charts.trend import trend
 from midas_bench.report.comparison import comparison_section
-from midas_bench.report.model import Card, Document, Section, present
 from midas_bench.report.report_data import Progress, ReportData
 from midas_bench.results import fidelity_results, recommendations, roofline
 from midas_bench.results.json_fields import clean

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from midas_bench.errors import UserError
 from midas_bench.files import check_writable, write_whole
+from midas_bench.render.markdown import CHARTS, markdown
 from midas_bench.report.html_page import page
-from midas_bench.report.markdown import CHARTS, markdown
 from midas_bench.report.report_data import Progress, ReportData
 from midas_bench.report.sections import document
 from midas_bench.report.spreadsheets import NAMES, spreadsheets

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from matplotlib.figure import FigureBase
 
+from midas_bench.render.document import Chart
 from midas_bench.report.charts import style
 from midas_bench.report.charts.timing import rounds_text
-from midas_bench.report.model import Chart
 from midas_bench.results import units
 from midas_bench.results.fidelity_results import FidelityPoint
 

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from midas_bench.render.document import Chart
 from midas_bench.report.charts import style
-from midas_bench.report.model import Chart
 from midas_bench.results import units
 from midas_bench.results.compare import Change, Comparison
 from midas_bench.results.runs import Record

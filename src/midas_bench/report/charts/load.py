@@ -8,8 +8,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 
+from midas_bench.render.document import Chart
 from midas_bench.report.charts import style
-from midas_bench.report.model import Chart
 from midas_bench.results import units
 from midas_bench.results.load_records import Load, LoadPoint, knee
 from midas_bench.results.runs import Record

@@ -7,8 +7,8 @@ from typing import Any
 
 from matplotlib.figure import FigureBase
 
+from midas_bench.render.document import Chart
 from midas_bench.report.charts import style
-from midas_bench.report.model import Chart
 
 SERIES = {"regressed": "regressed (alarm)", "not slower": "not slower (pass)", "inconclusive": "inconclusive"}
 

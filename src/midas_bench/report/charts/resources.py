@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from matplotlib.figure import FigureBase
 
+from midas_bench.render.document import Chart
 from midas_bench.report.charts import style
 from midas_bench.report.charts.timing import series
-from midas_bench.report.model import Chart
 from midas_bench.results import units
 from midas_bench.results.record import PHASES
 from midas_bench.results.runs import Memory, Record

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, FigureBase
 
-from midas_bench.report.model import Chart
+from midas_bench.render.document import Chart
 from midas_bench.results.intervals import Interval
 from midas_bench.results.json_fields import clean
 

@@ -8,8 +8,8 @@ from itertools import product
 import numpy as np
 from matplotlib.figure import FigureBase
 
+from midas_bench.render.document import Chart
 from midas_bench.report.charts import style
-from midas_bench.report.model import Chart
 from midas_bench.results import units
 from midas_bench.results.intervals import Interval, mean_interval
 from midas_bench.results.ranking import ARTICLE

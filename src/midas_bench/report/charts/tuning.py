@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from matplotlib.figure import FigureBase
 
+from midas_bench.render.document import Chart
 from midas_bench.report.charts import style
-from midas_bench.report.model import Chart
 from midas_bench.results import units
 from midas_bench.results.ranking import Setup
 from midas_bench.results.tuning_results import Trial, pareto

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from midas_bench.render.document import Table, TableCell, number, table
 from midas_bench.report.claims import FAILS, HOLDS, ClaimFinding
-from midas_bench.report.model import Table, TableCell, number, table
 from midas_bench.results import units
 from midas_bench.results.frame import none_if_missing
 from midas_bench.results.ranking import ARTICLE, Recommendation

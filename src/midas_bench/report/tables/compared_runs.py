@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from midas_bench.report.model import Column, Table, TableCell, code, number, table
+from midas_bench.render.document import Column, Table, TableCell, code, number, table
 from midas_bench.results import units
 from midas_bench.results.compare import Comparison
 from midas_bench.results.json_fields import clean

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from midas_bench.render.document import Table, TableCell, code, count, number, table
 from midas_bench.report.charts.fidelity import correlation
-from midas_bench.report.model import Table, TableCell, code, count, number, table
 from midas_bench.results import units
 from midas_bench.results.fidelity_results import FidelityPoint
 from midas_bench.results.intervals import Interval

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from midas_bench.report.model import Table, TableCell, code, table
+from midas_bench.render.document import Table, TableCell, code, table
 from midas_bench.results.runs import Record, RecordedMachine, Run
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from midas_bench.report.model import Table, TableCell, code, count, number, table
+from midas_bench.render.document import Table, TableCell, code, count, number, table
 from midas_bench.results import units
 from midas_bench.results.frame import none_if_missing
 from midas_bench.results.record import PHASES

@@ -6,16 +6,18 @@ from collections.abc import Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as TerminalTable
 
 from midas_bench.gate.result import EXIT_INCONCLUSIVE, EXIT_REGRESSED, GateResult
 from midas_bench.gate.rule import IMPROVED, MISSING, PASSED, REGRESSED, UNDECIDED, Judgement, first_look
+from midas_bench.render.document import Table, TableCell, columns
+from midas_bench.render.markdown import table_lines
+from midas_bench.render.markdown_escape import escape
 from midas_bench.results import units
 from midas_bench.results.intervals import Interval
 from midas_bench.results.json_fields import clean, visible
-from midas_bench.results.markdown_escape import code, escape
 
-HEADINGS = ("", "base", "head / base", "blocks", "detectable", "verdict")
+COLUMNS = columns("", "base#", "head / base#", "blocks#", "detectable#", "verdict")
 WIDTH = 120
 COLOURS = {REGRESSED: "red", PASSED: "green", IMPROVED: "green"}
 MARKS = {REGRESSED: "❌", PASSED: "✅", IMPROVED: "🚀", UNDECIDED: "❔", MISSING: "❌"}
@@ -45,7 +47,7 @@ def verdict_text(judgement: Judgement, needed: int) -> str:
 
 
 def table_rows(result: GateResult) -> list[tuple[str, ...]]:
-    """Return one row of text per figure, as `HEADINGS` names its columns."""
+    """Return one row of text per figure, as `COLUMNS` names its fields."""
     texts: list[tuple[str, ...]] = []
     needed = first_look(result.alpha, len(result.judgements))
     for judgement in result.judgements:
@@ -105,10 +107,10 @@ def error_rates(result: GateResult) -> str:
 
 def print_result(result: GateResult, console: Console) -> None:
     """Print the table, the heat maps' difference, the notes and the conclusion."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in HEADINGS:
-        numeric = heading in HEADINGS[1:5]
-        table.add_column(heading, no_wrap=heading != HEADINGS[-1], justify="right" if numeric else "left")
+    table = TerminalTable(box=SIMPLE_HEAD, pad_edge=False)
+    for column in COLUMNS:
+        wraps = column is COLUMNS[-1]
+        table.add_column(column.title, no_wrap=not wraps, justify="right" if column.numeric else "left")
     for judgement, row in zip(result.judgements, table_rows(result), strict=True):
         table.add_row(*(_plain(text) for text in row), style=COLOURS.get(judgement.verdict, "yellow"))
     console.print(visible(f"{result.base} (base) against {result.head} (head)"), markup=False, highlight=False)
@@ -124,12 +126,17 @@ def markdown(result: GateResult) -> str:
         f"### {MARKS[REGRESSED] if result.regressed else ''} {escape(conclusion(result))}".replace("###  ", "### ")
     ]
     lines += ["", f"{escape(result.base)} (base) against {escape(result.head)} (head)", ""]
-    lines += [f"| {' | '.join(HEADINGS)} |", "| --- | ---: | ---: | ---: | ---: | --- |"]
-    for judgement, (name, *rest, last) in zip(result.judgements, table_rows(result), strict=True):
-        mark = MARKS.get(judgement.verdict, MARKS[UNDECIDED])
-        lines.append(f"| {' | '.join([code(name), *rest, f'{mark} {escape(last)}'])} |")
+    rows = [
+        (TableCell(name, code=True), *map(TableCell, rest), TableCell(f"{_mark(judgement)} {verdict}"))
+        for judgement, (name, *rest, verdict) in zip(result.judgements, table_rows(result), strict=True)
+    ]
+    lines += table_lines(Table("gate", "", COLUMNS, tuple(rows)))
     lines += ["", *(f"- {escape(line)}" for line in _sentences(result))]
     return "\n".join(lines) + "\n"
+
+
+def _mark(judgement: Judgement) -> str:
+    return MARKS.get(judgement.verdict, MARKS[UNDECIDED])
 
 
 def _sentences(result: GateResult) -> Iterable[str]:

@@ -172,15 +172,18 @@ def code(text: str) -> TableCell:
     return TableCell(text, code=True)
 
 
-def table(
-    id: str, title: str, columns: Sequence[str | Column], rows: Sequence[Sequence[TableCell]], note: str = ""
-) -> Table | None:
-    """Make a table unless it has no rows; a column's title that ends in `#` makes it numeric."""
-    heads = tuple(
-        column if isinstance(column, Column) else Column(column.removesuffix("#"), column.endswith("#"))
-        for column in columns
+def columns(*heads: str | Column) -> tuple[Column, ...]:
+    """Make columns; a title that ends in `#` makes its column numeric."""
+    return tuple(
+        head if isinstance(head, Column) else Column(head.removesuffix("#"), head.endswith("#")) for head in heads
     )
-    return Table(id, title, heads, tuple(tuple(row) for row in rows), note) if rows else None
+
+
+def table(
+    id: str, title: str, heads: Sequence[str | Column], rows: Sequence[Sequence[TableCell]], note: str = ""
+) -> Table | None:
+    """Make a table unless it has no rows; columns are as the function `columns` takes them."""
+    return Table(id, title, columns(*heads), tuple(tuple(row) for row in rows), note) if rows else None
 
 
 def present(*things: T | None) -> tuple[T, ...]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from midas_bench.report.model import Card, Document, Section, Table, TableCell
+from midas_bench.render.document import Card, Document, Section, Table, TableCell
+from midas_bench.render.markdown_escape import code, escape
 from midas_bench.results.json_fields import visible
-from midas_bench.results.markdown_escape import code, escape
 
 CHARTS = "charts"
 
@@ -59,15 +59,20 @@ def _table(table: Table) -> Iterable[str]:
         yield from ("<details>", f"<summary>{html(table.title)}: {count}</summary>", "")
     else:
         yield from (f"### {escape(table.title)}", "")
-    yield _row(escape(column.title) for column in table.columns)
-    yield _row("---:" if column.numeric else "---" for column in table.columns)
-    for row in table.rows:
-        yield _row(map(_cell, row))
+    yield from table_lines(table)
     yield ""
     if table.note:
         yield from (escape(table.note), "")
     if table.long:
         yield from ("</details>", "")
+
+
+def table_lines(table: Table) -> Iterable[str]:
+    """Yield the lines of a table alone, without its title and its note."""
+    yield _row(escape(column.title) for column in table.columns)
+    yield _row("---:" if column.numeric else "---" for column in table.columns)
+    for row in table.rows:
+        yield _row(map(_cell, row))
 
 
 def _cell(cell: TableCell) -> str:

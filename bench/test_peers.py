@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from midas_bench.depth.artifacts import artifact
-from midas_bench.depth.backends.torch_eager import use_threads
 from midas_bench.depth.photo import decode
 from midas_bench.depth.preprocess import preprocess
+from midas_bench.depth.torch_extra import NO_TORCH
 from midas_bench.measure.peers import benchmark_app, find_benchmark_app
 
 PRECISIONS = {"f32": "f32", "as-it-comes": None}
@@ -30,7 +29,9 @@ def test_benchmark_app(cell, run, threads, precision):
 
 def test_backbone(cell, threads, one_photo):
     """Time timm's tf_efficientnet_lite3, features only, in PyTorch eager mode: the network's first part."""
-    # the import takes a second: only this cell should wait for it
+    torch = pytest.importorskip("torch", reason=NO_TORCH)
+    # the imports take a second: only this cell should wait for them
+    from midas_bench.depth.backends.torch_eager import use_threads
     from midas_bench.depth.torchvision_compat import timm
 
     use_threads(threads)

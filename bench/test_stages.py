@@ -3,8 +3,8 @@
 import cv2
 import pytest
 
-from midas_bench.depth.backends.torch_eager import use_threads
 from midas_bench.depth.recipe import find_recipe
+from midas_bench.depth.torch_extra import NO_TORCH
 
 # half a second still gives hundreds of rounds
 pytestmark = pytest.mark.benchmark(max_time=0.5)
@@ -15,7 +15,11 @@ both_recipes = pytest.mark.parametrize("recipe", ["article", "fast"])
 def stage(cell, run, recipe):
     """Give a recipe's stages, with the run's thread count set in OpenCV and torch."""
     cv2.setNumThreads(run.config.threads)
-    use_threads(run.config.threads)
+    if recipe == "article":
+        pytest.importorskip("torch", reason=NO_TORCH)
+        from midas_bench.depth.backends.torch_eager import use_threads
+
+        use_threads(run.config.threads)
     cell.describe(kind="stage", recipe=recipe, threads=run.config.threads)
     return find_recipe(recipe)
 

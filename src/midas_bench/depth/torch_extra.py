@@ -8,6 +8,7 @@ from midas_bench.errors import UserError
 
 EXTRA = "torch"
 LIBRARIES = ("torch", "torchvision", "timm")
+NO_TORCH = f"needs torch, which is not installed; pip install 'midas-bench[{EXTRA}]'"
 
 
 def require_torch(thing: str) -> None:

@@ -1,6 +1,14 @@
 """MiDaS_small depth estimation on CPU, and its performance suite."""
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from midas_bench.depth.pipeline import DepthPipeline
+
+__all__ = ["DepthPipeline"]
 
 NO_TELEMETRY = {
     # ONNX Runtime keeps a device id and a queue of events under the user's cache, and looks up its host every few
@@ -22,3 +30,12 @@ for _name, _value in NO_TELEMETRY.items():
 # container. With a home that is no folder it goes on, and writes nothing.
 if os.path.expanduser("~") == "~":  # noqa: PTH111 - Path.home raises
     os.environ["HOME"] = os.devnull
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public API when it is asked for: every process imports this package, and few need a runtime."""
+    if name == "DepthPipeline":
+        from midas_bench.depth.pipeline import DepthPipeline
+
+        return DepthPipeline
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

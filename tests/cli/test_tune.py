@@ -95,7 +95,7 @@ def test_a_stream_with_the_highest_throughput_comes_with_its_own_python(tuned, m
     throughput = json.loads((tuned.output / "tuning.json").read_text())["answers"]["throughput"]
     assert (throughput["stream_photos"], throughput["images_per_second"]) == (12, 50)
     assert throughput["python"] == [
-        "from midas_bench.depth.pipeline import DepthPipeline",
+        "from midas_bench import DepthPipeline",
         "with DepthPipeline.open('onnx', threads=1, weights='seeded') as pipeline:",
         "    for heatmap in pipeline.map(photos): ...",
     ]

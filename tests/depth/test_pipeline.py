@@ -1,4 +1,6 @@
 import io
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -90,6 +92,18 @@ def test_the_stages_are_timed_one_by_one(pipeline, encode):
     assert tuple(prediction.stage_s) == STAGES == ("decode", "preprocess", "inference", "heatmap")
     assert all(seconds > 0 for seconds in prediction.stage_s.values())
     assert sum(prediction.stage_s.values()) <= whole_s
+
+
+def test_the_public_name_imports_neither_a_runtime_before_it_is_used_nor_pytorch():
+    program = """
+import sys, midas_bench
+assert "onnxruntime" not in sys.modules and "midas_bench.depth" not in sys.modules
+from midas_bench import DepthPipeline
+assert "torch" not in sys.modules
+assert DepthPipeline.__module__ == "midas_bench.depth.pipeline"
+assert not hasattr(midas_bench, "Pipeline")
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_a_call_gives_the_heat_maps_of_a_run(pipeline, encode):

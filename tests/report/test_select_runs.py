@@ -9,12 +9,12 @@ import pytest
 from midas_bench.bundle import MANIFEST
 from midas_bench.cli.main import main
 from midas_bench.errors import UserError
+from midas_bench.render.markdown_escape import escape
 from midas_bench.report import report_data as module
 from midas_bench.report.charts.trend import change_points, trends
 from midas_bench.report.photo_strip import Album, album, own_album
 from midas_bench.report.select_runs import choose
 from midas_bench.report.write import write
-from midas_bench.render.markdown_escape import escape
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from midas_bench.render.document import Table
 from midas_bench.report import tables
 from midas_bench.report.claims import findings
-from midas_bench.render.document import Table
 from midas_bench.results import units
 from midas_bench.results.compare import ComparedRuns, compare
 from midas_bench.results.frame import frame

@@ -15,10 +15,10 @@ from markupsafe import escape as html_escape
 from PIL import Image
 
 from midas_bench.errors import UserError, printable
+from midas_bench.render.markdown_escape import escape
 from midas_bench.report.photo_strip import Album, album
 from midas_bench.report.select_runs import choose
 from midas_bench.report.write import write
-from midas_bench.render.markdown_escape import escape
 from midas_bench.results.run_files import read
 
 CONTROLS = "\u202e\x00\x1b[31m\r\n\t\x85\ud800"

@@ -100,7 +100,7 @@ def python_lines(setup: Setup, weights: str) -> list[str]:
     ]
     if setup.stream_photos:
         calling = stream_python(arguments)
-    return ["from midas_bench.depth.pipeline import DepthPipeline", *calling]
+    return ["from midas_bench import DepthPipeline", *calling]
 
 
 def caveats(choice: Choice) -> list[str]:

@@ -110,9 +110,9 @@ def _torch_build() -> Reply:
 
 def peak(request: Reply) -> Reply:
     """Report this machine's peak on so many `threads`, in operations per second by each of some `precisions`."""
-    from midas_bench.measure.peak import peak_flop_per_s
+    from midas_bench.measure.peak import SIZES, peak_flop_per_s
 
-    return peak_flop_per_s(request["threads"], request["precisions"])
+    return peak_flop_per_s(request["threads"], request["precisions"], request.get("sizes", SIZES))
 
 
 TASKS: dict[str, Callable[[Reply], Reply]] = {

@@ -8,17 +8,26 @@ from midas_bench.processes import ask
 
 
 def test_the_peak_is_the_best_rate_of_all_sizes_and_libraries(monkeypatch):
-    seconds = {("one", 10): 2.0, ("other", 10): 1.0, ("half", 10): 0.5, ("one", 20): 16.0, ("other", 20): 4.0,
-               ("half", 20): 8.0}  # fmt: skip
+    seconds = {("one", 10): 0.02, ("other", 10): 0.01, ("half", 10): 0.005, ("one", 20): 0.16, ("other", 20): 0.04,
+               ("half", 20): 0.08}  # fmt: skip
     kinds = [("f32", "one"), ("f32", "other"), ("bf16", "half"), ("int8", "unasked")]
     monkeypatch.setattr(peak, "_products", lambda size: [(kind, lambda n=name: (n, size)) for kind, name in kinds])
     monkeypatch.setattr(peak, "_shortest_s", lambda call, _: seconds[call()])
     before = torch.get_num_threads()
     try:
-        assert peak.peak_flop_per_s(1, ("f32", "bf16"), sizes=(10, 20)) == {"f32": 4000.0, "bf16": 4000.0}
+        assert peak.peak_flop_per_s(1, ("f32", "bf16"), sizes=(10, 20)) == pytest.approx({"f32": 4e5, "bf16": 4e5})
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_slow_product_is_not_tried_in_larger_sizes(monkeypatch):
+    tried = []
+    monkeypatch.setattr(peak, "_products", lambda size: [("int8", lambda: size), ("f32", lambda: 0)])
+    monkeypatch.setattr(peak, "_shortest_s", lambda call, _: tried.append(call()) or (call() / 1000 or 1e-3))
+    rates = peak.peak_flop_per_s(torch.get_num_threads(), ("int8", "f32"), sizes=(100, 300, 500))
+    assert [size for size in tried if size] == [100, 300]
+    assert rates["int8"] == pytest.approx(2 * 300**3 / 0.3)
 
 
 def test_what_torch_cannot_multiply_here_has_no_peak(monkeypatch):

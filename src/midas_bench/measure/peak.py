@@ -18,6 +18,8 @@ SIZES = (256, 512, 1024, 2048)
 PATIENCE_S = 0.15
 """The time for each product of each size after its first call; at least two calls are made in any case."""
 LEAST_CALLS = 2
+SLOW_S = 0.25
+"""A product that takes longer is not tried in larger sizes: without instructions for it, 2048 takes half a minute."""
 
 
 def peak_flop_per_s(
@@ -30,13 +32,16 @@ def peak_flop_per_s(
     """
     torch.set_num_threads(threads)
     best: dict[str, float] = {}
+    slow: set[int] = set()
     with threadpool_limits(threads), torch.inference_mode():
         for size in sizes:
-            for precision, product in _products(size):
-                if precision in precisions:
+            for number, (precision, product) in enumerate(_products(size)):
+                if precision in precisions and number not in slow:
                     with suppress(RuntimeError):
-                        rate = 2 * size**3 / _shortest_s(product, patience_s)
-                        best[precision] = max(rate, best.get(precision, 0.0))
+                        shortest_s = _shortest_s(product, patience_s)
+                        best[precision] = max(2 * size**3 / shortest_s, best.get(precision, 0.0))
+                        if shortest_s > SLOW_S:
+                            slow.add(number)
     return best
 
 

@@ -21,9 +21,9 @@ from midas_bench.measure.blocks import (
     log_ratios,
     start_order,
 )
-from midas_bench.measure.memory_sampler import MIB
 from midas_bench.measure.worker_client import TimedCall, WorkerSpec
 from midas_bench.processes import ProcessDiedError
+from midas_bench.results.units import MIB
 
 A, B = TimedCall("a", "one"), TimedCall("b", "one")
 FOURS = TimedCall("a", "four"), TimedCall("b", "four")

@@ -8,8 +8,9 @@ from midas_bench.depth.calls import long_stream_photos
 from midas_bench.depth.config import PipelineConfig, resolve
 from midas_bench.measure import isolated_tasks
 from midas_bench.measure.isolated_tasks import MODULE
-from midas_bench.measure.memory_sampler import MIB, MemorySampler
+from midas_bench.measure.memory_sampler import MemorySampler
 from midas_bench.processes import ProcessDiedError, ask
+from midas_bench.results.units import MIB
 
 PATIENCE_S = 240.0
 

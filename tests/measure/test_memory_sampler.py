@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from midas_bench.measure import memory_sampler
-from midas_bench.measure.memory_sampler import MIB, MemorySampler
+from midas_bench.measure.memory_sampler import MemorySampler
 from midas_bench.processes import ask
+from midas_bench.results.units import MIB
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's high-water mark is Linux's")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,6 @@ from midas_bench.cpu import kernel_text
 
 PROC = Path("/proc")
 KIB = 1024
-MIB = 1024 * 1024
 
 SAMPLE_INTERVAL_S = 0.05
 """Coarse enough not to disturb: one sample reads one small file."""
@@ -59,7 +59,7 @@ class MemorySampler:
     _thread: threading.Thread | None = None
 
     def start(self, child: subprocess.Popen[str]) -> None:
-        """Begin; memory-profiler does the sampling and stops when the child is gone."""
+        """Begin; the samples end when the child is gone."""
         self._thread = threading.Thread(target=self._sample, args=(child,), daemon=True)
         self._thread.start()
 
@@ -69,12 +69,13 @@ class MemorySampler:
             self._thread.join()
 
     def _sample(self, child: subprocess.Popen[str]) -> None:
-        # the [test] extra brings it, and nothing else here needs it
-        from memory_profiler import memory_usage
-
-        samples: list[tuple[float, float]] = []
-        with suppress(psutil.Error):  # gone between two samples
-            samples = memory_usage(child, interval=SAMPLE_INTERVAL_S, timestamps=True)
-        alive = [(mib, at_s) for mib, at_s in samples if mib > 0]
-        self.t_s = [round(at_s - alive[0][1], 3) for _, at_s in alive]
-        self.rss_bytes = [round(mib * MIB) for mib, _ in alive]
+        start_s: float | None = None
+        # a child that ended has no memory until somebody waits for it, and is no process afterwards
+        with suppress(psutil.Error):
+            process = psutil.Process(child.pid)
+            while rss_bytes := int(process.memory_info().rss):
+                now_s = time.perf_counter()
+                start_s = now_s if start_s is None else start_s
+                self.t_s.append(round(now_s - start_s, 3))
+                self.rss_bytes.append(rss_bytes)
+                time.sleep(SAMPLE_INTERVAL_S)

@@ -1,6 +1,7 @@
 """An error a user can act on: the thing, the reason, the next step."""
 
 import unicodedata
+from collections.abc import Sequence
 
 LINE_ENDS = ("Zl", "Zp")
 """Unicode's line and paragraph separators; its other line ends are control characters."""
@@ -36,3 +37,8 @@ class UserError(Exception):
         # what a library said may have several lines
         self.why = printable(" ".join(f"{reason}; {next_step}".split()))
         super().__init__(f"{printable(self.thing)}: {self.why}")
+
+
+def needs(libraries: Sequence[str]) -> str:
+    """Return the reason of an error for libraries that are missing."""
+    return f"needs {' and '.join(libraries)}, which {'is' if len(libraries) == 1 else 'are'} not installed"

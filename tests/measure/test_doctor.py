@@ -111,8 +111,11 @@ def test_a_backend_that_cannot_run_is_named_once_with_the_reason(scripted, monke
     absent = UserError("backend jit", "needs a part", "add it")
     monkeypatch.setattr(command.registry, "missing", lambda row: absent if row.name == "jit" else None)
     assert main(["doctor"]) == 0
-    [printed] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("backends")]
-    assert " eager, jit (needs a part; add it), " in printed
+    lines = capsys.readouterr().out.splitlines()
+    [runs] = [line for line in lines if line.startswith("backends")]
+    assert " eager, onnx, " in runs
+    [missing] = [line for line in lines if line.endswith(" jit: needs a part; add it")]
+    assert missing.startswith("not here")
     main(["doctor", "--json"])
     assert json.loads(capsys.readouterr().out)["backends"]["jit"] == "needs a part; add it"
 

@@ -33,12 +33,13 @@ def run(arguments: argparse.Namespace) -> int:
     findings = examine(facts, now)
     advice = advise(os.environ)
     builds = _builds()
+    backends = {row.name: _why_missing(row) for row in registry.ROWS}
     if arguments.json:
         document = {
             "quiet": not findings,
             "findings": [str(finding) for finding in findings],
             "advice": [str(finding) for finding in advice],
-            "backends": {row.name: _why_missing(row) for row in registry.ROWS},
+            "backends": backends,
             "machine": facts.to_json(),
             "condition": now.to_json(),
             "builds": builds,
@@ -56,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
         ("memory", memory),
         ("governor", facts.governor or "not visible"),
         ("turbo", {None: "not visible", True: "on", False: "off"}[facts.turbo]),
-        ("backends", ", ".join(_backend(row) for row in registry.ROWS)),
+        ("backends", ", ".join(name for name, reason in backends.items() if reason is None)),
+        *(("not here", f"{name}: {reason}") for name, reason in backends.items() if reason is not None),
         ("libraries", ", ".join(f"{name} {number}" for name, number in facts.versions.items())),
         *(("build", f"{name}: {text}") for name, text in builds.items()),
         *(("variable", f"{name}={value}") for name, value in facts.environment.items()),
@@ -71,11 +73,6 @@ def run(arguments: argparse.Namespace) -> int:
     if not findings:
         print("The machine is quiet: nothing was found that would spoil a measurement.")
     return EXIT_DISTURBED if findings else 0
-
-
-def _backend(row: registry.Row) -> str:
-    reason = _why_missing(row)
-    return row.name if reason is None else f"{row.name} ({reason})"
 
 
 def _why_missing(row: registry.Row) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from midas_bench.bundle import suite_folder
-from midas_bench.errors import UserError
+from midas_bench.errors import UserError, needs
 
 EXPRESSIONS = ("-k", "-m")
 """Flags whose value may look like the name of a file."""
@@ -31,8 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     absent = [name for name in ("pytest", "pytest_benchmark") if importlib.util.find_spec(name) is None]
     if absent:
-        reason = f"needs {' and '.join(absent)}, which is not installed"
-        raise UserError("midas-bench run", reason, "pip install 'midas-bench[test]'")
+        raise UserError("midas-bench run", needs(absent), "pip install 'midas-bench[test]'")
     import pytest
 
     return int(pytest.main(pytest_arguments(arguments.pytest_arguments, suite_folder(), Path.cwd())))

@@ -69,8 +69,6 @@ UPRIGHT: dict[int, Callable[[MatLike], MatLike]] = {
 }
 """By orientation, what turns pixels upright as they are stored; 1 needs nothing."""
 
-HEAD_BYTES = 16
-"""How many first bytes tell a format."""
 REDUCTIONS = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2}
 """By factor, OpenCV's flag alone: its `IMREAD_REDUCED_COLOR_*` hold that of BGR too, which excludes RGB. libjpeg leaves
 out the high frequencies of each 8x8 block, and so decodes to a fraction of both sides."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from midas_bench.errors import UserError
+from midas_bench.errors import UserError, needs
 
 EXTRA = "torch"
 LIBRARIES = ("torch", "torchvision", "timm")
@@ -22,5 +22,4 @@ def require_torch(thing: str) -> None:
     """
     absent = [name for name in LIBRARIES if find_spec(name) is None]
     if absent:
-        reason = f"needs {' and '.join(absent)}, which is not installed"
-        raise UserError(thing, reason, f"pip install 'midas-bench[{EXTRA}]', or name an ONNX file with --model")
+        raise UserError(thing, needs(absent), f"pip install 'midas-bench[{EXTRA}]', or name an ONNX file with --model")

@@ -6,7 +6,7 @@ import importlib.util
 from dataclasses import dataclass, field
 
 from midas_bench.depth.config import PipelineConfig
-from midas_bench.errors import UserError
+from midas_bench.errors import UserError, needs
 from midas_bench.scene_photos import Photo
 
 LIBRARIES = ("flask", "waitress", "prometheus_client")
@@ -48,5 +48,4 @@ def check_installed() -> None:
     """
     absent = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
     if absent:
-        reason = f"needs {' and '.join(absent)}, which is not installed"
-        raise UserError("midas-bench serve", reason, "pip install 'midas-bench[web]'")
+        raise UserError("midas-bench serve", needs(absent), "pip install 'midas-bench[web]'")

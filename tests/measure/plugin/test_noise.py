@@ -34,13 +34,14 @@ def test_a_disturbed_cell_is_marked_with_the_reason_in_file_and_terminal(fake):
 
 def test_noisy_cells_beyond_those_shown_are_counted_and_the_json_is_named_only_where_one_is_saved(fake):
     loud = json.dumps([LOUD])
-    assert "noisy: 2 more cells; the JSON names them in extra_info.noise\n" in fake.run(FAKE_MATRIX_S=loud)
+    assert "noisy: 9 more of 12 cells; the JSON names them in extra_info.noise\n" in fake.run(FAKE_MATRIX_S=loud)
     fake.saves = False
     ran = fake.run(FAKE_MATRIX_S=loud)
-    assert "noisy: 2 more cells\n" in ran
+    assert "noisy: 9 more of 12 cells\n" in ran
     assert "JSON" not in ran
+    assert "not saved: add --benchmark-autosave for tables and charts" in ran
     ran = fake.run("--benchmark-json=out.json", FAKE_MATRIX_S=loud)
-    assert "noisy: 2 more cells; the JSON names them in extra_info.noise\n" in ran
+    assert "noisy: 9 more of 12 cells; the JSON names them in extra_info.noise\n" in ran
 
 
 def test_a_quiet_run_reports_that_no_cell_was_disturbed(fake):

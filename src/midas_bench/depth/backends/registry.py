@@ -19,7 +19,7 @@ from midas_bench.depth.backends.base import Backend, Build
 from midas_bench.depth.backends.validation import load_validated
 from midas_bench.depth.torch_extra import EXTRA
 from midas_bench.depth.weights import Weights
-from midas_bench.errors import UserError
+from midas_bench.errors import UserError, needs
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def missing(row: Row) -> UserError | None:
     absent = [name for name in row.libraries if importlib.util.find_spec(name) is None]
     if absent:
         advice = f"pip install 'midas-bench[{row.extra}]'" if row.extra else "install it"
-        return UserError(thing, f"needs {' and '.join(absent)}, which is not installed", advice)
+        return UserError(thing, needs(absent), advice)
     if row.compiles and not _compiler():
         return UserError(thing, "needs a C++ compiler, and none is found", "install g++, or name yours in CXX")
     if row.compiles and not Path(sysconfig.get_paths()["include"], "Python.h").is_file():

@@ -12,7 +12,8 @@ from midas_bench.measure.plugin.run_state import RUN_STATE, RunState
 from midas_bench.results.recommendations import three_lines
 from midas_bench.results.run_files import run_from
 
-SHOWN = 10
+SHOWN = 3
+"""Noisy cells that the terminal names, for their reasons are much alike."""
 
 
 # below pytest-benchmark's tables, and also where it raises for a regression
@@ -38,7 +39,7 @@ def _summarise(terminalreporter: pytest.TerminalReporter, config: pytest.Config,
         write(f"noisy: {name.rpartition('::')[2]}: {', '.join(reasons)}", yellow=True)
     if len(noisy) > SHOWN:
         place = "; the JSON names them in extra_info.noise" if internals.saves(config) else ""
-        write(f"noisy: {len(noisy) - SHOWN} more cells{place}", yellow=True)
+        write(f"noisy: {len(noisy) - SHOWN} more of {len(state.finished)} cells{place}", yellow=True)
     if noisy:
         write("`midas-bench doctor` names the cause; --noise rerun measures noisy cells again", yellow=True)
     elif config.stash[NOISE_MONITOR].noise:
@@ -49,6 +50,8 @@ def _summarise(terminalreporter: pytest.TerminalReporter, config: pytest.Config,
             write(line, bold=True)
     if state.complete and internals.saves(config):
         write("tables, charts and one page: midas-bench report --open")
+    elif state.complete:
+        write("not saved: add --benchmark-autosave for tables and charts by midas-bench report")
     if state.unplanned:
         kept = f"{state.journal.path.name} is kept: it holds {len(state.unplanned)} more cells"
         write(f"{kept}, which this run left out; --resume without -k goes on with it", yellow=True)

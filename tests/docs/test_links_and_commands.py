@@ -15,7 +15,6 @@ from urllib.parse import unquote
 import pytest
 
 from midas_bench.cli import main
-from midas_bench.cli.gate_flags import mode
 from midas_bench.cli.run import pytest_arguments
 from midas_bench.errors import UserError
 
@@ -113,8 +112,6 @@ def check_own(arguments, pytestconfig):
         parsed = main._parse(arguments)
     except SystemExit:
         pytest.fail(f"midas-bench {' '.join(arguments)}: see standard error")
-    if parsed.command == "gate":
-        mode(parsed)
     if parsed.command == "run":
         check_pytest(pytest_arguments(parsed.pytest_arguments, PROJECT, PROJECT), pytestconfig)
 

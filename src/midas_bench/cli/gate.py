@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from midas_bench.cli.gate_flags import add_arguments, mode, question, saved_question
+from midas_bench.cli.gate_flags import COMPARE, SELF_TEST, add_arguments, check_self_test, question, saved_question
 from midas_bench.errors import UserError
 from midas_bench.files import as_utf8, check_writable, write_whole
 from midas_bench.gate import result_text
@@ -36,8 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
             exception's exit code, 1, would be read as a regression.
     """
     try:
-        gate_mode = mode(arguments)
-        return _judge(arguments, gate_mode) if gate_mode in ("--base", "--baseline") else _self_test(arguments)
+        return _self_test(arguments) if arguments.subcommand == SELF_TEST else _judge(arguments)
     except (UserError, BrokenPipeError):
         raise
     except Exception as error:
@@ -46,13 +45,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError("gate", f"stopped at a bug of its own, {bug}", "report this line and the command") from error
 
 
-def _judge(arguments: argparse.Namespace, gate_mode: str) -> int:
+def _judge(arguments: argparse.Namespace) -> int:
     console = Console(width=max(result_text.WIDTH, Console().width), soft_wrap=True)
     for flag, path in (("--json", arguments.json), ("--markdown", arguments.markdown)):
         if path:
             # before the budget is spent
             check_writable(path, flag)
-    if gate_mode == "--baseline":
+    if arguments.subcommand == COMPARE:
         result = gate_saved(saved_question(arguments))
     else:
         gate_question = question(arguments)
@@ -83,6 +82,7 @@ def _self_test(arguments: argparse.Namespace) -> int:
     from midas_bench.gate.self_test_text import markdown
     from midas_bench.report.charts.power import power
 
+    check_self_test(arguments)
     check_writable(arguments.output / "self-test.json", "-o")
     journal = None
     if arguments.blocks_from:

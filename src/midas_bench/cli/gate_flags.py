@@ -1,4 +1,4 @@
-"""The flags of `midas-bench gate`: their declaration, their combinations, and the question that they ask."""
+"""The subcommands of `midas-bench gate`: their flags, and the questions that these ask."""
 
 from __future__ import annotations
 
@@ -6,130 +6,181 @@ import argparse
 import math
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from midas_bench.errors import UserError
 from midas_bench.gate import gate_cells
 from midas_bench.gate.block_series import Thresholds
 from midas_bench.gate.revision_gate import Question
 from midas_bench.gate.saved_gate import SavedQuestion
-from midas_bench.options import add_to_parser, seconds
+from midas_bench.options import OPTIONS, seconds
+
+RUN, COMPARE, SELF_TEST = "run", "compare", "self-test"
+ALL = (RUN, COMPARE, SELF_TEST)
+SUBCOMMANDS = {
+    RUN: ("compare two revisions, measured now side by side", "--base main"),
+    COMPARE: ("compare results that were saved earlier", "--baseline before/*.json --run after/*.json"),
+    SELF_TEST: ("measure the gate's own false alarms and power on this machine", "--gates 10"),
+}
+"""By name: what it does, and the flags of an example."""
+
+OLD_FORM = {
+    "--self-test": SELF_TEST,
+    "--base": RUN,
+    "--baseline": COMPARE,
+    "--run": COMPARE,
+    "--blocks-from": SELF_TEST,
+}
+"""Flags that chose what the gate does before it had subcommands, the strongest first."""
+
+
+class Flag:
+    """A flag: its names, the subcommands that take it, and what argparse needs to know of it."""
+
+    def __init__(self, names: str, *subcommands: str, **settings: Any) -> None:
+        self.names = names.split()
+        self.name = self.names[-1]
+        self.subcommands = subcommands
+        self.settings = settings
+        self.is_switch = settings.get("action") == "store_true"
+        self.default = False if self.is_switch else settings.get("default")
+
+    def add_to(self, parser: argparse.ArgumentParser, subcommand: str) -> None:
+        """Declare the flag, hidden and refused where it belongs to other subcommands."""
+        if subcommand in self.subcommands:
+            parser.add_argument(*self.names, **self.settings)
+        else:
+            nargs = 0 if self.is_switch else self.settings.get("nargs")
+            known: Any = {"takers": self.subcommands, "nargs": nargs, "type": self.settings.get("type")}
+            parser.add_argument(*self.names, action=Refusal, default=self.default, help=argparse.SUPPRESS, **known)
+
+
+class Refusal(argparse.Action):
+    """What a flag of other subcommands does; at its default it means what leaving it out means, so that passes."""
+
+    def __init__(self, takers: Sequence[str], **known: Any) -> None:
+        super().__init__(**known)
+        self._takers = " or ".join(f"`midas-bench gate {name}`" for name in takers)
+
+    def __call__(self, parser: argparse.ArgumentParser, _: object, values: object, __: str | None = None) -> None:
+        """Refuse the flag.
+
+        Raises:
+            UserError: its value is not its default.
+        """
+        if values != self.default:
+            raise UserError(
+                self.option_strings[-1], f"means nothing with `{parser.prog}`", f"leave it out, or use {self._takers}"
+            )
+
+
+FLAGS = (
+    Flag("--base", RUN, required=True, metavar="REF", help="the revision to compare with, as git names it"),
+    Flag("--head", RUN, metavar="REF", help="the revision to judge (default: the working tree as it is)"),
+    Flag("--merge-base", RUN, action="store_true", help="compare with the newest commit that base and head share, "
+         "so that later commits of the base do not count"),
+    Flag("--cell", RUN, action="append", default=[], metavar="NAME",
+         help="a cell to compare, repeatable: a backend (its pipeline), a stage, or a cell such as "
+         f"{gate_cells.FAMILY[0].name} (default: ONNX Runtime's pipeline and each of its stages)"),
+    Flag("--full", RUN, action="store_true", help="the whole matrix; give it a --budget of 4h"),
+    Flag("--fresh-env", RUN, action="store_true", help="give the base an environment with its own dependencies"),
+    Flag("--allow-changed-output", RUN, action="store_true", help="let other heat maps pass"),
+    Flag("--baseline", COMPARE, required=True, action="append", nargs="+", type=Path, metavar="FILE",
+         help="JSON files or folders to compare with, two or more"),
+    Flag("--run", COMPARE, required=True, action="append", nargs="+", type=Path, metavar="FILE",
+         help="JSON files or folders to judge, two or more"),
+    Flag("--force", COMPARE, action="store_true", help="compare them even if they come from different machines"),
+    # this flag chose the subcommand before there was one
+    Flag("--self-test", SELF_TEST, action="store_true", help=argparse.SUPPRESS),
+    Flag("--blocks", SELF_TEST, type=int, default=100, metavar="N", help="equal sides to record (default: 100)"),
+    Flag("--gates", SELF_TEST, type=int, default=0, metavar="N", help="live gates, and as many with a slowdown"),
+    Flag("--quick", SELF_TEST, action="store_true", help="test the machinery with calls of known duration"),
+    Flag("--blocks-from", SELF_TEST, type=Path, metavar="FILE", help="draw from the blocks of an earlier self-test"),
+    Flag("-o --output", SELF_TEST, type=Path, default=Path("reports/gate"), metavar="FOLDER",
+         help="folder for the self-test's blocks, table and chart (default: reports/gate)"),
+    Flag("--budget", RUN, SELF_TEST, default="5min", metavar="TIME",
+         help="time for measuring, as 90s, 5min or 1h (default: 5min)"),
+    Flag("--resume", RUN, SELF_TEST, action="store_true", help="go on with the same gate after it was interrupted"),
+    Flag("--seed", RUN, SELF_TEST, type=int, metavar="N", help="seed of the shuffling (default: random, and reported)"),
+    Flag("--weights", RUN, SELF_TEST, help=OPTIONS["--weights"].help, **OPTIONS["--weights"].settings),
+    Flag("--threshold", *ALL, default="5%", metavar="SHARE",
+         help="growth of time or memory that is worth an alarm (default: 5%%)"),
+    Flag("--startup-threshold", *ALL, default="20%", metavar="SHARE",
+         help="growth of start-up that is worth an alarm (default: 20%%)"),
+    Flag("--alpha", *ALL, default="1%", metavar="SHARE",
+         help="chance of a false alarm in the whole gate (default: 1%%)"),
+    Flag("--inconclusive", RUN, COMPARE, choices=("fail", "pass"), default="fail",
+         help="exit code where figures are inconclusive or invalid: 3 (fail, the default) or 0 (pass)"),
+    Flag("--json", RUN, COMPARE, type=Path, metavar="FILE", help="write everything, the block ratios included"),
+    Flag("--markdown", RUN, COMPARE, type=Path, metavar="FILE", help="write the table, as for $GITHUB_STEP_SUMMARY"),
+)  # fmt: skip
+
+USELESS_BESIDE = {
+    "--blocks-from": (
+        "--quick", "--blocks", "--gates", "--budget", "--resume", "--seed", "--weights", "--threshold",
+        "--startup-threshold", "--alpha",
+    ),
+    "--quick": ("--gates", "--weights"),
+}  # fmt: skip
+"""By a flag of the self-test, those that mean nothing beside it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    compare = parser.add_argument_group("two revisions, measured now")
-    compare.add_argument("--base", metavar="REF", help="the revision to compare with, as git names it")
-    compare.add_argument("--head", metavar="REF", help="the revision to judge (default: the working tree as it is)")
-    compare.add_argument(
-        "--merge-base", action="store_true", help="compare with the newest commit that base and head share, "
-        "so that later commits of the base do not count",
-    )  # fmt: skip
-    compare.add_argument(
-        "--cell", action="append", default=[], metavar="NAME",
-        help="a cell to compare, repeatable: a backend (its pipeline), a stage, or a cell such as "
-        f"{gate_cells.FAMILY[0].name} (default: ONNX Runtime's pipeline and each of its stages)",
-    )  # fmt: skip
-    compare.add_argument("--full", action="store_true", help="the whole matrix; give it a --budget of 4h")
-    compare.add_argument(
-        "--budget", default="5min", metavar="TIME", help="time for measuring, as 90s, 5min or 1h (default: 5min)"
-    )
-    compare.add_argument(
-        "--fresh-env", action="store_true", help="give the base an environment with its own dependencies"
-    )
-    compare.add_argument("--resume", action="store_true", help="go on with the same gate after it was interrupted")
-    compare.add_argument("--allow-changed-output", action="store_true", help="let other heat maps pass")
-    compare.add_argument("--seed", type=int, metavar="N", help="seed of the shuffling (default: random, and reported)")
-    add_to_parser(compare, ("--weights",))
-    saved = parser.add_argument_group("results that were saved earlier")
-    for flag, purpose in (("--baseline", "to compare with"), ("--run", "to judge")):
-        saved.add_argument(
-            flag,
-            action="append",
-            nargs="+",
-            type=Path,
-            metavar="FILE",
-            help=f"JSON files or folders {purpose}, two or more",
-        )
-    saved.add_argument("--force", action="store_true", help="compare them even if they come from different machines")
-    self_test = parser.add_argument_group("the gate itself")
-    self_test.add_argument(
-        "--self-test", action="store_true", help="measure its false alarms and its power on this machine"
-    )
-    self_test.add_argument("--blocks", type=int, default=100, metavar="N", help="equal sides to record (default: 100)")
-    self_test.add_argument("--gates", type=int, default=0, metavar="N", help="live gates, and as many with a slowdown")
-    self_test.add_argument("--quick", action="store_true", help="test the machinery with calls of known duration")
-    self_test.add_argument(
-        "--blocks-from", type=Path, metavar="FILE", help="draw from the recorded blocks of an earlier self-test"
-    )
-    self_test.add_argument(
-        "-o", "--output", type=Path, default=Path("reports/gate"), metavar="FOLDER",
-        help="folder for the self-test's blocks, table and chart (default: reports/gate)",
-    )  # fmt: skip
-    rule = parser.add_argument_group("what is worth an alarm")
-    rule.add_argument("--threshold", default="5%", metavar="SHARE", help="growth of time or memory (default: 5%%)")
-    rule.add_argument("--startup-threshold", default="20%", metavar="SHARE", help="growth of start-up (default: 20%%)")
-    rule.add_argument(
-        "--alpha", default="1%", metavar="SHARE", help="chance of a false alarm in the whole gate (default: 1%%)"
-    )
-    rule.add_argument(
-        "--inconclusive", choices=("fail", "pass"), default="fail",
-        help="exit code where figures are inconclusive or invalid: 3 (fail, the default) or 0 (pass)",
-    )  # fmt: skip
-    output = parser.add_argument_group("output")
-    output.add_argument("--json", type=Path, metavar="FILE", help="write everything, the block ratios included")
-    output.add_argument("--markdown", type=Path, metavar="FILE", help="write the table, as for $GITHUB_STEP_SUMMARY")
+    """Declare the subcommands and their flags."""
+    examples = (f"  midas-bench gate {name} {flags}" for name, (_, flags) in SUBCOMMANDS.items())
+    parser.epilog = "\n".join(("examples:", *examples))
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    subcommands = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
+    for name, (purpose, _) in SUBCOMMANDS.items():
+        subcommand = subcommands.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
+        subcommand.set_defaults(parser=subcommand)
+        for flag in FLAGS:
+            flag.add_to(subcommand, name)
 
 
-RULE_FLAGS = ("--threshold", "--startup-threshold", "--alpha")
-JUDGED_FLAGS = (*RULE_FLAGS, "--inconclusive", "--json", "--markdown")
-MEASURED_FLAGS = ("--budget", "--seed", "--resume", "--weights")
-MODES: Mapping[str, tuple[str, ...]] = {
-    "--base": (
-        "--base", "--head", "--merge-base", "--cell", "--full", "--fresh-env", "--allow-changed-output",
-        *MEASURED_FLAGS, *JUDGED_FLAGS,
-    ),
-    "--baseline": ("--baseline", "--run", "--force", *JUDGED_FLAGS),
-    "--self-test": ("--self-test", "--blocks", "--gates", "--output", *MEASURED_FLAGS, *RULE_FLAGS),
-    "--self-test --quick": (
-        "--self-test", "--quick", "--blocks", "--output", "--budget", "--seed", "--resume", *RULE_FLAGS,
-    ),
-    "--self-test --blocks-from": ("--self-test", "--blocks-from", "--output"),
-}  # fmt: skip
-"""By the flags that choose a mode, all flags that mean something in it."""
-
-
-def mode(arguments: argparse.Namespace) -> str:
-    """Return the key of `MODES` that the flags ask for.
+def with_subcommand(words: Sequence[str]) -> list[str]:
+    """Return the command's words with the subcommand first, as its flags choose it where none is named.
 
     Raises:
-        UserError: the flags ask for no mode or half of one, or a flag means nothing in it.
+        UserError: they choose none.
     """
-    if arguments.self_test:
-        further = " --blocks-from" if arguments.blocks_from else " --quick" if arguments.quick else ""
-        chosen = f"--self-test{further}"
-    elif arguments.base is not None:
-        chosen = "--base"
-    elif arguments.baseline is None and arguments.run is None:
-        raise UserError(
-            "gate", "needs --base REF, or --baseline FILE with --run FILE", "name a revision, as `--base main`"
-        )
-    elif arguments.baseline is None or arguments.run is None:
-        raise UserError("--baseline and --run", "go together", "name files for both")
-    else:
-        chosen = "--baseline"
-    defaults = argparse.ArgumentParser()
-    add_arguments(defaults)
-    for flag in dict.fromkeys(flag for flags in MODES.values() for flag in flags):
-        name = flag.lstrip("-").replace("-", "_")
-        if flag not in MODES[chosen] and getattr(arguments, name) != defaults.get_default(name):
-            raise UserError(flag, f"means nothing with {chosen}", "leave one of them out")
-    return chosen
+    if words and not words[0].startswith("-"):
+        return list(words)
+    flags = {_flag_named(word.partition("=")[0]) for word in words}
+    for flag, subcommand in OLD_FORM.items():
+        if flag in flags:
+            return [subcommand, *words]
+    if {"-h", "--help"} & flags:
+        return ["--help"]
+    raise UserError("gate", f"needs {RUN}, {COMPARE} or {SELF_TEST}", "begin with `midas-bench gate run --base main`")
+
+
+def _flag_named(word: str) -> str:
+    """Return the flag that a word is, in full or abbreviated as argparse allows it; else the word."""
+    matches = [flag.name for flag in FLAGS if word.startswith("--") and flag.name.startswith(word)]
+    return matches[0] if len(matches) == 1 else word
+
+
+def check_self_test(arguments: argparse.Namespace) -> None:
+    """Refuse flags that mean nothing beside another one.
+
+    Raises:
+        UserError: such a flag is given.
+    """
+    defaults = {flag.name: flag.default for flag in FLAGS}
+    values = {name: getattr(arguments, name.lstrip("-").replace("-", "_")) for name in defaults}
+    for chosen, useless in USELESS_BESIDE.items():
+        for name in useless:
+            if values[chosen] and values[name] != defaults[name]:
+                raise UserError(
+                    name, f"means nothing with `midas-bench gate self-test {chosen}`", "leave one of them out"
+                )
 
 
 def question(arguments: argparse.Namespace) -> Question:
-    """Return the question of a gate of two revisions, or of a self-test.
+    """Return the question of a gate of two revisions, or of the gates of a self-test.
 
     Raises:
         UserError: a value cannot be read, or two flags contradict each other.

@@ -83,19 +83,23 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     if argv[:1] == ["run"] and not {"-h", "--help"} & set(argv[1:2]):
         # pytest knows its flags better than a second parser would
         return argparse.Namespace(command="run", pytest_arguments=[word for word in argv[1:] if word != "--"])
+    if argv[:1] == ["gate"]:
+        gate_flags = importlib.import_module("midas_bench.cli.gate_flags")
+        argv = ["gate", *gate_flags.with_subcommand(argv[1:])]
     chosen = next((word for word in argv if word in COMMANDS), None)
     parser = argparse.ArgumentParser("midas-bench", description="MiDaS_small monocular depth estimation on CPU.")
     parser.add_argument("--version", action="version", version=f"midas-bench {version('midas-bench')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, help_text in COMMANDS.items():
         command = commands.add_parser(name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.")
+        command.set_defaults(parser=command)
         # the other commands' modules take long to import
         if name == chosen:
             importlib.import_module(f"midas_bench.cli.{name}").add_arguments(command)
     arguments, unknown = parser.parse_known_args(argv)
     # this parser's error shows the command's own usage, not that of all commands
     if unknown:
-        commands.choices[arguments.command].error(f"unrecognized arguments: {' '.join(unknown)}")
+        arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     return arguments
 
 

@@ -30,7 +30,7 @@ from midas_bench.results.runs import UNKNOWN, Run, of_one_kind
 
 DRIFT = (
     "These runs were made at different times. Every ratio includes the machine's drift between them, which is tens of "
-    "per cent on shared machines. `midas-bench gate --base REF` measures both sides interleaved."
+    "per cent on shared machines. `midas-bench gate run --base REF` measures both sides interleaved."
 )
 OTHER_MACHINE = "the files come from different kinds of machine; --force compares anyway"
 UNKNOWN_MACHINE = "a file names no CPU, so the machine is unknown; --force compares anyway"

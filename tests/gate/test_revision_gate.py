@@ -8,32 +8,32 @@ from midas_bench.gate.block_journal import BlockJournal
 from midas_bench.gate.block_series import Thresholds
 from midas_bench.gate.gate_cells import FAMILY
 from midas_bench.gate.revision_gate import Question, identity, notes_on_code
-from midas_bench.gate.revision_workers import BASE, HEAD, Revision
-from midas_bench.gate.revisions import SourceTree
+from midas_bench.gate.revision_workers import BASE, HEAD
+from midas_bench.gate.revisions import Revision
 
 
 @pytest.fixture
-def tree(tmp_path):
+def revision(tmp_path):
     def made(label, digest="same", *pins):
-        return SourceTree(label, None, tmp_path, digest, pins)
+        return Revision(label, None, tmp_path, digest, pins)
 
     return made
 
 
-def test_gate_notes_that_equal_code_and_dependencies_differ_by_noise_alone(tree):
-    assert notes_on_code(tree("main"), tree("head"), False) == [
+def test_gate_notes_that_equal_code_and_dependencies_differ_by_noise_alone(revision):
+    assert notes_on_code(revision("main"), revision("head"), False) == [
         "base and head hold the same code: whatever differs is noise"
     ]
 
 
-def test_dependencies_that_differ_are_told_whether_they_take_part_or_not(tree):
-    base, head = tree("main", "same", "torch==1"), tree("head", "same", "torch==2")
+def test_dependencies_that_differ_are_told_whether_they_take_part_or_not(revision):
+    base, head = revision("main", "same", "torch==1"), revision("head", "same", "torch==2")
     [same, ignored] = notes_on_code(base, head, False)
     assert "whatever differs is noise" in same
     assert "both sides run with what is installed here: torch==1 (main only); torch==2 (head only)" in ignored
     [taken] = notes_on_code(base, head, True)
     assert taken.startswith("base and head hold the same code, and the dependencies differ: torch==1 (main only)")
-    [beside] = notes_on_code(base, tree("head", "other", "torch==2"), True)
+    [beside] = notes_on_code(base, revision("head", "other", "torch==2"), True)
     assert beside.startswith("beside the code the dependencies differ")
 
 
@@ -41,8 +41,8 @@ QUESTION = Question("main", None, FAMILY, "auto", Thresholds(0.05, 0.05, 0.2), 0
 FACTS = {"machine": {"fingerprint": "abc", "versions": {"torch": "2"}}, "weights": "seeded"}
 
 
-def test_resume_takes_blocks_only_of_a_gate_with_the_same_question(tree, tmp_path):
-    sides = {name: Revision(tree(name)) for name in (BASE, HEAD)}
+def test_resume_takes_blocks_only_of_a_gate_with_the_same_question(revision, tmp_path):
+    sides = {name: revision(name) for name in (BASE, HEAD)}
 
     def path(question=QUESTION, sides=sides, facts=FACTS):
         return BlockJournal.of(tmp_path, identity(question, sides, facts)).path
@@ -55,7 +55,7 @@ def test_resume_takes_blocks_only_of_a_gate_with_the_same_question(tree, tmp_pat
         ),
         path(replace(QUESTION, alpha=0.02)),
         path(replace(QUESTION, fresh_env=True)),
-        path(sides=sides | {HEAD: Revision(tree("head", "another"))}),
+        path(sides=sides | {HEAD: revision("head", "another")}),
         path(facts=FACTS | {"weights": "official"}),
         path(facts=FACTS | {"machine": {"fingerprint": "abc", "versions": {"torch": "3"}}}),
         path(facts=FACTS | {"machine": {"fingerprint": "def", "versions": {"torch": "2"}}}),

@@ -7,8 +7,8 @@ from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
 from midas_bench.gate import revision_workers as sides_module
 from midas_bench.gate.gate_cells import FAMILY, GateCell
-from midas_bench.gate.revision_workers import BASE, HEAD, Revision, as_checkpoint, fresh_python, worker_specs
-from midas_bench.gate.revisions import SourceTree
+from midas_bench.gate.revision_workers import BASE, HEAD, as_checkpoint, fresh_python, worker_specs
+from midas_bench.gate.revisions import Revision
 
 WEIGHTS = Weights("file", "0" * 64, "/weights.pt")
 CONFIG = Resolved(backend="onnx", threads=2, weights=WEIGHTS, cache_dir="/cache")
@@ -16,7 +16,7 @@ CONFIG = Resolved(backend="onnx", threads=2, weights=WEIGHTS, cache_dir="/cache"
 
 @pytest.fixture
 def sides(tmp_path):
-    return {name: Revision(SourceTree(name, None, tmp_path / name, "digest", ())) for name in (BASE, HEAD)}
+    return {name: Revision(name, None, tmp_path / name, "digest", ()) for name in (BASE, HEAD)}
 
 
 def test_both_sides_get_the_same_but_for_their_tree(sides, photos, tmp_path):
@@ -52,9 +52,9 @@ def test_weights_that_are_a_file_are_loaded_by_both_sides_as_they_are(tmp_path):
 @pytest.mark.slow
 def test_dependencies_that_cannot_be_installed_are_one_line(tmp_path):
     (tmp_path / "tree").mkdir()
-    tree = SourceTree("main", None, tmp_path / "tree", "digest", ())
+    revision = Revision("main", None, tmp_path / "tree", "digest", ())
     with pytest.raises(UserError, match="--fresh-env: main: its dependencies cannot be installed"):
-        fresh_python(tree, {"int8"}, tmp_path / "python")
+        fresh_python(revision, {"int8"}, tmp_path / "python")
 
 
 def test_a_fresh_environment_gets_the_extras_that_the_cells_need(tmp_path, monkeypatch):
@@ -63,7 +63,7 @@ def test_a_fresh_environment_gets_the_extras_that_the_cells_need(tmp_path, monke
     monkeypatch.setattr(
         sides_module.subprocess, "run", lambda command, **_: asked.append(command[-1]) or mock.Mock(returncode=0)
     )
-    tree = SourceTree("main", None, tmp_path, "digest", ())
+    revision = Revision("main", None, tmp_path, "digest", ())
     for extras in ({"openvino", "int8"}, ()):
-        fresh_python(tree, extras, tmp_path / "python")
+        fresh_python(revision, extras, tmp_path / "python")
     assert asked == [f"{tmp_path}[int8,openvino]", str(tmp_path)]

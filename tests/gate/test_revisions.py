@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from midas_bench.errors import UserError
 from midas_bench.gate import revisions
-from midas_bench.gate.revisions import SourceTree
+from midas_bench.gate.revisions import Revision
 
 
 def test_a_commit_becomes_a_worktree_that_goes_when_the_gate_ends(repository, tmp_path):
@@ -346,8 +346,8 @@ def test_dependencies_that_differ_are_named(repository, tmp_path):
 
 
 def test_pytorch_as_a_dependency_or_as_an_extra_is_the_same():
-    before = SourceTree("main", None, Path(), None, ("numpy>=2", "torch==2.13.0"))
-    after = SourceTree("HEAD", None, Path(), None, ("numpy>=2",), {"torch": ("torch==2.13.0",)})
+    before = Revision("main", None, Path(), None, ("numpy>=2", "torch==2.13.0"))
+    after = Revision("HEAD", None, Path(), None, ("numpy>=2",), {"torch": ("torch==2.13.0",)})
     assert revisions.different_pins(before, after) == []
 
 

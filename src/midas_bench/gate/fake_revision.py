@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from midas_bench.gate.revision_workers import Revision
-from midas_bench.gate.revisions import PACKAGE, SourceTree
+from midas_bench.gate.revisions import PACKAGE, Revision
 
 BACKEND = "stand-in"
 
@@ -42,4 +41,4 @@ def write_fake_revision(folder: Path) -> Revision:
     for package in (depth.parent, depth):
         (package / "__init__.py").touch()
     (depth / "calls.py").write_text(CALLS.lstrip(), encoding="utf-8")
-    return Revision(SourceTree(BACKEND, None, folder, BACKEND, ()))
+    return Revision(BACKEND, None, folder, BACKEND, ())

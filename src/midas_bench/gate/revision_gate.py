@@ -27,8 +27,8 @@ from midas_bench.gate.measurement import Measurement
 from midas_bench.gate.outputs import Difference
 from midas_bench.gate.preflight import check_sides
 from midas_bench.gate.result import SCHEMA, GateResult
-from midas_bench.gate.revision_workers import BASE, HEAD, Revision, Sides, as_checkpoint, fresh_python, worker_specs
-from midas_bench.gate.revisions import SourceTree
+from midas_bench.gate.revision_workers import BASE, HEAD, Sides, as_checkpoint, fresh_python, worker_specs
+from midas_bench.gate.revisions import Revision
 from midas_bench.gate.rule import MISSING, Family
 from midas_bench.measure import machine
 from midas_bench.scene_photos import Photo
@@ -106,7 +106,7 @@ def gate_revisions(question: Question, folder: Path, listener: Listener) -> Gate
         ]
         for note in notes:
             listener.progress(note)
-        sides = {BASE: Revision(base), HEAD: Revision(head)}
+        sides = {BASE: base, HEAD: head}
         if question.fresh_env:
             listener.progress(f"installing the dependencies of {base.title}; this takes some minutes")
             # PyTorch makes every backend's graph, and older trees have no such extra, which pip only warns of
@@ -138,7 +138,7 @@ def exclusive_gate(gate_folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def notes_on_code(base: SourceTree, head: SourceTree, fresh_env: bool) -> list[str]:
+def notes_on_code(base: Revision, head: Revision, fresh_env: bool) -> list[str]:
     """Say whether both sides have the same code and the same dependencies."""
     pins = "; ".join(revisions.different_pins(base, head))
     same = base.digest == head.digest
@@ -209,9 +209,9 @@ def compare_sides(
     config = prepare_config(config, question.cells, photos, listener.progress)
     all_series = series_of(question.cells, sides, config, photos, run_folder)
     family = Family(figures_of(all_series, question.thresholds), question.alpha)
-    if sides[BASE].tree.digest is None:
+    if sides[BASE].digest is None:
         for name in list(family.undecided):
-            family.set_aside(name, MISSING, f"{sides[BASE].tree.title} has no package src/midas_bench")
+            family.set_aside(name, MISSING, f"{sides[BASE].title} has no package src/midas_bench")
     differences: list[Difference] = []
     if family.undecided:
         listener.progress("opening both sides, and comparing their heat maps")
@@ -235,8 +235,8 @@ def compare_sides(
     measurement.run()
     rows = [row for series in all_series for row in series.rows]
     return GateResult(
-        base=sides[BASE].tree.title,
-        head=sides[HEAD].tree.title,
+        base=sides[BASE].title,
+        head=sides[HEAD].title,
         judgements=list(family.judgements.values()),
         differences=differences,
         alpha=question.alpha,
@@ -259,7 +259,7 @@ def identity(question: Question, sides: Sides, facts: Mapping[str, Any]) -> dict
     """Return all that must be the same for blocks of an interrupted gate to count in another."""
     return {
         "schema": SCHEMA,
-        "sides": {name: side.tree.commit or side.tree.digest for name, side in sides.items()},
+        "sides": {name: side.commit or side.digest for name, side in sides.items()},
         "cells": [cell.name for cell in question.cells],
         "thresholds": vars(question.thresholds),
         "alpha": question.alpha,

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import venv
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from midas_bench.depth.config import PipelineConfig, Resolved
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
 from midas_bench.gate.gate_cells import GateCell
-from midas_bench.gate.revisions import SourceTree
+from midas_bench.gate.revisions import Revision
 from midas_bench.measure.worker_client import TimedCall, WorkerSpec
 from midas_bench.scene_photos import Photo, batch
 
@@ -23,15 +23,6 @@ BASE, HEAD = "base", "head"
 SIDES = (BASE, HEAD)
 """Names of equal length: where a process's files lie can shift its timing (T. Mytkowicz et al., Producing Wrong Data
 Without Doing Anything Obviously Wrong, ASPLOS 2009)."""
-
-
-@dataclass(frozen=True)
-class Revision:
-    """One revision, and the interpreter that runs it."""
-
-    tree: SourceTree
-    python: str = sys.executable
-    slowdown: float = 0.0
 
 
 Sides = Mapping[str, Revision]
@@ -65,9 +56,7 @@ def worker_specs(
     used = {name: value for name, value in settings.items() if value != defaults[name]}
     pipelines = {cell.batch: {"photos": _paths(cell, photos), "config": used} for cell in cells}
     return [
-        WorkerSpec(
-            name, pipelines, _environment(name, side, run_folder), side.python, side.slowdown, str(side.tree.source)
-        )
+        WorkerSpec(name, pipelines, _environment(name, side, run_folder), side.python, side.slowdown, str(side.source))
         for name, side in sides.items()
     ]
 
@@ -85,25 +74,24 @@ def _paths(cell: GateCell, photos: Mapping[str, Sequence[Photo]]) -> list[str]:
 
 def _environment(name: str, side: Revision, run_folder: Path) -> dict[str, str]:
     # compiled modules go into folders of ours, so that neither side starts with more of them than the other
-    return {"PYTHONPATH": str(side.tree.source), "PYTHONPYCACHEPREFIX": str(run_folder / "compiled" / name)}
+    return {"PYTHONPATH": str(side.source), "PYTHONPYCACHEPREFIX": str(run_folder / "compiled" / name)}
 
 
-def fresh_python(tree: SourceTree, extras: Collection[str], folder: Path) -> str:
-    """Make a virtual environment with the dependencies of a tree and its extras; return its interpreter.
+def fresh_python(revision: Revision, extras: Collection[str], folder: Path) -> str:
+    """Make a virtual environment with the dependencies of a revision and its extras; return its interpreter.
 
     Raises:
         UserError: they cannot be installed.
     """
     venv.create(folder, with_pip=True)
     python = str(folder / ("Scripts" if sys.platform == "win32" else "bin") / "python")
-    requirement = f"{tree.folder}[{','.join(sorted(extras))}]" if extras else str(tree.folder)
+    requirement = f"{revision.folder}[{','.join(sorted(extras))}]" if extras else str(revision.folder)
     pip: Any = subprocess.run(
         [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement],
         capture_output=True, text=True, encoding="utf-8", errors="replace",
     )  # fmt: skip
     if pip.returncode:
         reason = next((line for line in reversed(pip.stderr.splitlines()) if "ERROR" in line), "pip gave no reason")
-        raise UserError(
-            f"--fresh-env: {tree.title}", f"its dependencies cannot be installed ({reason})", "run the gate without it"
-        )
+        why = f"its dependencies cannot be installed ({reason})"
+        raise UserError(f"--fresh-env: {revision.title}", why, "run the gate without it")
     return python

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,8 +37,8 @@ NOT_OURS = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
 @dataclass(frozen=True)
-class SourceTree:
-    """One revision on disk.
+class Revision:
+    """One revision on disk, and how it is run.
 
     Attributes:
         label: the name that the user gave.
@@ -46,6 +47,8 @@ class SourceTree:
         digest: of the package's source, 64 hexadecimal digits; None where it has no package.
         pins: the dependencies that its pyproject.toml names.
         extras: by name, the dependencies of those extras that backends need.
+        python: the interpreter that runs it.
+        slowdown: the share by which each of its calls is made longer, to test whether a gate detects it.
     """
 
     label: str
@@ -54,6 +57,8 @@ class SourceTree:
     digest: str | None
     pins: tuple[str, ...]
     extras: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    python: str = sys.executable
+    slowdown: float = 0.0
 
     @property
     def source(self) -> Path:
@@ -204,7 +209,7 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def check_out(repository: Path, ref: str, commit: str, folder: Path) -> SourceTree:
+def check_out(repository: Path, ref: str, commit: str, folder: Path) -> Revision:
     """Put a commit into a worktree at `folder`.
 
     Raises:
@@ -216,10 +221,10 @@ def check_out(repository: Path, ref: str, commit: str, folder: Path) -> SourceTr
         refusal = refusal_of(error)
         next_step = refusal.remedy or "free some space, or ask `git fsck`"
         raise UserError(f"revision {ref}", f"cannot be checked out ({refusal.reason})", next_step) from None
-    return _source_tree(ref, commit, folder)
+    return _revision(ref, commit, folder)
 
 
-def copy_working_tree(repository: Path, folder: Path) -> SourceTree:
+def copy_working_tree(repository: Path, folder: Path) -> Revision:
     """Copy the package as it is now, uncommitted changes included, so that editing does not disturb the gate.
 
     Raises:
@@ -235,10 +240,10 @@ def copy_working_tree(repository: Path, folder: Path) -> SourceTree:
         raise UserError(source, f"cannot be copied ({reason})", "check its permissions") from error
     except OSError as error:
         raise UserError(error.filename, f"cannot be copied ({error.strerror})", "check its permissions") from error
-    return _source_tree(WORKING_TREE, None, folder)
+    return _revision(WORKING_TREE, None, folder)
 
 
-def _source_tree(label: str, commit: str | None, folder: Path) -> SourceTree:
+def _revision(label: str, commit: str | None, folder: Path) -> Revision:
     package = folder / PACKAGE
     try:
         digest = sources_sha256(package) if package.is_dir() else None
@@ -246,7 +251,7 @@ def _source_tree(label: str, commit: str | None, folder: Path) -> SourceTree:
         raise UserError(
             f"revision {label}", f"holds {error.filename}, which cannot be read", "check its permissions"
         ) from error
-    return SourceTree(label, commit, folder, digest, *_pins(folder))
+    return Revision(label, commit, folder, digest, *_pins(folder))
 
 
 def _pins(folder: Path) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
@@ -260,18 +265,18 @@ def _pins(folder: Path) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
         return (), {}
 
 
-def different_pins(base: SourceTree, head: SourceTree) -> list[str]:
+def different_pins(base: Revision, head: Revision) -> list[str]:
     """Say which dependencies only one side asks for, in its own list or in an extra that a backend needs."""
     sides = ((base, head), (head, base))
     return [
-        f"{pin} ({tree.title} only)" for tree, other in sides for pin in _all_pins(tree) if pin not in _all_pins(other)
+        f"{pin} ({side.title} only)" for side, other in sides for pin in _all_pins(side) if pin not in _all_pins(other)
     ]
 
 
-def _all_pins(tree: SourceTree) -> list[str]:
+def _all_pins(side: Revision) -> list[str]:
     # PyTorch was a dependency before it became an extra: to a gate, which needs it, that is the same
-    extras = [pin if name == EXTRA else f"{pin} in extra {name}" for name, pins in tree.extras.items() for pin in pins]
-    return [*tree.pins, *extras]
+    extras = [pin if name == EXTRA else f"{pin} in extra {name}" for name, pins in side.extras.items() for pin in pins]
+    return [*side.pins, *extras]
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from midas_bench.gate.revision_gate import (
     prepare_config,
     series_of,
 )
-from midas_bench.gate.revision_workers import BASE, HEAD, Revision, Sides
+from midas_bench.gate.revision_workers import BASE, HEAD, Sides
 from midas_bench.gate.rule import Family, Figure
 from midas_bench.gate.simulation import RESAMPLED, RESAMPLED_QUICK, resample
 from midas_bench.measure.noise_probe import NoiseProbe
@@ -106,7 +106,7 @@ def _sides(plan: SelfTestPlan, repository: Path, run_folder: Path) -> tuple[Side
     if plan.on_stand_in:
         cells = tuple(GateCell(call, STAND_IN) for call in (PIPELINE, "decode"))
         return {name: write_fake_revision(run_folder / name) for name in (BASE, HEAD)}, cells
-    return {name: Revision(revisions.copy_working_tree(repository, run_folder / name)) for name in (BASE, HEAD)}, FAMILY
+    return {name: revisions.copy_working_tree(repository, run_folder / name) for name in (BASE, HEAD)}, FAMILY
 
 
 def _figures(cells: Sequence[GateCell], thresholds: Thresholds) -> list[Figure]:

@@ -8,7 +8,7 @@ from midas_bench.gate.block_journal import BlockJournal
 from midas_bench.gate.block_series import Thresholds
 from midas_bench.gate.gate_cells import FAMILY
 from midas_bench.gate.revision_gate import Question, identity, notes_on_code
-from midas_bench.gate.revision_workers import BASE, HEAD
+from midas_bench.gate.revision_workers import BASE, HEAD, Sides
 from midas_bench.gate.revisions import Revision
 
 
@@ -42,7 +42,7 @@ FACTS = {"machine": {"fingerprint": "abc", "versions": {"torch": "2"}}, "weights
 
 
 def test_resume_takes_blocks_only_of_a_gate_with_the_same_question(revision, tmp_path):
-    sides = {name: revision(name) for name in (BASE, HEAD)}
+    sides = Sides(revision(BASE), revision(HEAD), None, {}, tmp_path)
 
     def path(question=QUESTION, sides=sides, facts=FACTS):
         return BlockJournal.of(tmp_path, identity(question, sides, facts)).path
@@ -55,7 +55,7 @@ def test_resume_takes_blocks_only_of_a_gate_with_the_same_question(revision, tmp
         ),
         path(replace(QUESTION, alpha=0.02)),
         path(replace(QUESTION, fresh_env=True)),
-        path(sides=sides | {HEAD: revision("head", "another")}),
+        path(sides=replace(sides, head=revision("head", "another"))),
         path(facts=FACTS | {"weights": "official"}),
         path(facts=FACTS | {"machine": {"fingerprint": "abc", "versions": {"torch": "3"}}}),
         path(facts=FACTS | {"machine": {"fingerprint": "def", "versions": {"torch": "2"}}}),

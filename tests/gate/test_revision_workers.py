@@ -7,7 +7,7 @@ from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
 from midas_bench.gate import revision_workers as sides_module
 from midas_bench.gate.gate_cells import FAMILY, GateCell
-from midas_bench.gate.revision_workers import BASE, HEAD, as_checkpoint, fresh_python, worker_specs
+from midas_bench.gate.revision_workers import SIDES, Sides, as_checkpoint, fresh_python, worker_specs
 from midas_bench.gate.revisions import Revision
 
 WEIGHTS = Weights("file", "0" * 64, "/weights.pt")
@@ -15,13 +15,13 @@ CONFIG = Resolved(backend="onnx", threads=2, weights=WEIGHTS, cache_dir="/cache"
 
 
 @pytest.fixture
-def sides(tmp_path):
-    return {name: Revision(name, None, tmp_path / name, "digest", ()) for name in (BASE, HEAD)}
+def sides(photos, tmp_path):
+    revisions = (Revision(name, None, tmp_path / name, "digest", ()) for name in SIDES)
+    return Sides(*revisions, CONFIG, {"street": [photos["street"]]}, tmp_path)
 
 
 def test_both_sides_get_the_same_but_for_their_tree(sides, photos, tmp_path):
-    scenes = {scene: [photo] for scene, photo in photos.items()}
-    base, head = worker_specs(sides, FAMILY, CONFIG, scenes, tmp_path)
+    base, head = worker_specs(sides, FAMILY)
     assert base.pipelines == head.pipelines
     assert base.pipelines["b1-street"]["photos"] == [str(photos["street"].path)]
     assert base.environment["PYTHONPATH"] == str(tmp_path / "base/src")
@@ -31,18 +31,16 @@ def test_both_sides_get_the_same_but_for_their_tree(sides, photos, tmp_path):
     }
 
 
-def test_an_older_revision_is_sent_no_field_that_nobody_uses(sides, photos, tmp_path):
-    config = worker_specs(sides, FAMILY, CONFIG, {"street": [photos["street"]]}, tmp_path)[0].pipelines["b1-street"][
-        "config"
-    ]
+def test_an_older_revision_is_sent_no_field_that_nobody_uses(sides):
+    config = worker_specs(sides, FAMILY)[0].pipelines["b1-street"]["config"]
     assert config.keys() == {"threads", "weights", "cache_dir"}
     assert config["threads"] == 1
     assert PipelineConfig(**config) == PipelineConfig(threads=1, weights=WEIGHTS, cache_dir="/cache")
 
 
-def test_a_scene_without_photos_is_one_line(sides, photos, tmp_path):
+def test_a_scene_without_photos_is_one_line(sides):
     with pytest.raises(UserError, match=r"pipeline\[onnx-b1-pet\]: has no photos: there are street"):
-        worker_specs(sides, [GateCell("pipeline", scene="pet")], CONFIG, {"street": [photos["street"]]}, tmp_path)
+        worker_specs(sides, [GateCell("pipeline", scene="pet")])
 
 
 def test_weights_that_are_a_file_are_loaded_by_both_sides_as_they_are(tmp_path):

@@ -12,7 +12,7 @@ from midas_bench.gate.fake_revision import write_fake_revision
 from midas_bench.gate.gate_cells import FAMILY
 from midas_bench.gate.result import GateResult
 from midas_bench.gate.revision_gate import Listener, Question
-from midas_bench.gate.revision_workers import BASE, HEAD
+from midas_bench.gate.revision_workers import SIDES, Sides
 from midas_bench.gate.self_test import SelfTestPlan
 from midas_bench.processes import ProcessDiedError
 
@@ -71,10 +71,10 @@ class Course(Listener):
         self.asked = []
         self.interrupted_before = None
 
-    def gate(self, question, sides, _config, _photos, _run_folder, _notes, _listener, journal):
+    def gate(self, question, sides, _notes, _listener, journal):
         if len(self.asked) == self.interrupted_before:
             raise KeyboardInterrupt
-        self.asked.append((sides[HEAD].slowdown, question.seed))
+        self.asked.append((sides.head.slowdown, question.seed))
         journal.append({"lane": "onnx", "number": len(self.asked)})
         facts = {"blocks": 1, "disturbed_blocks": 0, "seconds": 1.0}
         return GateResult("base", "head", [], [], 0.01, facts=facts)
@@ -84,11 +84,11 @@ def test_self_test_resumes_without_running_finished_live_gates_again(monkeypatch
     course = Course()
     monkeypatch.setattr(self_test, "compare_sides", course.gate)
     question = Question("", None, FAMILY, "auto", Thresholds(0.05, 0.05, 0.2), 0.01, 300, seed=1)
-    sides = {name: write_fake_revision(tmp_path / name) for name in (BASE, HEAD)}
+    sides = Sides(*(write_fake_revision(tmp_path / name) for name in SIDES), None, {}, tmp_path)
     journal = BlockJournal(tmp_path / "journal.jsonl")
 
     def live():
-        return self_test._run_live_gates(SelfTestPlan(10, 2, question), sides, None, {}, tmp_path, course, journal)
+        return self_test._run_live_gates(SelfTestPlan(10, 2, question), sides, course, journal)
 
     course.interrupted_before = 3
     with pytest.raises(KeyboardInterrupt):

@@ -31,7 +31,6 @@ from midas_bench.gate.revision_workers import BASE, HEAD, Sides, as_checkpoint, 
 from midas_bench.gate.revisions import Revision
 from midas_bench.gate.rule import MISSING, Family
 from midas_bench.measure import machine
-from midas_bench.scene_photos import Photo
 
 
 @dataclass(frozen=True)
@@ -106,14 +105,13 @@ def gate_revisions(question: Question, folder: Path, listener: Listener) -> Gate
         ]
         for note in notes:
             listener.progress(note)
-        sides = {BASE: base, HEAD: head}
         if question.fresh_env:
             listener.progress(f"installing the dependencies of {base.title}; this takes some minutes")
             # PyTorch makes every backend's graph, and older trees have no such extra, which pip only warns of
             extras = {registry.find(cell.backend).extra for cell in question.cells} - {""} | {EXTRA}
-            sides[BASE] = replace(sides[BASE], python=fresh_python(base, extras, run_folder / "python"))
-        photos = scene_photos.from_manifest(suite_photos(repository))
-        result = compare_sides(question, sides, config, photos, run_folder, notes, listener)
+            base = replace(base, python=fresh_python(base, extras, run_folder / "python"))
+        sides = Sides(base, head, config, scene_photos.from_manifest(suite_photos(repository)), run_folder)
+        result = compare_sides(question, sides, notes, listener)
     return replace(result, facts={**result.facts, **compared.to_json()})
 
 
@@ -154,23 +152,19 @@ def notes_on_code(base: Revision, head: Revision, fresh_env: bool) -> list[str]:
     return notes
 
 
-def series_of(
-    cells: Sequence[GateCell], sides: Sides, config: Resolved, photos: Mapping[str, Sequence[Photo]], run_folder: Path
-) -> list[BlockSeries]:
+def series_of(cells: Sequence[GateCell], sides: Sides) -> list[BlockSeries]:
     """Return a series for each backend of the cells."""
     by_backend: dict[str, list[GateCell]] = {}
     for cell in cells:
         by_backend.setdefault(cell.backend, []).append(cell)
     return [
-        BlockSeries(backend, tuple(backend_cells), worker_specs(sides, backend_cells, config, photos, run_folder))
+        BlockSeries(backend, tuple(backend_cells), worker_specs(sides, backend_cells))
         for backend, backend_cells in by_backend.items()
     ]
 
 
-def prepare_config(
-    config: Resolved, cells: Sequence[GateCell], photos: Mapping[str, Sequence[Photo]], progress: Callable[[str], None]
-) -> Resolved:
-    """Return the configuration with weights that both sides load, the head's graphs made.
+def prepare_sides(sides: Sides, cells: Sequence[GateCell], progress: Callable[[str], None]) -> Sides:
+    """Return the sides with weights that both load, the head's graphs made.
 
     Raises:
         UserError: a backend is missing here, or the cache cannot be written.
@@ -178,26 +172,23 @@ def prepare_config(
     backends = registry.select(dict.fromkeys(cell.backend for cell in cells))
     calibrated = any(registry.find(backend).calibrated for backend in backends)
     config = replace(
-        config,
-        weights=as_checkpoint(config.weights, Path(config.cache_dir)),
-        calibration=scene_photos.paths(scene_photos.all_photos(photos)) if calibrated else (),
+        sides.config,
+        weights=as_checkpoint(sides.config.weights, Path(sides.config.cache_dir)),
+        calibration=scene_photos.paths(scene_photos.all_photos(sides.photos)) if calibrated else (),
     )
     for backend in backends:
         make_graph(replace(config, backend=backend), progress)
-    return config
+    return replace(sides, config=config)
 
 
 def compare_sides(
     question: Question,
     sides: Sides,
-    config: Resolved,
-    photos: Mapping[str, Sequence[Photo]],
-    run_folder: Path,
     notes: Sequence[str],
     listener: Listener,
     journal: BlockJournal | None = None,
 ) -> GateResult:
-    """Measure two sides whose source trees are in `run_folder`, until all is settled or the budget is spent.
+    """Measure two sides until all is settled or the budget is spent.
 
     The gate goes on from the blocks in the journal. Without a journal it makes its own, and the result names it.
 
@@ -205,22 +196,22 @@ def compare_sides(
         UserError: see `gate`.
     """
     start_s = time.monotonic()
-    facts = facts_of(question, config)
-    config = prepare_config(config, question.cells, photos, listener.progress)
-    all_series = series_of(question.cells, sides, config, photos, run_folder)
+    facts = facts_of(question, sides.config)
+    sides = prepare_sides(sides, question.cells, listener.progress)
+    all_series = series_of(question.cells, sides)
     family = Family(figures_of(all_series, question.thresholds), question.alpha)
-    if sides[BASE].digest is None:
+    if sides.base.digest is None:
         for name in list(family.undecided):
-            family.set_aside(name, MISSING, f"{sides[BASE].title} has no package src/midas_bench")
+            family.set_aside(name, MISSING, f"{sides.base.title} has no package src/midas_bench")
     differences: list[Difference] = []
     if family.undecided:
         listener.progress("opening both sides, and comparing their heat maps")
         for series in all_series:
-            series_differences, series_notes = check_sides(series, family, run_folder)
+            series_differences, series_notes = check_sides(series, family, sides.run_folder)
             differences += series_differences
             notes = [*notes, *series_notes]
     if journal is None:
-        journal = BlockJournal.of(Path(config.cache_dir) / "gate", identity(question, sides, facts))
+        journal = BlockJournal.of(Path(sides.config.cache_dir) / "gate", identity(question, sides, facts))
         journal.begin(question.resume)
     measurement = Measurement(
         all_series,
@@ -235,8 +226,8 @@ def compare_sides(
     measurement.run()
     rows = [row for series in all_series for row in series.rows]
     return GateResult(
-        base=sides[BASE].title,
-        head=sides[HEAD].title,
+        base=sides.base.title,
+        head=sides.head.title,
         judgements=list(family.judgements.values()),
         differences=differences,
         alpha=question.alpha,
@@ -259,7 +250,7 @@ def identity(question: Question, sides: Sides, facts: Mapping[str, Any]) -> dict
     """Return all that must be the same for blocks of an interrupted gate to count in another."""
     return {
         "schema": SCHEMA,
-        "sides": {name: side.commit or side.digest for name, side in sides.items()},
+        "sides": {name: side.commit or side.digest for name, side in sides.revisions.items()},
         "cells": [cell.name for cell in question.cells],
         "thresholds": vars(question.thresholds),
         "alpha": question.alpha,

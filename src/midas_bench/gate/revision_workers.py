@@ -6,7 +6,7 @@ import subprocess
 import sys
 import venv
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,28 @@ SIDES = (BASE, HEAD)
 Without Doing Anything Obviously Wrong, ASPLOS 2009)."""
 
 
-Sides = Mapping[str, Revision]
+@dataclass(frozen=True)
+class Sides:
+    """Both sides of a gate, and what is the same for both.
+
+    Attributes:
+        base: the revision to compare with.
+        head: the revision that is judged.
+        config: weights and cache; cells choose the backend.
+        photos: by scene.
+        run_folder: the gate's own, with the revisions' files.
+    """
+
+    base: Revision
+    head: Revision
+    config: Resolved
+    photos: Mapping[str, Sequence[Photo]]
+    run_folder: Path
+
+    @property
+    def revisions(self) -> dict[str, Revision]:
+        """Both revisions by the name of their side."""
+        return {BASE: self.base, HEAD: self.head}
 
 
 def as_checkpoint(weights: Weights, cache_dir: Path) -> Weights:
@@ -42,22 +63,20 @@ def as_checkpoint(weights: Weights, cache_dir: Path) -> Weights:
     return Weights("file", checkpoint.sha256, str(checkpoint.path))
 
 
-def worker_specs(
-    sides: Sides, cells: Sequence[GateCell], config: Resolved, photos: Mapping[str, Sequence[Photo]], run_folder: Path
-) -> list[WorkerSpec]:
+def worker_specs(sides: Sides, cells: Sequence[GateCell]) -> list[WorkerSpec]:
     """Return one worker per side; it opens the pipelines of these cells of one backend, on one thread.
 
     Raises:
         UserError: a cell's scene has no photos.
     """
-    settings = asdict(replace(config, backend=cells[0].backend, threads=1))
+    settings = asdict(replace(sides.config, backend=cells[0].backend, threads=1))
     defaults = asdict(PipelineConfig())
     # fields at their default are left out, because an older revision may lack them
     used = {name: value for name, value in settings.items() if value != defaults[name]}
-    pipelines = {cell.batch: {"photos": _paths(cell, photos), "config": used} for cell in cells}
+    pipelines = {cell.batch: {"photos": _paths(cell, sides.photos), "config": used} for cell in cells}
     return [
-        WorkerSpec(name, pipelines, _environment(name, side, run_folder), side.python, side.slowdown, str(side.source))
-        for name, side in sides.items()
+        WorkerSpec(name, pipelines, _environment(name, sides), side.python, side.slowdown, str(side.source))
+        for name, side in sides.revisions.items()
     ]
 
 
@@ -72,9 +91,10 @@ def _paths(cell: GateCell, photos: Mapping[str, Sequence[Photo]]) -> list[str]:
     return batch(photos[cell.scene], cell.batch_size).paths
 
 
-def _environment(name: str, side: Revision, run_folder: Path) -> dict[str, str]:
+def _environment(name: str, sides: Sides) -> dict[str, str]:
     # compiled modules go into folders of ours, so that neither side starts with more of them than the other
-    return {"PYTHONPATH": str(side.source), "PYTHONPYCACHEPREFIX": str(run_folder / "compiled" / name)}
+    compiled = sides.run_folder / "compiled" / name
+    return {"PYTHONPATH": str(sides.revisions[name].source), "PYTHONPYCACHEPREFIX": str(compiled)}
 
 
 def fresh_python(revision: Revision, extras: Collection[str], folder: Path) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from midas_bench import scene_photos
 from midas_bench.bundle import suite_photos
-from midas_bench.depth.config import PipelineConfig, Resolved, resolve
+from midas_bench.depth.config import PipelineConfig, resolve
 from midas_bench.errors import UserError
 from midas_bench.gate import revisions
 from midas_bench.gate.block_journal import BlockJournal, Row
@@ -28,16 +29,17 @@ from midas_bench.gate.revision_gate import (
     exclusive_gate,
     facts_of,
     identity,
-    prepare_config,
+    prepare_sides,
     series_of,
 )
-from midas_bench.gate.revision_workers import BASE, HEAD, Sides
+from midas_bench.gate.revision_workers import SIDES, Sides
 from midas_bench.gate.rule import Family, Figure
 from midas_bench.gate.simulation import RESAMPLED, RESAMPLED_QUICK, resample
 from midas_bench.measure.noise_probe import NoiseProbe
 from midas_bench.processes import ProcessDiedError
 
 LIVE_SLOWDOWN = 0.05
+STAND_IN_CELLS = (GateCell(PIPELINE, STAND_IN), GateCell("decode", STAND_IN))
 SCHEMA = 1
 
 
@@ -72,8 +74,10 @@ def self_test(plan: SelfTestPlan, folder: Path, listener: Listener) -> tuple[dic
     config = resolve(PipelineConfig(FAMILY[0].backend, 1, plan.question.weights))
     gate_folder = Path(config.cache_dir) / "gate"
     with exclusive_gate(gate_folder), revisions.temporary_checkouts(repository, gate_folder) as run_folder:
-        sides, cells = _sides(plan, repository, run_folder)
-        photos = scene_photos.from_manifest(suite_photos(repository))
+        cells = STAND_IN_CELLS if plan.on_stand_in else FAMILY
+        write = write_fake_revision if plan.on_stand_in else partial(revisions.copy_working_tree, repository)
+        base, head = (write(run_folder / name) for name in SIDES)
+        sides = Sides(base, head, config, scene_photos.from_manifest(suite_photos(repository)), run_folder)
         question = replace(plan.question, cells=cells)
         facts = facts_of(question, config)
         same = identity(question, sides, facts) | {"self_test": SCHEMA, "budget_s": question.budget_s}
@@ -82,9 +86,9 @@ def self_test(plan: SelfTestPlan, folder: Path, listener: Listener) -> tuple[dic
         live: list[dict[str, Any]] = []
         rows: list[Row] = []
         if not plan.on_stand_in:
-            config = prepare_config(config, cells, photos, listener.progress)
-            live, rows = _run_live_gates(plan, sides, config, photos, run_folder, listener, journal)
-        series = series_of(cells, sides, config, photos, run_folder)[0]
+            sides = prepare_sides(sides, cells, listener.progress)
+            live, rows = _run_live_gates(plan, sides, listener, journal)
+        series = series_of(cells, sides)[0]
         series.rows += [row for row in rows if row["log_ratios"].keys() >= {cell.name for cell in cells}]
         _record_blocks(plan, series, run_folder, listener, journal.of_part("recorded"))
     document = {
@@ -100,13 +104,6 @@ def self_test(plan: SelfTestPlan, folder: Path, listener: Listener) -> tuple[dic
     }
     drawn = resample(document, RESAMPLED_QUICK if plan.on_stand_in else RESAMPLED)
     return document | {"resampled": drawn}, journal
-
-
-def _sides(plan: SelfTestPlan, repository: Path, run_folder: Path) -> tuple[Sides, tuple[GateCell, ...]]:
-    if plan.on_stand_in:
-        cells = tuple(GateCell(call, STAND_IN) for call in (PIPELINE, "decode"))
-        return {name: write_fake_revision(run_folder / name) for name in (BASE, HEAD)}, cells
-    return {name: revisions.copy_working_tree(repository, run_folder / name) for name in (BASE, HEAD)}, FAMILY
 
 
 def _figures(cells: Sequence[GateCell], thresholds: Thresholds) -> list[Figure]:
@@ -143,25 +140,19 @@ def _record_blocks(
 
 
 def _run_live_gates(
-    plan: SelfTestPlan,
-    sides: Sides,
-    config: Resolved,
-    photos: Mapping[str, Sequence[Any]],
-    run_folder: Path,
-    listener: Listener,
-    journal: BlockJournal,
+    plan: SelfTestPlan, sides: Sides, listener: Listener, journal: BlockJournal
 ) -> tuple[list[dict[str, Any]], list[Row]]:
     """Run the live gates that the journal does not hold; return a summary of each, and the blocks of equal sides."""
     summaries: list[dict[str, Any]] = []
     equal: list[Row] = []
-    slowed = {BASE: sides[BASE], HEAD: replace(sides[HEAD], slowdown=LIVE_SLOWDOWN)}
+    slowed = replace(sides, head=replace(sides.head, slowdown=LIVE_SLOWDOWN))
     for number in range(plan.gates):
         for slowdown, both, cells in ((0.0, sides, FAMILY), (LIVE_SLOWDOWN, slowed, FAMILY[:1])):
             listener.progress(f"live gate {number + 1} of {plan.gates}, slowdown {slowdown:.0%}")
             blocks, ended = (journal.of_part(f"{part} {number} {slowdown}") for part in ("live", "ended"))
             if not ended.rows():
                 question = replace(plan.question, cells=cells, seed=plan.question.seed + 1 + number)
-                result = compare_sides(question, both, config, photos, run_folder, (), listener, blocks)
+                result = compare_sides(question, both, (), listener, blocks)
                 ended.append(_live_summary(slowdown, result))
             [summary] = ended.rows()
             summaries.append(summary)

@@ -414,7 +414,7 @@ def test_the_self_test_measures_a_stand_in_and_draws_its_table_and_chart(gate, t
     assert [row["slowdown"] for row in document["resampled"]["rows"]] == [0.0, 0.02, 0.05, 0.10]
     assert len(document["blocks"]) == 12
     assert (output / "gate-self-test.png").read_bytes().startswith(b"\x89PNG")
-    assert "| slowdown of `pipeline[stand-in-b1-street]` |" in said.out
+    assert r"| slowdown of pipeline\[stand-in-b1-street\] |" in said.out
     again = tmp_path / "again"
     assert gate("--self-test", "--blocks-from", str(output / "self-test.json"), "-o", str(again))[0] == 0
     assert json.loads((again / "self-test.json").read_text())["resampled"] == document["resampled"]

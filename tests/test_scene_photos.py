@@ -135,7 +135,7 @@ def test_a_manifest_is_read_in_every_encoding_of_unicode(manifest, encoded_text)
 
 
 def test_a_missing_manifest_is_an_error(tmp_path):
-    with pytest.raises(UserError, match=r"manifest\.toml: cannot be read \(No such file or directory\); run from"):
+    with pytest.raises(UserError, match=r"manifest\.toml: cannot be read \(No such file or directory\); restore it"):
         scene_photos.from_manifest(tmp_path / "manifest.toml")
 
 

@@ -52,4 +52,4 @@ def test_loadgen(cell, plan, driven, backend, scenario):
     except ProcessDiedError as error:
         pytest.fail(f"the process that LoadGen drove died: {error}", pytrace=False)
     cell.check(logged, scene_photos.Batch(tuple(plan.photos), repeated=False))
-    cell.record("load", lambda: loads()[scenario].to_fields())
+    cell.record("load", lambda: loads()[scenario].to_extra_info())

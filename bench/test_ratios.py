@@ -7,7 +7,7 @@ import pytest
 from midas_bench import scene_photos
 from midas_bench.measure.blocks import blocks, log_ratios
 from midas_bench.measure.worker_client import TimedCall, WorkerSpec
-from midas_bench.results.record import ratio_fields
+from midas_bench.results.kinds import ratio_fields
 
 BLOCKS = 4
 MORE_BLOCKS = 20

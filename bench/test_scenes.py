@@ -8,7 +8,7 @@ import pytest
 from midas_bench.depth.photo import decode
 from midas_bench.measure.blocks import blocks, log_ratios
 from midas_bench.measure.worker_client import TimedCall, WorkerSpec
-from midas_bench.results.record import ratio_fields
+from midas_bench.results.kinds import ratio_fields
 from midas_bench.scene_photos import SCENES
 
 BASELINE = "street"

@@ -10,8 +10,8 @@ from midas_bench.errors import UserError
 from midas_bench.measure.loadgen.rules import BOUND_OF_P90
 from midas_bench.measure.service import service_load as service
 from midas_bench.measure.service.server_process import serving
+from midas_bench.results.kinds import ratio_fields
 from midas_bench.results.load_records import Load, knee
-from midas_bench.results.record import ratio_fields
 from midas_bench.serve.serve_config import check_installed
 
 CLIENTS = (1, 2, 4, 8, 16)
@@ -73,14 +73,13 @@ def load_fields(scenario, points, bound_s):
     load = Load(
         scenario=scenario,
         queries=sum(point.requests for point in points),
-        latency_s={},
         images_per_second=max(point.achieved_per_second for point in points),
         latency_bound_s=bound_s,
         target_per_second=best.offered_per_second if best else None,
-        points=tuple(points),
+        load_points=tuple(points),
         peak_rss_bytes=max((point.peak_rss_bytes or 0 for point in points), default=0) or None,
     )
-    return load.to_fields()
+    return load.to_extra_info()
 
 
 def describe_and_check(cell, config, photos, server, **fields):

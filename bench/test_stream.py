@@ -8,7 +8,7 @@ import pytest
 from midas_bench import scene_photos
 from midas_bench.measure.blocks import blocks, log_ratios
 from midas_bench.measure.worker_client import TimedCall, WorkerSpec
-from midas_bench.results.record import ratio_fields
+from midas_bench.results.kinds import ratio_fields
 
 STREAM_PHOTOS = 24
 """Long enough for the first and the last, which have the cores to themselves, to count little."""

@@ -6,32 +6,35 @@ fails where a page differs from what this script writes.
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
+
+from msgspec import inspect
 
 PROJECT = Path(__file__).parent.parent
 sys.path.insert(0, str(PROJECT / "src"))
 
 from midas_bench.gate.self_test_text import markdown  # noqa: E402 - this tree's package, not an installed one
-from midas_bench.results.record import DERIVED, CellInfo  # noqa: E402
+from midas_bench.results.kinds import KINDS  # noqa: E402
+from midas_bench.results.struct_reader import keys_of  # noqa: E402
 
 BAR = r"\|"
 """A bar inside of a table's cell."""
-JSON_TYPES = {
-    "str": "text",
-    "int": "integer",
-    "float": "number",
-    "bool": "true or false",
-    "Sequence": "list",
-    "Mapping": "object",
+JSON_TYPES: Mapping[type[inspect.Type], str] = {
+    inspect.StrType: "text",
+    inspect.IntType: "integer",
+    inspect.FloatType: "number",
+    inspect.BoolType: "true or false",
+    inspect.VarTupleType: "list",
+    inspect.StructType: "object",
+    inspect.DictType: "object",
 }
-"""By the name of an annotation's type, what its JSON form is called."""
+"""What the JSON form of a field's type is called."""
 
 
 def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -41,24 +44,22 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', BAR) for cell in line)} |" for line in lines)
 
 
-def attributes(record: type) -> dict[str, str]:
-    """Return the entries of the section Attributes in a class's docstring, by name."""
-    section = (inspect.getdoc(record) or "").partition("Attributes:\n")[2]
-    entries = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", section, flags=re.MULTILINE)
-    return {name: re.sub(r"\s+", " ", text) for name, text in entries}
-
-
-def json_type(annotation: str) -> str:
-    """Return what the JSON form of an annotated field is called."""
-    return JSON_TYPES[re.split(r"[\[ ]", annotation, maxsplit=1)[0]]
+def json_type(kind: inspect.Type) -> str:
+    """Return what the JSON form of a field is called."""
+    if isinstance(kind, inspect.Metadata):
+        return json_type(kind.type)
+    return json_type(kind.types[0]) if isinstance(kind, inspect.UnionType) else JSON_TYPES[type(kind)]
 
 
 def extra_info() -> str:
     """Return the table of the keys of `extra_info`."""
-    types = {name: json_type(str(annotation)) for name, annotation in CellInfo.__annotations__.items()}
-    types |= {name: "number" if name == "share_of_peak" else "object" for name in DERIVED}
-    meanings = attributes(CellInfo) | DERIVED
-    return table(["key", "type", "meaning"], ([f"`{name}`", types[name], meanings[name]] for name in sorted(meanings)))
+    rows = {"kind": ["`kind`", "text", f"{', '.join([*KINDS][:-1])} or {[*KINDS][-1]}."]}
+    for kind in KINDS.values():
+        meanings = get_type_hints(kind, include_extras=True)
+        for key in keys_of(kind):
+            row = [f"`{key.encode_name}`", json_type(key.type), meanings[key.name].__metadata__[-1]]
+            assert rows.setdefault(key.encode_name, row) == row, f"{key.encode_name} has two meanings"
+    return table(["key", "type", "meaning"], (rows[name] for name in sorted(rows)))
 
 
 def claims() -> str:

@@ -30,7 +30,7 @@ def driven(monkeypatch, project, tmp_path):
         load = Load(
             scenario=scenarios[0], rules=plan.rules.name, valid=state.valid and full, queries=64,
             images_per_second=17.5, latency_bound_s=plan.bound_s,
-            latency_s={} if scenarios[0] == "offline" else FIGURES,
+            query_latency_s={} if scenarios[0] == "offline" else FIGURES,
             invalid_reason=None if state.valid else "fewer queries than the minimum",
         )  # fmt: skip
         return {scenarios[0]: load}

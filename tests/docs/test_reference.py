@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from midas_bench.depth.backends.registry import REGISTRY
-from midas_bench.results.record import DERIVED, CellInfo
 
 PARTS = ("extra_info", "claims", "gate-self-test")
 
@@ -31,17 +28,6 @@ def test_page_is_what_the_reference_script_writes(reference, project, name):
 def test_reference_refuses_a_page_without_the_part(reference):
     with pytest.raises(ValueError, match="no part extra_info"):
         reference.replaced("# A page\n", "extra_info", "")
-
-
-def test_reference_describes_every_field_of_a_cell(reference):
-    fields = [field.name for field in dataclasses.fields(CellInfo)]
-    assert sorted(reference.attributes(CellInfo)) == sorted(fields)
-
-
-def test_reference_describes_every_key_that_follows_from_the_rounds():
-    cell = CellInfo(kind="stage", flop=1, peak_flop_per_s=1.0, batch_size=1)
-    added = cell.to_extra_info([0.5] * 20).keys() - {field.name for field in dataclasses.fields(CellInfo)}
-    assert added == DERIVED.keys()
 
 
 def test_backends_page_names_every_backend(project):

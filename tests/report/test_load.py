@@ -21,17 +21,17 @@ def point(rate, p99_s, rejected=None):
 
 SERVER = Load(
     scenario="server", rules="short", valid=False, invalid_reason="a short run", queries=200, images_per_second=9.0,
-    latency_s={"p50": 0.05, "p90": 0.06, "p99": 0.19}, latency_bound_s=0.2, target_per_second=10.0,
-    points=(point(15.0, 0.9), point(10.0, 0.19)),
+    query_latency_s={"p50": 0.05, "p90": 0.06, "p99": 0.19}, latency_bound_s=0.2, target_per_second=10.0,
+    load_points=(point(15.0, 0.9), point(10.0, 0.19)),
 )  # fmt: skip
-OFFLINE = Load(scenario="offline", rules="full", valid=True, latency_s={}, images_per_second=17.5, queries=1)
+OFFLINE = Load(scenario="offline", rules="full", valid=True, images_per_second=17.5, queries=1)
 OPEN = Load(
-    scenario="open-loop", latency_s={}, latency_bound_s=0.2,
-    points=(point(5.0, 0.08, 0), point(12.0, 0.15, 0), point(30.0, 0.19, 90)),
+    scenario="open-loop", latency_bound_s=0.2,
+    load_points=(point(5.0, 0.08, 0), point(12.0, 0.15, 0), point(30.0, 0.19, 90)),
 )  # fmt: skip
 
 SOAK = Load(
-    scenario="soak", latency_s={}, queries=30, rss_growth=-0.012,
+    scenario="soak", queries=30, rss_growth=-0.012,
     outcomes={"photo": {"200": 20, "503": 4}, "not a photo": {"415": 6}},
 )  # fmt: skip
 
@@ -41,15 +41,16 @@ def loaded(synthetic, tmp_path):
     maker = synthetic.Maker()
     for backend, scenario in (("onnx", SERVER), ("jit", OFFLINE), ("eager", OPEN)):
         name = f"bench/test_loadgen.py::test_loadgen[{backend}-{scenario.scenario}]"
-        maker.add(name, 3.0, backend=backend, threads=2, **scenario.to_fields())
+        maker.add(name, 3.0, backend=backend, threads=2, **scenario.to_extra_info())
     return synthetic.save(tmp_path / "load.json", synthetic.content(maker.benchmarks))
 
 
 def test_a_soak_shows_every_answer_and_the_growth_of_memory(synthetic, tmp_path):
     maker = synthetic.Maker()
-    maker.add("bench/test_service.py::test_soak[onnx]", 3.0, backend="onnx", **SOAK.to_fields())
+    maker.add("bench/test_service.py::test_soak[onnx]", 3.0, backend="onnx", **SOAK.to_extra_info())
     path = synthetic.save(tmp_path / "soak.json", synthetic.content(maker.benchmarks))
-    assert read(path).records[0].load == SOAK
+    load = read(path).records[0].load
+    assert (load.outcomes, load.rss_growth, load.queries) == (SOAK.outcomes, SOAK.rss_growth, SOAK.queries)
     assert [[cell.text for cell in row] for row in tables.soaks(read(path).records).rows] == [
         ["onnx", "photo", "200", "20", "-1.20 %"],
         ["onnx", "photo", "503", "4", NOTHING],

@@ -10,7 +10,7 @@ from midas_bench.errors import UserError
 from midas_bench.render.document import code
 from midas_bench.results.frame import COLUMNS, frame
 from midas_bench.results.intervals import Interval
-from midas_bench.results.record import CellInfo
+from midas_bench.results.kinds import Stream
 from midas_bench.results.run_files import read, saved_in
 from midas_bench.results.runs import Skip
 
@@ -254,7 +254,7 @@ def test_a_stream_has_photos_per_second(synthetic, tmp_path):
 
 
 def test_a_stream_writes_photos_per_second():
-    info = CellInfo(kind="stream", stream_photos=24).to_extra_info([2.0, 3.0, 4.0])
+    info = Stream(stream_photos=24).to_extra_info([2.0, 3.0, 4.0])
     assert info["images_per_second"] == 8.0
 
 

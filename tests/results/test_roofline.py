@@ -1,6 +1,6 @@
 import pytest
 
-from midas_bench.results.record import CellInfo
+from midas_bench.results.kinds import Stage
 from midas_bench.results.roofline import beside_peers, roofs
 from midas_bench.results.run_files import read
 
@@ -40,9 +40,9 @@ def test_peers_stand_among_ours_of_the_same_threads_fastest_first(run):
 
 
 def test_a_cells_share_follows_from_its_rounds():
-    info = CellInfo(kind="stage", flop=10, peak_flop_per_s=100.0).to_extra_info([0.2, 0.4, 0.3])
+    info = Stage(flop=10, peak_flop_per_s=100.0).to_extra_info([0.2, 0.4, 0.3])
     assert info["share_of_peak"] == pytest.approx(1 / 3)
-    assert "share_of_peak" not in CellInfo(kind="stage", flop=10).to_extra_info([0.2])
+    assert "share_of_peak" not in Stage(flop=10).to_extra_info([0.2])
 
 
 def test_without_peers_there_is_no_comparison(small):

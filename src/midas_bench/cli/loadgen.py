@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from midas_bench import scene_photos
 from midas_bench.bundle import suite_photos
 from midas_bench.depth.backends import registry
@@ -27,7 +29,6 @@ from midas_bench.measure.loadgen.rules import BOUND_OF_P90, RULES, SCENARIOS
 from midas_bench.measure.reference import Reference
 from midas_bench.options import ONE_COUNT, add_to_parser, at_most_one, split, thread_counts
 from midas_bench.processes import ProcessDiedError
-from midas_bench.results.record import CellInfo
 from midas_bench.results.units import duration
 
 DEFAULT_BACKENDS = ("onnx",)
@@ -165,14 +166,10 @@ def run_scenarios(plan: loadgen.LoadPlan, backend: str, names: Sequence[str], ac
             succeeded = False
             continue
         print(f"{backend}, {headline(load)}; {verdict(load)}", flush=True)
-        info = CellInfo(
-            backend=backend,
-            threads=config.threads,
-            weights=config.weights.identity,
-            **accuracy_fields,
-            **load.to_fields(),
+        described = structs.replace(
+            load, backend=backend, threads=config.threads, weights=config.weights.identity, **accuracy_fields
         )
-        results.cells.append(cell(info, time.monotonic() - start_s))
+        results.cells.append(cell(described, time.monotonic() - start_s))
         results.save()
         succeeded = succeeded and (not plan.rules.full or bool(load.valid))
     return succeeded

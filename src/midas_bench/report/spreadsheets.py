@@ -80,9 +80,9 @@ def _startup(records: Iterable[Record]) -> Iterable[dict[str, object]]:
 
 def _load(records: Iterable[Record]) -> Iterable[dict[str, object]]:
     for r in records:
-        for point in r.load.points if r.load else ():
+        for point in r.load.load_points if r.load else ():
             cell = {"fullname": r.fullname, "backend": r.backend, "scenario": r.load.scenario if r.load else None}
-            yield cell | vars(point)
+            yield cell | point.to_row()
 
 
 def _comparison(data: ReportData) -> Iterable[dict[str, object]]:

@@ -10,14 +10,14 @@ import numpy as np
 from midas_bench.errors import UserError
 from midas_bench.results.intervals import CONFIDENCE, Interval, block_ratio, median_interval
 from midas_bench.results.json_fields import Fields, clean
-from midas_bench.results.load_records import load_from
-from midas_bench.results.record import PHASES
+from midas_bench.results.kinds import KINDS, PHASES
+from midas_bench.results.load_records import Load
 from midas_bench.results.runs import CellNoise, Memory, Peer, PhotoRecord, Ratio, Record, Startup, Times
+from midas_bench.results.struct_reader import read
 
 MIB = 1024 * 1024
 TIMERS_IN_NANOSECONDS = "_ns"
 PLAIN = "plain"
-KINDS = ("latency", "stage", "stream", "memory", "startup", "ratio", "scene", "peer", "load")
 
 
 def record_from(benchmark: Fields, path: Path) -> Record:
@@ -32,7 +32,7 @@ def record_from(benchmark: Fields, path: Path) -> Record:
     fullname = benchmark.text("fullname") or name
     info = benchmark.section("extra_info") or Fields(path, "extra_info", {})
     kind = info.plain("kind")
-    is_own = kind in KINDS
+    is_own = isinstance(kind, str) and kind in KINDS
     record = Record(
         fullname=fullname,
         name=name,
@@ -74,7 +74,7 @@ def _described(record: Record, info: Fields, path: Path) -> Record:
         flop=info.whole("flop"),
         peak_flop_per_s=info.number("peak_flop_per_s"),
         peer=_peer(info, record.times),
-        load=load_from(info) if record.kind == "load" else None,
+        load=read(info, Load) if record.kind == "load" else None,
     )
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
-from midas_bench.results.json_fields import Fields
+from msgspec import Meta, Struct, field, structs
 
-PERCENTILES = ("p50", "p90", "p99")
+from midas_bench.results.record import CellInfo, Number, Seconds, Whole
+
+PerSecond = Annotated[float, Meta(ge=0, extra={"unit": "requests per second"})]
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoadPoint:
+class LoadPoint(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was seen at one offered rate (open loop), or with so many clients that each wait (closed loop).
 
     Attributes:
@@ -27,70 +27,56 @@ class LoadPoint:
         peak_rss_bytes: the server's highest resident memory by then.
     """
 
-    achieved_per_second: float
-    p50_s: float
-    p90_s: float
-    p99_s: float
-    offered_per_second: float | None = None
-    clients: int | None = None
-    requests: int | None = None
-    rejected: int | None = None
-    peak_rss_bytes: int | None = None
+    achieved_per_second: PerSecond
+    p50_s: Seconds
+    p90_s: Seconds
+    p99_s: Seconds
+    offered_per_second: Number | None = None
+    clients: Whole | None = None
+    requests: Whole | None = None
+    rejected: Whole | None = None
+    peak_rss_bytes: Whole | None = None
 
     @property
     def rejected_share(self) -> float:
         """The share of requests that were refused."""
         return (self.rejected or 0) / self.requests if self.requests else 0.0
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what is known, in JSON types; one of the `load_points` in `extra_info`."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+    def to_row(self) -> dict[str, Any]:
+        """Return its fields by name."""
+        return structs.asdict(self)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Load:
-    """The result of one cell of the kind `load`.
+class Load(CellInfo, frozen=True, kw_only=True, tag="load"):
+    """The result of LoadGen's scenario, or of an HTTP service under load."""
 
-    Attributes:
-        scenario: single-stream, multi-stream, offline or server; for HTTP closed-loop, open-loop or soak.
-        rules: full or short where LoadGen ran; None elsewhere.
-        valid: whether it holds by LoadGen's rules; None where they do not apply.
-        invalid_reason: why not.
-        queries: how many were sent.
-        latency_s: p50, p90 and p99 of a query; empty in Offline, whose one query is the whole run.
-        early_stopping_s: LoadGen's estimate of the scenario's percentile, raised by what so few queries leave unsure.
-        images_per_second: that were completed.
-        latency_bound_s: that Server's or an open loop's p99 must hold.
-        target_per_second: the largest Poisson rate that was seen to hold it.
-        points: one per rate or number of clients, in the order they were measured.
-        peak_rss_bytes: of the process that was driven.
-        logs: the folder of LoadGen's logs.
-        outcomes: of a soak, how many requests of each name had each status, or what else became of them.
-        rss_growth: of a soak, by which share resident memory grew after the warm-up.
-    """
-
-    scenario: str
-    rules: str | None = None
-    valid: bool | None = None
-    invalid_reason: str | None = None
-    queries: int | None = None
-    latency_s: dict[str, float]
-    early_stopping_s: float | None = None
-    images_per_second: float | None = None
-    latency_bound_s: float | None = None
-    target_per_second: float | None = None
-    points: tuple[LoadPoint, ...] = ()
-    peak_rss_bytes: int | None = None
-    logs: str | None = None
-    outcomes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    rss_growth: float | None = None
-
-    def to_fields(self) -> dict[str, Any]:
-        """Return the fields of `CellInfo` that it fills."""
-        fields: dict[str, Any] = {"kind": "load"} | {k: v for k, v in vars(self).items() if v is not None}
-        fields["query_latency_s"] = fields.pop("latency_s")
-        fields["load_points"] = [point.to_json() for point in fields.pop("points")]
-        return {name: value for name, value in fields.items() if value not in ({}, [])}
+    scenario: Annotated[str, "LoadGen's scenario, or `closed-loop`, `open-loop` or `soak` for HTTP."]
+    rules: Annotated[str | None, "LoadGen's rules, `full` or `short`."] = None
+    valid: Annotated[bool | None, "whether the run is valid by LoadGen's rules."] = None
+    invalid_reason: Annotated[str | None, "why the run is not valid."] = None
+    queries: Annotated[Whole | None, "number of queries sent."] = None
+    query_latency_s: Annotated[
+        dict[str, Seconds],
+        "p50, p90 and p99 of a query, in seconds.",
+    ] = field(default_factory=dict)
+    early_stopping_s: Annotated[
+        Seconds | None,
+        "LoadGen's own estimate of the scenario's percentile, in seconds.",
+    ] = None
+    latency_bound_s: Annotated[Seconds | None, "bound on the p99, in seconds."] = None
+    target_per_second: Annotated[Number | None, "highest Poisson rate whose p99 stayed within the bound."] = None
+    load_points: Annotated[tuple[LoadPoint, ...], "one object per rate or number of clients."] = ()
+    peak_rss_bytes: Annotated[Whole | None, "highest resident memory."] = None
+    logs: Annotated[str | None, "folder of LoadGen's logs."] = None
+    client_cpu_s: Annotated[
+        Number | None,
+        "CPU seconds per request of the load client; of several loads the highest.",
+    ] = None
+    outcomes: Annotated[
+        dict[str, dict[str, Whole]],
+        "of a soak, the number of requests by their kind and by status or other outcome.",
+    ] = field(default_factory=dict)
+    rss_growth: Annotated[float | None, "of a soak, the share by which resident memory grew after the warm-up."] = None
 
     @property
     def judged(self) -> str:
@@ -102,60 +88,8 @@ class Load:
     @property
     def open_loop(self) -> tuple[LoadPoint, ...]:
         """The points with an offered rate, the lowest first."""
-        offered = (p for p in self.points if p.offered_per_second is not None)
+        offered = (p for p in self.load_points if p.offered_per_second is not None)
         return tuple(sorted(offered, key=lambda p: p.offered_per_second or 0))
-
-
-def load_from(info: Fields) -> Load | None:
-    """Read what `Load.to_fields` wrote; None where the cell has no scenario.
-
-    Raises:
-        UserError: a value is of the wrong type.
-    """
-    scenario = info.text("scenario")
-    if scenario is None:
-        return None
-    latency = info.section("query_latency_s")
-    latency_s = {p: latency.number(p, "seconds") for p in PERCENTILES} if latency else {}
-    return Load(
-        scenario=scenario,
-        rules=info.text("rules"),
-        valid=info.flag("valid"),
-        invalid_reason=info.text("invalid_reason"),
-        queries=info.whole("queries"),
-        latency_s={p: value for p, value in latency_s.items() if value is not None},
-        early_stopping_s=info.number("early_stopping_s", "seconds"),
-        images_per_second=info.number("images_per_second"),
-        latency_bound_s=info.number("latency_bound_s", "seconds"),
-        target_per_second=info.number("target_per_second"),
-        points=tuple(_point(section) for section in info.sections("load_points")),
-        peak_rss_bytes=info.whole("peak_rss_bytes"),
-        logs=info.text("logs"),
-        outcomes=_outcomes(info.section("outcomes")),
-        rss_growth=info.number("rss_growth", signed=True),
-    )
-
-
-def _outcomes(requests: Fields | None) -> dict[str, dict[str, int]]:
-    outcomes: dict[str, dict[str, int]] = {}
-    for name in requests or ():
-        counts = requests.section(name) if requests else None
-        outcomes[name] = {outcome: counts.whole(outcome) or 0 for outcome in counts} if counts else {}
-    return outcomes
-
-
-def _point(fields: Fields) -> LoadPoint:
-    return LoadPoint(
-        achieved_per_second=fields.required("achieved_per_second", "requests per second"),
-        p50_s=fields.required("p50_s", "seconds"),
-        p90_s=fields.required("p90_s", "seconds"),
-        p99_s=fields.required("p99_s", "seconds"),
-        offered_per_second=fields.number("offered_per_second"),
-        clients=fields.whole("clients"),
-        requests=fields.whole("requests"),
-        rejected=fields.whole("rejected"),
-        peak_rss_bytes=fields.whole("peak_rss_bytes"),
-    )
 
 
 def knee(points: Sequence[LoadPoint], bound_s: float | None) -> LoadPoint | None:

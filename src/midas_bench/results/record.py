@@ -1,163 +1,136 @@
-"""What one cell's `extra_info` holds: the one owner of its names. docs/report-and-json.md is made from it."""
+"""What every cell's `extra_info` may hold: name, type and meaning of each key. `kinds.py` adds what each kind has.
+
+Writer, reader, CSV columns and the table in docs/report-and-json.md all follow from these types.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
-from midas_bench.results import percentiles
-from midas_bench.results.intervals import block_ratio, median_interval
+import msgspec
+from msgspec import Meta, Struct
 
-PHASES = ("import", "load", "first_inference", "steady")
-"""Of a process's start, in `startup_s`, in their order; the last is a call of the ones that follow."""
+from midas_bench.results.intervals import CONFIDENCE, Interval, median_interval
+from midas_bench.results.percentiles import percentiles
 
-DERIVED: Mapping[str, str] = {
-    "latency_s": "p50, p90, p95 and p99 of a call, in seconds; null where too few rounds support the percentile.",
-    "median_ci_s": "low, high and confidence of the median, in seconds.",
-    "share_of_peak": "share of `peak_flop_per_s` that the median call reaches.",
-}
-"""What `CellInfo.to_extra_info` adds from the raw rounds, and what it means."""
+Number = Annotated[float, Meta(ge=0)]
+Seconds = Annotated[float, Meta(ge=0, extra={"unit": "seconds"})]
+Whole = Annotated[int, Meta(ge=0)]
+Logarithm = float
 
 
-@dataclass(frozen=True, kw_only=True)
-class CellInfo:
-    """A cell in `extra_info`'s own terms; what is None makes no sense for its kind and is left out.
+class ImpossibleError(ValueError):
+    """Values that contradict each other; the arguments are key, value, and what it should be."""
 
-    Attributes:
-        kind: latency, stage, stream, memory, startup, ratio, scene, peer or load.
-        scene: type of photo: street, indoor, pet or portrait.
-        backend: its name in the registry.
-        recipe: the stages around the network: `fast`, this project's own, or `article`.
-        stage: decode, preprocess, inference or heatmap, where one stage is timed alone.
-        batch_size: photos per call.
-        stream_photos: photos of a whole stream, which is one round.
-        threads: of the runtime and of OpenCV.
-        input_shape: shape of the network's input.
-        photos: file, width, height, bytes and sha256 of each photo of the batch.
-        photos_repeated: whether the batch repeats a photo because the scene has too few.
-        weights: source (official, seeded, file or model) and sha256.
-        load_s: seconds to open the backend with its graph in the cache.
-        first_inference_s: seconds of the first call.
-        compile_s: seconds to compile the network, where that is part of opening.
-        max_relative_error: largest |depth - reference| / range of the reference.
-        mean_relative_error: mean |depth - reference| / range of the reference.
-        rank_correlation: Spearman's correlation with the reference over a photo's pixels; of the worst photo.
-        flipped_pairs: share of pixel pairs whose order differs from the reference; of the worst photo.
-        threads_reported: threads that each library reports, by library.
-        baseline_rss_bytes: resident memory of a fresh process after its imports.
-        loaded_rss_bytes: resident memory after loading the network.
-        peak_rss_bytes: highest resident memory.
-        rss_over_time: `t_s` and `rss_bytes`, sampled from outside the process.
-        cache: `warm` or `empty`: whether the graph was in the cache at start-up.
-        startup_s: import, load, first_inference and steady, each a list with one value per process.
-        build_s: seconds to trace or export the graph, where the cache was empty.
-        ratio: name of the quotient of times, such as `jit/eager`.
-        numerator: name of the quotient's upper part.
-        denominator: name of the quotient's lower part.
-        block_log_ratios: natural logarithm of the ratio, one value per block.
-        interval: estimate, low, high, confidence and blocks of the ratio.
-        baseline_scene: scene that a ratio between scenes is relative to.
-        noise: whether and why the machine was disturbed; page faults and involuntary context switches per call.
-        depth_maps: files in the folder named like the JSON file, one per photo.
-        flop: floating-point operations of one call of the network, as its graph executes them.
-        peak_flop_per_s: highest rate of a matrix product in the backend's precision on as many threads, in this run.
-        peer: name of the other program or network that was measured beside this one.
-        peer_median_s: median seconds per call, where a peer timed itself.
-        scenario: LoadGen's scenario, or `closed-loop`, `open-loop` or `soak` for HTTP.
-        rules: LoadGen's rules, `full` or `short`.
-        valid: whether the run is valid by LoadGen's rules.
-        invalid_reason: why the run is not valid.
-        queries: number of queries sent.
-        query_latency_s: p50, p90 and p99 of a query, in seconds.
-        early_stopping_s: LoadGen's own estimate of the scenario's percentile, in seconds.
-        images_per_second: photos completed per second.
-        latency_bound_s: bound on the p99, in seconds.
-        target_per_second: highest Poisson rate whose p99 stayed within the bound.
-        load_points: one object per rate or number of clients.
-        logs: folder of LoadGen's logs.
-        client_cpu_s: CPU seconds per request of the load client; of several loads the highest.
-        outcomes: of a soak, the number of requests by their kind and by status or other outcome.
-        rss_growth: of a soak, the share by which resident memory grew after the warm-up.
+
+class PhotoRecord(Struct, frozen=True, omit_defaults=True):
+    """A photo that a cell worked on."""
+
+    file: str = "?"
+    width: Whole | None = None
+    height: Whole | None = None
+    sha256: str | None = None
+    bytes: Whole | None = None
+
+
+class Weights(Struct, frozen=True, omit_defaults=True):
+    """The weights of the network: where they are from, and their digest."""
+
+    source: str | None = None
+    sha256: str | None = None
+
+
+class CellNoise(Struct, frozen=True, omit_defaults=True):
+    """Whether the machine was disturbed during a cell, and how that showed; None where nobody looked."""
+
+    noisy: bool | None = None
+    reasons: tuple[str, ...] = ()
+
+
+class Bounds(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The interval of an estimate."""
+
+    low: Number
+    high: Number
+    confidence: Number | None = None
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.high:
+            raise ImpossibleError("low", self.low, f"below high, {self.high:g}")
+
+    def around(self, estimate: float) -> Interval:
+        """Return the interval with its estimate."""
+        return Interval(estimate, self.low, self.high, CONFIDENCE if self.confidence is None else self.confidence)
+
+
+class Percentiles(Struct, frozen=True, omit_defaults=True):
+    """Percentiles of the rounds; only the median is read."""
+
+    p50: Seconds | None = None
+
+
+class CellInfo(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="plain"):
+    """What a cell of any kind may say of itself; by itself, a cell that lacks what its kind is about.
+
+    The text beside a type is the key's meaning in the documentation. What is None is left out of the file.
     """
 
-    kind: str
-    scene: str | None = None
-    backend: str | None = None
-    recipe: str | None = None
-    stage: str | None = None
-    batch_size: int | None = None
-    stream_photos: int | None = None
-    threads: int | None = None
-    input_shape: Sequence[int] | None = None
-    photos: Sequence[Mapping[str, Any]] | None = None
-    photos_repeated: bool | None = None
-    weights: Mapping[str, str] | None = None
-    load_s: float | None = None
-    first_inference_s: float | None = None
-    compile_s: float | None = None
-    max_relative_error: float | None = None
-    mean_relative_error: float | None = None
-    rank_correlation: float | None = None
-    flipped_pairs: float | None = None
-    threads_reported: Mapping[str, int] | None = None
-    baseline_rss_bytes: int | None = None
-    loaded_rss_bytes: int | None = None
-    peak_rss_bytes: int | None = None
-    rss_over_time: Mapping[str, Sequence[float]] | None = None
-    cache: str | None = None
-    startup_s: Mapping[str, Sequence[float]] | None = None
-    build_s: Sequence[float] | None = None
-    ratio: str | None = None
-    numerator: str | None = None
-    denominator: str | None = None
-    block_log_ratios: Sequence[float] | None = None
-    interval: Mapping[str, float] | None = None
-    baseline_scene: str | None = None
-    noise: Mapping[str, Any] | None = None
-    depth_maps: Sequence[str] | None = None
-    flop: int | None = None
-    peak_flop_per_s: float | None = None
-    peer: str | None = None
-    peer_median_s: float | None = None
-    scenario: str | None = None
-    rules: str | None = None
-    valid: bool | None = None
-    invalid_reason: str | None = None
-    queries: int | None = None
-    query_latency_s: Mapping[str, float] | None = None
-    early_stopping_s: float | None = None
-    images_per_second: float | None = None
-    latency_bound_s: float | None = None
-    target_per_second: float | None = None
-    load_points: Sequence[Mapping[str, Any]] | None = None
-    logs: str | None = None
-    client_cpu_s: float | None = None
-    outcomes: Mapping[str, Mapping[str, int]] | None = None
-    rss_growth: float | None = None
+    scene: Annotated[str | None, "type of photo: street, indoor, pet or portrait."] = None
+    backend: Annotated[str | None, "its name in the registry."] = None
+    recipe: Annotated[str | None, "the stages around the network: `fast`, this project's own, or `article`."] = None
+    stage: Annotated[str | None, "decode, preprocess, inference or heatmap, where one stage is timed alone."] = None
+    batch_size: Annotated[Whole | None, "photos per call."] = None
+    threads: Annotated[Whole | None, "of the runtime and of OpenCV."] = None
+    input_shape: Annotated[tuple[Whole, ...], "shape of the network's input."] = ()
+    photos: Annotated[tuple[PhotoRecord, ...], "file, width, height, bytes and sha256 of each photo of the batch."] = ()
+    photos_repeated: Annotated[bool | None, "whether the batch repeats a photo because the scene has too few."] = None
+    weights: Annotated[Weights, "source (official, seeded, file or model) and sha256."] = Weights()
+    load_s: Annotated[Seconds | None, "seconds to open the backend with its graph in the cache."] = None
+    first_inference_s: Annotated[Seconds | None, "seconds of the first call."] = None
+    compile_s: Annotated[Seconds | None, "seconds to compile the network, where that is part of opening."] = None
+    max_relative_error: Annotated[Number | None, "largest |depth - reference| / range of the reference."] = None
+    mean_relative_error: Annotated[Number | None, "mean |depth - reference| / range of the reference."] = None
+    rank_correlation: Annotated[
+        float | None,
+        "Spearman's correlation with the reference over a photo's pixels; of the worst photo.",
+    ] = None
+    flipped_pairs: Annotated[
+        Number | None,
+        "share of pixel pairs whose order differs from the reference; of the worst photo.",
+    ] = None
+    threads_reported: Annotated[dict[str, Whole], "threads that each library reports, by library."] = {}
+    noise: Annotated[
+        CellNoise,
+        "whether and why the machine was disturbed; page faults and involuntary context switches per call.",
+    ] = CellNoise()
+    depth_maps: Annotated[tuple[str, ...], "files in the folder named like the JSON file, one per photo."] = ()
+    images_per_second: Annotated[Number | None, "photos completed per second."] = None
+    latency_s: Annotated[
+        Percentiles,
+        "p50, p90, p95 and p99 of a call, in seconds; null where too few rounds support the percentile.",
+    ] = Percentiles()
+    median_ci_s: Annotated[Bounds | None, "low, high and confidence of the median, in seconds."] = None
+
+    @property
+    def photos_per_round(self) -> int | None:
+        """Photos of what was timed as one round, where that is known."""
+        return self.batch_size
+
+    def follow_from(self, median_s: float) -> dict[str, Any]:
+        """Return the fields that follow from the median of the rounds, in seconds and above 0."""
+        photos = self.photos_per_round
+        return {"images_per_second": photos / median_s} if photos else {}
 
     def to_extra_info(self, rounds_s: Sequence[float] = ()) -> dict[str, Any]:
         """Return what is known and what follows from the raw rounds (seconds per call), in JSON types."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        info = {name: value for name, value in values.items() if value is not None}
+        fields: dict[str, Any] = {}
         if rounds_s:
-            latency_s = percentiles.percentiles(rounds_s)
-            interval = median_interval(rounds_s)
+            latency_s, interval = percentiles(rounds_s), median_interval(rounds_s)
             if interval:
-                info["median_ci_s"] = {"low": interval.low, "high": interval.high, "confidence": interval.confidence}
-            info["latency_s"] = latency_s
-            images = self.stream_photos or self.batch_size
-            if images and latency_s["p50"]:
-                info["images_per_second"] = images / latency_s["p50"]
-            if self.flop and self.peak_flop_per_s and latency_s["p50"]:
-                info["share_of_peak"] = self.flop / self.peak_flop_per_s / latency_s["p50"]
+                fields["median_ci_s"] = {"low": interval.low, "high": interval.high, "confidence": interval.confidence}
+            fields["latency_s"] = latency_s
+            fields |= self.follow_from(latency_s["p50"]) if latency_s["p50"] else {}
+        # numbers of NumPy are subclasses of float that msgspec does not know
+        info: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(self, **fields), enc_hook=float)
         return info
-
-
-def ratio_fields(block_log_ratios: Sequence[float]) -> dict[str, Any]:
-    """Return the fields of `CellInfo` that a ratio measured in blocks fills."""
-    interval = block_ratio(block_log_ratios)
-    fields: dict[str, Any] = {"block_log_ratios": list(block_log_ratios)}
-    if interval:
-        fields["interval"] = asdict(interval) | {"blocks": len(block_log_ratios)}
-    return fields

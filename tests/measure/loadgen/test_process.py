@@ -14,7 +14,8 @@ pytest.importorskip("mlperf_loadgen", reason="needs midas-bench[load]")
 from midas_bench.measure.loadgen import logs
 from midas_bench.measure.loadgen.rules import SCENARIOS
 from midas_bench.results.json_fields import Fields
-from midas_bench.results.load_records import load_from
+from midas_bench.results.load_records import Load
+from midas_bench.results.struct_reader import read
 
 DRIVE = """
 import json, sys, time
@@ -25,7 +26,7 @@ from midas_bench.measure.loadgen.rules import FULL, SHORT
 how = json.loads(sys.argv[1])
 rules = replace(FULL if how["full"] else SHORT, **how["rules"])
 driver = Driver(lambda index: time.sleep(how["sleep_s"]), 1, 4, how["expected_s"], rules, Path(how["logs"]))
-print(json.dumps({name: driver.scenario(name, how["bound_s"]).to_fields() for name in how["scenarios"]}))
+print(json.dumps({name: driver.scenario(name, how["bound_s"]).to_extra_info() for name in how["scenarios"]}))
 """
 
 
@@ -34,7 +35,7 @@ def drive(folder, scenarios, least, *, full=False, bound_s=None, sleep_s=0.004, 
     how = {"logs": str(folder), "scenarios": scenarios, "rules": chosen, "full": full, "bound_s": bound_s}
     command = [sys.executable, "-c", DRIVE, json.dumps(how | {"sleep_s": sleep_s, "expected_s": expected_s or sleep_s})]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
-    return {name: load_from(Fields(folder, name, fields)) for name, fields in json.loads(ran.stdout).items()}
+    return {name: read(Fields(folder, name, fields), Load) for name, fields in json.loads(ran.stdout).items()}
 
 
 def test_four_scenarios_in_one_process_each_keep_their_logs(tmp_path):
@@ -43,18 +44,18 @@ def test_four_scenarios_in_one_process_each_keep_their_logs(tmp_path):
     assert loads["single-stream"].queries >= 20
     assert loads["multi-stream"].queries == 20  # eight samples a query: the count, not the duration, ends it
     assert loads["offline"].queries == 1
-    assert loads["offline"].latency_s == {}
+    assert loads["offline"].query_latency_s == {}
     for name in ("single-stream", "multi-stream", "offline"):
         assert (tmp_path / name / "mlperf_log_summary.txt").read_text().startswith("=====")
         assert loads[name].logs == str(tmp_path / name)
     assert all(load.valid is False and load.judged == "short run" for load in loads.values())
     assert all("a short run of 0.05 s" in load.invalid_reason for load in loads.values())
     # a sample takes 4 ms and no less
-    assert all(load.latency_s["p50"] >= 0.004 for name, load in loads.items() if name != "offline")
+    assert all(load.query_latency_s["p50"] >= 0.004 for name, load in loads.items() if name != "offline")
     server = loads["server"]
-    assert len(server.points) == len(list((tmp_path / "server").iterdir())) == 3
-    assert server.latency_bound_s == pytest.approx(3 * loads["single-stream"].latency_s["p90"])
-    assert all(point.requests >= 20 for point in server.points)
+    assert len(server.load_points) == len(list((tmp_path / "server").iterdir())) == 3
+    assert server.latency_bound_s == pytest.approx(3 * loads["single-stream"].query_latency_s["p90"])
+    assert all(point.requests >= 20 for point in server.load_points)
 
 
 def test_enough_queries_by_full_rules_are_valid_and_too_few_are_not(tmp_path):
@@ -71,17 +72,17 @@ def test_a_bound_that_no_rate_can_hold_is_said_and_never_valid(tmp_path):
     assert server.target_per_second is None
     assert server.valid is False
     assert "the latency bound was not met" in server.invalid_reason
-    assert [point.offered_per_second for point in server.points] == pytest.approx([175.0, 87.5])
+    assert [point.offered_per_second for point in server.load_points] == pytest.approx([175.0, 87.5])
 
 
 def test_the_search_for_a_rate_starts_from_what_single_stream_saw(tmp_path):
     chosen = {"bound_s": 5.0, "probes": 1, "expected_s": 5.0}  # as by a first look that was disturbed
     known = drive(tmp_path / "known", ["single-stream", "server"], 20, **chosen)["server"]
     mean_s = logs.outcome(tmp_path / "known/single-stream", "single-stream").mean_s
-    assert known.points[0].offered_per_second == pytest.approx(0.7 / mean_s)
+    assert known.load_points[0].offered_per_second == pytest.approx(0.7 / mean_s)
     own = drive(tmp_path / "own", ["server"], 20, probes=1, expected_s=5.0)["server"]
     mean_s = logs.outcome(tmp_path / "own/server/00-bound", "single-stream").mean_s
-    assert own.points[0].offered_per_second == pytest.approx(0.7 / mean_s)
+    assert own.load_points[0].offered_per_second == pytest.approx(0.7 / mean_s)
 
 
 def test_by_full_rules_the_rate_found_is_run_for_the_whole_duration(tmp_path):

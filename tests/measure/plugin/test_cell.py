@@ -40,7 +40,7 @@ def test_memory(cell):
         scripted.sleep(0.5)
         return next(reports)
 
-    cell.describe(kind="memory")
+    cell.describe(kind="memory", peak_rss_bytes=1 << 30)
     cell.record("memory", work, 3, lambda all_of_them: {"load_s": max(one["load_s"] for one in all_of_them)})
 """
 PEAK = """
@@ -54,6 +54,7 @@ def ask(module, request, timeout_s):
 parametrize.ask = ask
 
 def test_cells(cell, opened, peaks, batch, batch_size):
+    cell.describe(kind="stage", stage="inference")
     cell.describe_work(batch_size, peaks)
     cell.time("group", opened.pipeline.backend, [0] * batch_size)
 """

@@ -4,7 +4,7 @@ import pytest
 from midas_bench.cpu import allowed_cores
 from midas_bench.measure.service.client import ABORTED, CONNECTION, RequestResult
 from midas_bench.measure.service.load_results import LoadResult, LostError, SoakResult, Window
-from midas_bench.results.record import CellInfo
+from midas_bench.results.kinds import cell_info
 
 WINDOW = Window(1.0, 3.0)
 
@@ -64,7 +64,7 @@ def test_a_soak_counts_by_kind_and_status_and_knows_what_must_not_be():
     assert soaked.answered == soaked.counted
     bad = SoakResult(good | {("bomb", "200"): 1, ("photo", CONNECTION): 1}, (1,) * 10, {})
     assert bad.unexpected == {("bomb", "200"): 1, ("photo", CONNECTION): 1}
-    info = CellInfo(kind="load", **soaked.to_fields()).to_extra_info()
+    info = cell_info({"kind": "load", **soaked.to_fields()}).to_extra_info()
     assert info["outcomes"]["bomb"] == {"422": 2}
     assert info["scenario"] == "soak"
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from midas_bench.measure.machine import MachineFacts
-from midas_bench.results.record import CellInfo
+from midas_bench.results.load_records import Load
 from midas_bench.results.run_files import SCHEMA
 
 
@@ -16,15 +16,15 @@ def cell_name(backend: str, scenario: str) -> str:
     return f"loadgen[{scenario}-{backend}]"
 
 
-def cell(info: CellInfo, took_s: float) -> dict[str, Any]:
+def cell(load: Load, took_s: float) -> dict[str, Any]:
     """Return one benchmark: its one round is the run as a whole."""
-    name = cell_name(str(info.backend), str(info.scenario))
+    name = cell_name(str(load.backend), load.scenario)
     figures = dict.fromkeys(("min", "max", "mean", "median"), took_s)
     return {
         "name": name,
         "fullname": name,
         "group": "load",
-        "extra_info": info.to_extra_info(),
+        "extra_info": load.to_extra_info(),
         "stats": {**figures, "stddev": 0.0, "rounds": 1, "iterations": 1, "data": [took_s]},
     }
 

@@ -86,10 +86,10 @@ class Driver:
             valid=run.valid and self._rules.full,
             invalid_reason="; ".join(reasons) or None,
             queries=run.queries,
-            latency_s={} if name == "offline" else dict(run.latency_s),
+            query_latency_s={} if name == "offline" else dict(run.latency_s),
             early_stopping_s=run.early_stopping_s,
             images_per_second=rate,
-            points=tuple(points),
+            load_points=tuple(points),
             peak_rss_bytes=memory_sampler.peak_bytes(),
             logs=str(self._folder / logs),
             **fields,
@@ -163,7 +163,7 @@ def scenarios(pipeline: DepthPipeline, photos: Sequence[bytes], request: Reply) 
 
     rules = Rules(**request["rules"])
     driver = Driver(respond, workers, len(photos), latency_s(pipeline, photos), rules, Path(request["logs"]))
-    return {name: driver.scenario(name, request.get("bound_s")).to_fields() for name in request["scenarios"]}
+    return {name: driver.scenario(name, request.get("bound_s")).to_extra_info() for name in request["scenarios"]}
 
 
 def accuracy(pipeline: DepthPipeline, photos: Sequence[bytes], request: Reply) -> Reply:

@@ -9,7 +9,7 @@ from midas_bench.results.load_records import Load
 
 def headline(load: Load) -> str:
     """Return the scenario and its figure, such as `single-stream: p90 61.2 ms`."""
-    p = {name: units.seconds(value) for name, value in load.latency_s.items()}
+    p = {name: units.seconds(value) for name, value in load.query_latency_s.items()}
     if load.scenario == "offline":
         figure = units.rate(load.images_per_second)
     elif load.scenario == "server":

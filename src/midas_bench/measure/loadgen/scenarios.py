@@ -18,7 +18,8 @@ from midas_bench.errors import UserError
 from midas_bench.measure.loadgen.rules import Rules, expected_s
 from midas_bench.processes import Reply, ask
 from midas_bench.results.json_fields import Fields
-from midas_bench.results.load_records import Load, load_from
+from midas_bench.results.load_records import Load
+from midas_bench.results.struct_reader import read
 from midas_bench.scene_photos import Photo
 
 CHILD = "midas_bench.measure.loadgen.process"
@@ -94,7 +95,7 @@ def measure(plan: LoadPlan, backend: str, scenarios: Sequence[str], timeout_s: f
     logs = plan.logs.absolute() / backend
     wanted = {"scenarios": list(scenarios), "rules": plan.rules.to_json(), "bound_s": plan.bound_s, "logs": str(logs)}
     reply = _ask(plan, backend, "scenarios", timeout_s, **wanted)
-    loads = {name: load_from(Fields(logs, name, fields)) for name, fields in reply.items()}
+    loads = {name: read(Fields(logs, name, fields), Load) for name, fields in reply.items()}
     return {name: load for name, load in loads.items() if load is not None}
 
 

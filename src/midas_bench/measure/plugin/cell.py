@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from midas_bench.measure.plugin.parametrize import OpenedPipeline
 from midas_bench.measure.plugin.run_state import RUN_STATE
 from midas_bench.measure.plugin.settings import RunContext
 from midas_bench.processes import ProcessDiedError
-from midas_bench.results.record import CellInfo
+from midas_bench.results.kinds import cell_info
 from midas_bench.scene_photos import Batch
 
 WARM_UP_CALLS = 3
@@ -49,11 +49,11 @@ class BenchmarkCell:
         self._monitor = monitor
         self._depth_maps_folder = depth_maps_folder
         self._opened: OpenedPipeline | None = None
-        self._info = CellInfo(kind="latency")
+        self._fields: dict[str, Any] = {"kind": "latency"}
 
     def describe(self, **fields: Any) -> None:
-        """Set fields of `CellInfo`."""
-        self._info = replace(self._info, **fields)
+        """Set the `kind`, and fields that it has in `results/kinds.py`; what is None is left out."""
+        self._fields |= fields
 
     def describe_batch(self, batch: Batch) -> None:
         """Record the photos of a call."""
@@ -88,9 +88,9 @@ class BenchmarkCell:
 
     def describe_work(self, photos: int, peaks: Mapping[int, Mapping[str, float]]) -> None:
         """Record what the network computes for so many photos, and this machine's peak for it, where both are known."""
-        row = registry.find(str(self._info.backend))
+        row = registry.find(str(self._fields.get("backend")))
         flop = flop_per_image(row, self._run.weights)
-        peak = peaks.get(self._info.threads or 0, {}).get(row.precision)
+        peak = peaks.get(self._fields.get("threads", 0), {}).get(row.precision)
         if flop and peak:
             self.describe(flop=photos * flop, peak_flop_per_s=peak)
 
@@ -99,15 +99,15 @@ class BenchmarkCell:
 
         Done before anything is timed: pytest-benchmark keeps the figures of a test that fails afterwards.
         """
-        reference = self._run.references[self._info.recipe or "fast"]
+        reference = self._run.references[self._fields.get("recipe") or "fast"]
         reference_depth = reference.depth(batch.photos)
         measured = fidelity(depth, reference_depth)
         self.describe(**asdict(measured), input_shape=[len(depth), 3, *depth.shape[1:]])
-        name = str(self._info.backend)
+        name = str(self._fields.get("backend"))
         reason = problem(name, measured, self._run.weights.source, reference.backend)
         if reason:
             pytest.fail(f"{reason}; nothing was timed", pytrace=False)
-        if self._depth_maps_folder is not None and self._info.recipe == "fast":
+        if self._depth_maps_folder is not None and self._fields.get("recipe") == "fast":
             names = depth_maps.save(self._depth_maps_folder, name, batch.photos, depth, reference_depth)
             self.describe(depth_maps=names)
 
@@ -162,7 +162,7 @@ class BenchmarkCell:
             group: the table of the terminal summary that the cell stands in.
             work: returns its report.
             rounds: how often it is done.
-            join: turns the reports into fields of `CellInfo`.
+            join: turns the reports into fields of the cell.
         """
         benchmark = self._benchmark
         benchmark.group = group
@@ -190,7 +190,7 @@ class BenchmarkCell:
 
     def _finish(self, rounds_s: list[float] | None = None) -> None:
         self.describe(weights=self._run.weights.identity)
-        self._benchmark.extra_info.update(self._info.to_extra_info(rounds_s or ()))
+        self._benchmark.extra_info.update(cell_info(self._fields).to_extra_info(rounds_s or ()))
 
 
 @pytest.fixture

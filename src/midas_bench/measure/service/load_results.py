@@ -149,7 +149,7 @@ class SoakResult:
         return float(np.median(samples[-2 * tenth :]) / np.median(samples[tenth : 3 * tenth]) - 1)
 
     def to_fields(self) -> dict[str, Any]:
-        """Return the fields of `CellInfo` that it fills."""
+        """Return the fields of `Load` that it fills."""
         outcomes: dict[str, dict[str, int]] = {}
         for (name, outcome), times in sorted(self.outcomes.items()):
             outcomes.setdefault(name, {})[outcome] = times

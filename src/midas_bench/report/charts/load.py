@@ -25,8 +25,8 @@ def load(records: Sequence[Record]) -> Chart | None:
     if not loads:
         return None
     looks, labels = style.look(list(loads)), style.labels(loads)
-    knees = {label: knee(result.points, result.latency_bound_s) for label, result in loads.items()}
-    refused = any(point.rejected for result in loads.values() for point in result.points)
+    knees = {label: knee(result.load_points, result.latency_bound_s) for label, result in loads.items()}
+    refused = any(point.rejected for result in loads.values() for point in result.load_points)
 
     def draw(figure: FigureBase) -> None:
         rows = figure.subplots(2 if refused else 1, 1, sharex=True, squeeze=False,

@@ -10,7 +10,7 @@ from midas_bench.render.document import Chart
 from midas_bench.report.charts import style
 from midas_bench.report.charts.timing import series
 from midas_bench.results import units
-from midas_bench.results.record import PHASES
+from midas_bench.results.kinds import PHASES
 from midas_bench.results.runs import Memory, Record
 from midas_bench.results.units import MIB
 

@@ -21,7 +21,8 @@ def loads(records: Sequence[Record]) -> Table | None:
         rows.append([
             TableCell(result.scenario), code(str(r.backend)),
             count(r.threads),
-            *(number(units.seconds(result.latency_s.get(p)), result.latency_s.get(p)) for p in ("p50", "p90", "p99")),
+            *(number(units.seconds(value), value)
+              for value in (result.query_latency_s.get(p) for p in ("p50", "p90", "p99"))),
             number(units.seconds(result.early_stopping_s), result.early_stopping_s),
             number(units.rate(result.images_per_second), result.images_per_second),
             number(units.NOTHING if rate is None else f"{units.digits(rate)}/s within "
@@ -45,7 +46,7 @@ def load_points(records: Sequence[Record]) -> Table | None:
     """Show every rate and number of clients that was tried."""
     rows = []
     for r in records:
-        for p in r.load.points if r.load else ():
+        for p in r.load.load_points if r.load else ():
             refused = units.percent(p.rejected_share) if p.requests and p.rejected is not None else units.NOTHING
             rows.append([
                 code(r.name),

@@ -9,7 +9,7 @@ import pandas as pd
 from midas_bench.render.document import Table, TableCell, code, count, number, table
 from midas_bench.results import units
 from midas_bench.results.frame import none_if_missing
-from midas_bench.results.record import PHASES
+from midas_bench.results.kinds import PHASES
 from midas_bench.results.runs import Record
 
 

@@ -57,7 +57,8 @@ def extra_info() -> str:
     for kind in KINDS.values():
         meanings = get_type_hints(kind, include_extras=True)
         for key in keys_of(kind):
-            row = [f"`{key.encode_name}`", json_type(key.type), meanings[key.name].__metadata__[-1]]
+            [meaning] = (text for text in meanings[key.name].__metadata__ if isinstance(text, str))
+            row = [f"`{key.encode_name}`", json_type(key.type), meaning]
             assert rows.setdefault(key.encode_name, row) == row, f"{key.encode_name} has two meanings"
     return table(["key", "type", "meaning"], (rows[name] for name in sorted(rows)))
 

@@ -49,7 +49,7 @@ def test_a_soak_shows_every_answer_and_the_growth_of_memory(synthetic, tmp_path)
     maker = synthetic.Maker()
     maker.add("bench/test_service.py::test_soak[onnx]", 3.0, backend="onnx", **SOAK.to_extra_info())
     path = synthetic.save(tmp_path / "soak.json", synthetic.content(maker.benchmarks))
-    load = read(path).records[0].load
+    load = read(path).records[0].info
     assert (load.outcomes, load.rss_growth, load.queries) == (SOAK.outcomes, SOAK.rss_growth, SOAK.queries)
     assert [[cell.text for cell in row] for row in tables.soaks(read(path).records).rows] == [
         ["onnx", "photo", "200", "20", "-1.20 %"],

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from msgspec import structs
+
 from midas_bench.depth.backends.registry import REGISTRY
 from midas_bench.report.charts.style import FIXED, look
 from midas_bench.report.charts.throughput import STAGES, speedup, stages
@@ -19,16 +21,17 @@ def test_each_backend_looks_the_same_in_every_chart_and_like_no_other():
 
 
 def test_scenes_that_only_the_articles_recipe_saw_take_no_room(small):
-    article = next(r for r in small.records if r.recipe == ARTICLE and r.is_pipeline)
-    records = [*small.records, replace(article, scene="attic")]
-    assert "attic" not in {r.scene for r in one_photo(records)}
+    article = next(r for r in small.records if r.info.recipe == ARTICLE and r.is_pipeline)
+    attic = replace(article, info=structs.replace(article.info, scene="attic"))
+    records = [*small.records, attic]
+    assert "attic" not in {r.info.scene for r in one_photo(records)}
     assert ">attic<" not in latency(records).svg
-    assert {r.scene for r in one_photo([replace(article, scene="attic")])} == {"attic"}
+    assert {r.info.scene for r in one_photo([attic])} == {"attic"}
 
 
 def test_the_whole_pipelines_time_stands_beside_the_sum_of_its_stages(small):
-    whole = next(r for r in small.records if r.backend == "onnx" and r.is_pipeline and r.batch_size == 1)
-    parts = [replace(whole, kind="stage", stage=stage) for stage in STAGES]
+    whole = next(r for r in small.records if r.info.backend == "onnx" and r.is_pipeline and r.info.batch_size == 1)
+    parts = [replace(whole, kind="stage", info=structs.replace(whole.info, stage=stage)) for stage in STAGES]
     assert f"whole {seconds(whole.times.median_s)}" in stages([whole, *parts]).svg
     assert "whole" not in stages(parts).svg
 

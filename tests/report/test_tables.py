@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from midas_bench.render.document import Table
 from midas_bench.report import tables
@@ -11,10 +12,11 @@ from midas_bench.results import units
 from midas_bench.results.compare import ComparedRuns, compare
 from midas_bench.results.frame import frame
 from midas_bench.results.intervals import Interval
+from midas_bench.results.kinds import RatioBounds, Stage
 from midas_bench.results.recommendations import answers
 from midas_bench.results.roofline import beside_peers, roofs
 from midas_bench.results.run_files import read
-from midas_bench.results.runs import Record, Times
+from midas_bench.results.runs import CellRecord, Times
 
 X = units.TIMES
 NOTHING = units.NOTHING
@@ -108,9 +110,11 @@ def test_a_claim_is_not_judged_without_an_interval(small):
 @pytest.mark.parametrize("short_first", [True, False])
 def test_a_claim_rests_on_the_form_of_a_ratio_that_has_most_blocks(small, short_first):
     short, long = (
-        [replace(r, ratio=replace(r.ratio, interval=interval, log_ratios=(0.0,) * blocks))
-         for r in small.records if r.kind == "ratio" and r.ratio.name in ("onnx/eager", "b4/b1 per photo onnx")]
-        for blocks, interval in ((4, Interval(0.1, 0.1, 0.1)), (20, Interval(0.5, 0.4, 0.625)))
+        [replace(r, info=structs.replace(r.info, interval=interval, block_log_ratios=(0.0,) * blocks))
+         for r in small.records if r.kind == "ratio" and r.info.name in ("onnx/eager", "b4/b1 per photo onnx")]
+        for blocks, interval in (
+            (4, RatioBounds(estimate=0.1, low=0.1, high=0.1)), (20, RatioBounds(estimate=0.5, low=0.4, high=0.625))
+        )
     )  # fmt: skip
     judged = {finding.id: finding for finding in findings(short + long if short_first else long + short)}
     assert judged["batches"].measured == f"onnx 2.00{X} (1.60 to 2.50)"
@@ -132,8 +136,8 @@ def test_memory_of_each_process(small):
 
 def test_work_peak_and_the_share_that_is_reached(small):
     times = Times(10, 0.04, 0.04, 0.03, 0.05, 0.0, Interval(0.04, 0.03, 0.05))
-    cell = Record(fullname="a::b", name="b", kind="stage", stage="inference", backend="onnx", batch_size=2, threads=2,
-                  times=times, flop=4_000_000_000, peak_flop_per_s=2e11)  # fmt: skip
+    info = Stage(stage="inference", backend="onnx", batch_size=2, threads=2, flop=4_000_000_000, peak_flop_per_s=2e11)
+    cell = CellRecord(fullname="a::b", name="b", kind="stage", times=times, info=info)
     assert texts(tables.roofline(roofs([*small.records, cell]))) == [
         ["onnx", "2", "2", "40.0 ms (30.0 to 50.0)", "4.00 GFLOP", "200 GFLOP/s", "20.0 ms", "50.0 % (40.0 to 66.7)"]
     ]

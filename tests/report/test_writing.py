@@ -220,7 +220,7 @@ def test_the_python_of_a_stream_stands_beside_its_answer(synthetic, tmp_path, ba
     maker.add("stream", 0.024, kind="stream", backend=backend, recipe="fast", stream_photos=24, threads=1)
     path = synthetic.save(tmp_path / "runs/run.json", synthetic.content(maker.benchmarks))
     page, text = report(tmp_path / "out", path)
-    shown = read(path).records[-1].backend
+    shown = read(path).records[-1].info.backend
     lines = f"with DepthPipeline.open({shown!r}, threads=1) as pipeline:\n    for heatmap in pipeline.map(photos): ..."
     assert [t.content for t in github().parse(text) if t.type == "fence"] == [f"{lines}\n"]
     assert len(Elements(page).all("pre")) == 1

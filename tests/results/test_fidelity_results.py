@@ -50,7 +50,7 @@ def test_backends_come_fastest_first_each_at_its_best_thread_count(run_with):
             ("onnx", 0.045, figures(threads=2)),
         )
     )
-    assert [(p.backend, p.cells[0].threads) for p in ranked] == [("onnx", 2), ("eager", 2)]
+    assert [(p.backend, p.cells[0].info.threads) for p in ranked] == [("onnx", 2), ("eager", 2)]
 
 
 def test_fidelity_ignores_cells_of_other_kinds(run_with):

@@ -198,7 +198,7 @@ def test_loads_and_answers_that_look_alike_are_counted_apart(saved, pair):
     soak = {"kind": "load", "scenario": "soak", "backend": "onnx", "outcomes": outcomes}
     path = saved(*[(f"{folder}::test_load[onnx]", 1.0, soak) for folder in "abc"])
     records = read(path).records
-    assert [record.load.outcomes for record in records] == [outcomes] * 3
+    assert [record.info.outcomes for record in records] == [outcomes] * 3
     assert len(load_chart.by_label(records)) == 3
     assert len(tables.soaks(records[:1]).rows) == 4
 

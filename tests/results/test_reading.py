@@ -23,8 +23,9 @@ def cell(content, name):
 
 def test_timed_cell_is_read_with_its_median_and_interval(small):
     record = small.records[2]
+    info = record.info
     assert record.fullname == "bench/test_pipeline.py::test_pipeline[onnx-b1-street]"
-    assert (record.kind, record.scene, record.backend, record.batch_size, record.threads) == (
+    assert (record.kind, info.scene, info.backend, info.batch_size, info.threads) == (
         "latency", "street", "onnx", 1, 2,
     )  # fmt: skip
     assert record.times.median == Interval(0.0455, 0.042, 0.049)
@@ -36,20 +37,24 @@ def test_timed_cell_is_read_with_its_median_and_interval(small):
     )
     assert record.times.rounds_s[0] == 0.043
     assert record.images_per_second == pytest.approx(1 / 0.0455)
-    assert record.weights_source == "official"
-    assert record.noise is not None
-    assert record.noise.reasons == ("sentinel 1.31 times its usual time",)
+    assert info.weights.source == "official"
+    assert info.noise.noisy is True
+    assert info.noise.reasons == ("sentinel 1.31 times its usual time",)
 
 
 def test_cells_of_all_other_kinds_are_read(small):
-    by_name = {record.name: record for record in small.records}
-    memory = by_name["test_memory[eager-b1-street]"].memory
-    assert (memory.baseline_bytes, memory.loaded_bytes, memory.peak_bytes) == (400 * MIB, 600 * MIB, 900 * MIB)
-    assert memory.rss_bytes == (100 * MIB, 900 * MIB)
-    assert by_name["test_startup[onnx-warm]"].startup.phases_s["import"] == (0.3, 0.4, 0.5)
-    assert by_name["test_ratios[onnx/eager]"].ratio.interval.estimate == pytest.approx(np.exp(-0.7))
-    assert by_name["test_ratios[article preprocess share]"].ratio.interval == Interval(0.06, 0.05, 0.07)
-    assert by_name["test_scenes[inference-pet]"].ratio.baseline_scene == "street"
+    by_name = {record.name: record.info for record in small.records}
+    memory = by_name["test_memory[eager-b1-street]"]
+    assert (memory.baseline_rss_bytes, memory.loaded_rss_bytes, memory.peak_rss_bytes) == (
+        400 * MIB,
+        600 * MIB,
+        900 * MIB,
+    )
+    assert memory.rss_over_time.rss_bytes == (100 * MIB, 900 * MIB)
+    assert by_name["test_startup[onnx-warm]"].phases_s["import"] == (0.3, 0.4, 0.5)
+    assert by_name["test_ratios[onnx/eager]"].estimate.estimate == pytest.approx(np.exp(-0.7))
+    assert by_name["test_ratios[article preprocess share]"].estimate == Interval(0.06, 0.05, 0.07)
+    assert by_name["test_scenes[inference-pet]"].baseline_scene == "street"
 
 
 def test_run_has_status_commit_branch_and_machine(small):
@@ -244,8 +249,8 @@ def test_the_frame_has_one_row_per_cell_in_si_units(small):
 
 def test_a_stream_has_photos_per_second(synthetic, tmp_path):
     run = read(synthetic.run(tmp_path / "0001_run.json"))
-    [onnx] = [record for record in run.of_kind("stream") if record.backend == "onnx"]
-    assert (onnx.stream_photos, onnx.batch_size, onnx.threads) == (24, None, 1)
+    [onnx] = [record for record in run.of_kind("stream") if record.info.backend == "onnx"]
+    assert (onnx.info.stream_photos, onnx.info.batch_size, onnx.info.threads) == (24, None, 1)
     assert onnx.images_per_second == pytest.approx(24 / onnx.times.median_s)
     row = frame([run]).set_index("fullname").loc[onnx.fullname]
     assert (row["stream_photos"], row["median_s"]) == (24, onnx.times.median_s)

@@ -1,18 +1,29 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from midas_bench.results import fidelity_results, recommendations
 from midas_bench.results.intervals import Interval, median_interval
+from midas_bench.results.kinds import Stream
 from midas_bench.results.ranking import Setup, best_throughput, fastest, least_memory
 from midas_bench.results.recommendations import answers, noise_text, three_lines
-from midas_bench.results.runs import CellNoise, PhotoRecord, Times
+from midas_bench.results.record import CellNoise, PhotoRecord, Weights
+from midas_bench.results.runs import CellRecord, Times
 from midas_bench.results.units import TIMES as X
 
 MIB = 1024 * 1024
+
+
+def replace(thing, **changes):
+    """Replace fields, of a record also those of what its cell says."""
+    if isinstance(thing, CellRecord):
+        of_info = {name: changes.pop(name) for name in [*changes] if name in thing.info.__struct_fields__}
+        changes["info"] = structs.replace(changes.get("info", thing.info), **of_info)
+    return dataclasses.replace(thing, **changes)
 
 
 def test_the_fastest_for_one_photo(small):
@@ -42,7 +53,8 @@ def stream(small, photo_s, photos=24, **changes):
     rounds_s = photos * photo_s * np.linspace(0.99, 1.01, 9)
     median_s, interval = photos * photo_s, median_interval(rounds_s)
     times = Times(9, median_s, median_s, rounds_s[0], rounds_s[-1], 0.0, interval, rounds_s)
-    fields = {"scene": None, "batch_size": None, "stream_photos": photos, "threads": 1, "times": times}
+    info = Stream(**structs.asdict(onnx.info) | {"scene": None, "batch_size": None, "threads": 1}, stream_photos=photos)
+    fields = {"info": info, "times": times}
     fullname = f"test_stream[onnx-{photos}]"
     return replace(onnx, **{"fullname": fullname, "name": fullname, "kind": "stream", **fields, **changes})
 
@@ -88,7 +100,7 @@ def test_a_stream_stays_where_a_disturbed_scene_is_left_out(small):
     [("seeded", ""), ("official", ""), (None, ""), ("file", ', weights="..."'), ("model", ', model="..."')],
 )
 def test_below_a_stream_stand_its_two_lines_of_python(small, source, own):
-    lines = three_lines([*small.records, stream(small, BEST_BATCH_S / 2, weights_source=source)])
+    lines = three_lines([*small.records, stream(small, BEST_BATCH_S / 2, weights=Weights(source))])
     titles = [line for line in lines if not line.startswith(" ")]
     assert len(titles) == 3
     winner = "onnx as a stream with 1 thread per photo, 55.0 images/s"
@@ -131,8 +143,8 @@ def test_the_least_memory(small):
 
 def test_memory_is_compared_with_the_same_batch_where_there_is_one(small):
     [record] = [r for r in small.records if r.name == "test_memory[onnx-b1-street]"]
-    bigger = replace(record, fullname="b4", batch_size=4, memory=replace(record.memory, peak_bytes=450 * MIB))
-    eager = replace(bigger, fullname="e4", backend="eager", memory=replace(record.memory, peak_bytes=900 * MIB))
+    bigger = replace(record, fullname="b4", batch_size=4, peak_rss_bytes=450 * MIB)
+    eager = replace(bigger, fullname="e4", backend="eager", peak_rss_bytes=900 * MIB)
     [alternative] = least_memory([record, bigger, eager]).alternatives
     assert alternative.relative_cost.estimate == 2
 
@@ -200,17 +212,17 @@ def test_a_quiet_run_has_no_caution(small):
 
 def test_a_set_up_without_any_other_has_its_own_interval(small):
     [onnx] = [r for r in small.records if r.name == "test_pipeline[onnx-b1-street]"]
-    first, second = three_lines([replace(onnx, noise=None)])
+    first, second = three_lines([replace(onnx, noise=CellNoise())])
     assert first.startswith("Lowest latency: onnx with 2 threads, 45.5 ms per photo (95 % interval 4")
     assert second.startswith("Highest throughput: onnx with batch 1 and 2 threads, 22.0 images/s (95 % interval 2")
-    bare = replace(onnx, noise=None, times=replace(onnx.times, rounds_s=onnx.times.rounds_s[:0], interval=None))
+    bare = replace(onnx, noise=CellNoise(), times=replace(onnx.times, rounds_s=onnx.times.rounds_s[:0], interval=None))
     assert three_lines([bare])[0] == "Lowest latency: onnx with 2 threads, 45.5 ms per photo (no interval)."
 
 
 def test_memory_beside_a_larger_batch_names_the_batch_that_both_have(small):
     [record] = [r for r in small.records if r.name == "test_memory[onnx-b1-street]"]
-    bigger = replace(record, fullname="b4", batch_size=4, memory=replace(record.memory, peak_bytes=450 * MIB))
-    jit = replace(bigger, fullname="j4", backend="jit", memory=replace(record.memory, peak_bytes=900 * MIB))
+    bigger = replace(record, fullname="b4", batch_size=4, peak_rss_bytes=450 * MIB)
+    jit = replace(bigger, fullname="j4", backend="jit", peak_rss_bytes=900 * MIB)
     [line] = three_lines([record, bigger, jit])
     assert line.endswith(f"300 MiB at the peak (jit needs 2.00{X} as much, both with batch 4).")
 
@@ -230,7 +242,7 @@ def test_without_raw_rounds_there_is_no_interval(small):
 
 def test_noise_text_counts_disturbed_cells(small):
     calm = [replace(r, noise=CellNoise(noisy=False)) for r in small.records]
-    silent = [replace(r, noise=None) for r in small.records]
+    silent = [replace(r, noise=CellNoise()) for r in small.records]
     behind = ["bench/test_pipeline.py::test_pipeline[onnx-b1-street]"]
     assert noise_text(calm) == "The machine was quiet: none of 12 cells was disturbed."
     assert "not recorded" in noise_text(silent)

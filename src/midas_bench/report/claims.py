@@ -10,8 +10,9 @@ from typing import Any
 
 from midas_bench.results import units
 from midas_bench.results.intervals import Interval
+from midas_bench.results.kinds import Memory, Ratio, SceneRatio
 from midas_bench.results.ranking import ARTICLE, fastest
-from midas_bench.results.runs import Record
+from midas_bench.results.runs import Record, of_type
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot tell"
 FORMATS: Mapping[str, Callable[[Interval], str]] = {
@@ -98,12 +99,12 @@ def together(rule: str, verdicts: Sequence[str]) -> str:
 
 
 def _article(records: Sequence[Record]) -> list[Record]:
-    return [r for r in records if r.is_pipeline and r.recipe == ARTICLE and r.batch_size == 1]
+    return [r for r in records if r.is_pipeline and r.info.recipe == ARTICLE and r.info.batch_size == 1]
 
 
 def _article_latency(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:
     cells = _article(records)
-    return [Part(str(r.scene), r.times.median) for r in cells] or Unknown("The article's recipe was not timed.")
+    return [Part(str(r.info.scene), r.times.median) for r in cells] or Unknown("The article's recipe was not timed.")
 
 
 def _article_throughput(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:
@@ -112,22 +113,26 @@ def _article_throughput(records: Sequence[Record], _: Mapping[str, Any]) -> Meas
 
 
 def _article_memory(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:
-    cells = [r for r in records if r.memory and r.backend == "eager" and r.batch_size == 1]
-    cells = [r for r in cells if r.recipe == ARTICLE] or cells
-    peaks = [float(r.memory.peak_bytes) for r in cells if r.memory]
+    cells = [r for r in of_type(records, Memory) if r.info.backend == "eager" and r.info.batch_size == 1]
+    cells = [r for r in cells if r.info.recipe == ARTICLE] or cells
+    peaks = [float(r.info.peak_rss_bytes) for r in cells]
     if not peaks:
         return Unknown("The memory of eager at batch 1 was not measured.")
     return [Part("", Interval(sum(peaks) / len(peaks), min(peaks), max(peaks), confidence=0.0))]
 
 
+def _ratios(records: Sequence[Record]) -> list[Ratio]:
+    return [r.info for r in of_type(records, Ratio) if r.kind == "ratio"]
+
+
 def _ratio_names(records: Sequence[Record]) -> list[str]:
-    return list(dict.fromkeys(r.ratio.name for r in records if r.kind == "ratio" and r.ratio))
+    return list(dict.fromkeys(ratio.name for ratio in _ratios(records)))
 
 
 def _ratio(records: Sequence[Record], name: str) -> Interval | None:
     """Return the ratio of that name; of its short and its long form, that with most blocks."""
-    ratios = [r.ratio for r in records if r.kind == "ratio" and r.ratio and r.ratio.name == name and r.ratio.interval]
-    return max(ratios, key=lambda ratio: len(ratio.log_ratios)).interval if ratios else None
+    ratios = [ratio for ratio in _ratios(records) if ratio.name == name and ratio.estimate]
+    return max(ratios, key=lambda ratio: len(ratio.block_log_ratios)).estimate if ratios else None
 
 
 def _preprocess_share(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:
@@ -167,9 +172,9 @@ def _batch_gain(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:
 
 def _scene_effect(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:
     parts = [
-        Part(f"{r.scene}/{r.ratio.baseline_scene}", r.ratio.interval)
-        for r in records
-        if r.kind == "scene" and r.stage == "inference" and r.ratio and r.ratio.interval
+        Part(f"{r.info.scene}/{r.info.baseline_scene}", estimate)
+        for r in of_type(records, SceneRatio)
+        if r.info.stage == "inference" and (estimate := r.info.estimate)
     ]
     return parts or Unknown("The network was not timed scene against scene.")
 

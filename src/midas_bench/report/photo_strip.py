@@ -67,18 +67,20 @@ def galleries(run: Run, photos: Album) -> list[Gallery]:
     """Return the pictures of each scene that has depth maps: its first photo, one map per backend."""
     by_scene: dict[str, dict[str, Record]] = {}
     for record in run.records:
-        if record.depth_maps and record.scene and record.is_pipeline:
-            by_scene.setdefault(record.scene, {}).setdefault(series(record), record)
+        if record.info.depth_maps and record.info.scene and record.is_pipeline:
+            by_scene.setdefault(record.info.scene, {}).setdefault(series(record), record)
     scene_galleries = [_gallery(run, scene, cells, photos) for scene, cells in by_scene.items()]
     return [gallery for gallery in scene_galleries if gallery.rows]
 
 
 def _gallery(run: Run, scene: str, cells: Mapping[str, Record], photos: Album) -> Gallery:
     folder = depth_maps_of(run.path)
-    maps = {name: depth for name, cell in cells.items() if (depth := _depth(folder, cell.depth_maps[0])) is not None}
+    maps = {
+        name: depth for name, cell in cells.items() if (depth := _depth(folder, cell.info.depth_maps[0])) is not None
+    }
     if not maps:
         return Gallery(scene, ())
-    first = next(iter(cells.values())).photos
+    first = next(iter(cells.values())).info.photos
     shown: list[Picture] = []
     height = WIDTH * 3 // 4
     if first:
@@ -156,7 +158,7 @@ def _picture(image: Image.Image, caption: str, alt: str) -> Picture:
 
 def weights_warning(records: Sequence[Record]) -> str | None:
     """Return what must stand above pictures made with random weights."""
-    if not any(record.weights_source == "seeded" for record in records):
+    if not any(record.info.weights.source == "seeded" for record in records):
         return None
     return (
         "Seeded (random) weights were used: these pictures show that the pipeline is wired up and that backends agree. "

@@ -14,8 +14,9 @@ from midas_bench.report.comparison import comparison_section
 from midas_bench.report.report_data import Progress, ReportData
 from midas_bench.results import fidelity_results, recommendations, roofline
 from midas_bench.results.json_fields import clean
+from midas_bench.results.load_records import Load
 from midas_bench.results.ranking import Recommendation
-from midas_bench.results.runs import Run
+from midas_bench.results.runs import Run, of_type
 
 
 def document(data: ReportData, progress: Progress = lambda _: None) -> Document:
@@ -57,7 +58,7 @@ def warnings(data: ReportData) -> Iterable[str]:
     elif run.failed:
         yield f"{len(run.failed)} cells failed and are missing here; the last section names them."
     yield from filter(None, [recommendations.unresolved_text(run.records)])
-    sources = {record.weights_source for record in run.records}
+    sources = {record.info.weights.source for record in run.records}
     if "seeded" in sources:
         yield "Seeded (random) weights: times are right, but the depth itself means nothing."
 
@@ -125,7 +126,7 @@ def fidelity_section(run: Run) -> Section:
     points = fidelity_results.points(run.records)
     if not points:
         return Section("fidelity", "Fidelity")
-    sources = {cell.weights_source for point in points for cell in point.cells}
+    sources = {cell.info.weights.source for point in points for cell in point.cells}
     warning = (
         "Seeded (random) weights: these errors and correlations say nothing about real photos. Only official weights "
         "show what reduced precision costs."
@@ -150,7 +151,7 @@ def limits_section(run: Run) -> Section:
 
 def load_section(run: Run) -> Section:
     """Show what many photos or users at once do to latency, and whether LoadGen's rules were kept."""
-    loads = [r.load for r in run.records if r.load]
+    loads = [r.info for r in of_type(run.records, Load)]
     short = any(result.rules == "short" for result in loads)
     warning = "Short runs of LoadGen show that everything works. Their figures are rough, and none is a valid result."
     all_tables = present(tables.loads(run.records), tables.load_points(run.records), tables.soaks(run.records))
@@ -194,7 +195,9 @@ def cell_section(data: ReportData) -> Section:
 def machine_section(data: ReportData) -> Section:
     """Say where and with what this was measured, what was noisy, and what is missing."""
     run = data.run
-    weights = dict.fromkeys((r.weights_source, r.weights_sha256) for r in run.records if r.weights_source)
+    weights = dict.fromkeys(
+        (r.info.weights.source, r.info.weights.sha256) for r in run.records if r.info.weights.source
+    )
     named = [f"{clean(source or '')} ({clean(sha256 or '?')[:8]})" for source, sha256 in weights]
     text = [f"Weights: {', '.join(named) or 'unknown'}. Status of the run: {run.status}."]
     if run.conditions:

@@ -8,7 +8,9 @@ import pandas as pd
 
 from midas_bench.report.report_data import ReportData
 from midas_bench.results.frame import frame
-from midas_bench.results.runs import TIMED, Record
+from midas_bench.results.kinds import Memory, Ratio, Startup
+from midas_bench.results.load_records import Load
+from midas_bench.results.runs import TIMED, Record, of_type
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What a spreadsheet takes for the beginning of a formula, or leaves out before one."""
@@ -57,31 +59,30 @@ def _rounds(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def _blocks(records: Iterable[Record]) -> Iterable[dict[str, object]]:
-    for r in records:
-        for block, log_ratio in enumerate(r.ratio.log_ratios if r.ratio else ()):
-            ratio = r.ratio.name if r.ratio else ""
-            yield {"fullname": r.fullname, "ratio": ratio, "block": block, "log_ratio": log_ratio}
+    for r in of_type(records, Ratio):
+        for block, log_ratio in enumerate(r.info.block_log_ratios):
+            yield {"fullname": r.fullname, "ratio": r.info.name, "block": block, "log_ratio": log_ratio}
 
 
 def _memory(records: Iterable[Record]) -> Iterable[dict[str, object]]:
-    for r in records:
-        if r.memory:
-            for t_s, rss_bytes in zip(r.memory.t_s, r.memory.rss_bytes, strict=True):
-                yield {"fullname": r.fullname, "t_s": t_s, "rss_bytes": int(rss_bytes)}
+    for r in of_type(records, Memory):
+        samples = r.info.rss_over_time
+        for t_s, rss_bytes in zip(samples.t_s, samples.rss_bytes, strict=True):
+            yield {"fullname": r.fullname, "t_s": t_s, "rss_bytes": int(rss_bytes)}
 
 
 def _startup(records: Iterable[Record]) -> Iterable[dict[str, object]]:
-    for r in records:
-        for phase, times in (r.startup.phases_s if r.startup else {}).items():
+    for r in of_type(records, Startup):
+        cell = {"backend": r.info.backend, "cache": r.info.cache_state}
+        for phase, times in r.info.phases_s.items():
             for process, time_s in enumerate(times):
-                cache = r.startup.cache if r.startup else ""
-                yield {"backend": r.backend, "cache": cache, "process": process, "phase": phase, "time_s": time_s}
+                yield cell | {"process": process, "phase": phase, "time_s": time_s}
 
 
 def _load(records: Iterable[Record]) -> Iterable[dict[str, object]]:
-    for r in records:
-        for point in r.load.load_points if r.load else ():
-            cell = {"fullname": r.fullname, "backend": r.backend, "scenario": r.load.scenario if r.load else None}
+    for r in of_type(records, Load):
+        cell = {"fullname": r.fullname, "backend": r.info.backend, "scenario": r.info.scenario}
+        for point in r.info.load_points:
             yield cell | point.to_row()
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from midas_bench.errors import UserError
-from midas_bench.results.intervals import CONFIDENCE, Interval, block_ratio, median_interval
+from midas_bench.results.intervals import median_interval
 from midas_bench.results.json_fields import Fields, clean
-from midas_bench.results.kinds import KINDS, PHASES
-from midas_bench.results.load_records import Load
-from midas_bench.results.runs import CellNoise, Memory, Peer, PhotoRecord, Ratio, Record, Startup, Times
+from midas_bench.results.kinds import KINDS, Memory, Ratio
+from midas_bench.results.record import CellInfo
+from midas_bench.results.runs import CellRecord, Record, Times
 from midas_bench.results.struct_reader import read
 
 MIB = 1024 * 1024
@@ -30,55 +29,32 @@ def record_from(benchmark: Fields, path: Path) -> Record:
     if name is None:
         raise benchmark.wrong("name", None, "a string")
     fullname = benchmark.text("fullname") or name
-    info = benchmark.section("extra_info") or Fields(path, "extra_info", {})
-    kind = info.plain("kind")
-    is_own = isinstance(kind, str) and kind in KINDS
-    record = Record(
+    fields = benchmark.section("extra_info") or Fields(path, "extra_info", {})
+    kind = fields.plain("kind")
+    # the extra_info of other projects may hold anything under our names
+    own = KINDS.get(kind) if isinstance(kind, str) else None
+    info = CellInfo() if own is None else _info(fields, own)
+    if isinstance(info, Memory) and info.peak_rss_bytes < MIB:
+        peak = f"{clean(fullname)} has a peak of {info.peak_rss_bytes} bytes"
+        reason = f"{peak}, less than any process needs, so its unit is another one"
+        raise UserError(path, reason, "leave the file out")
+    return CellRecord(
         fullname=fullname,
         name=name,
         group=benchmark.text("group"),
-        kind=str(kind) if is_own else PLAIN,
-        times=_times(benchmark, info if is_own else Fields(path, "extra_info", {}), path, clean(fullname)),
-    )
-    # the extra_info of other projects may hold anything under our names
-    return _described(record, info, path) if is_own else record
-
-
-def _described(record: Record, info: Fields, path: Path) -> Record:
-    weights = info.section("weights")
-    return replace(
-        record,
-        scene=info.text("scene"),
-        backend=info.text("backend"),
-        recipe=info.text("recipe"),
-        stage=info.text("stage"),
-        batch_size=info.whole("batch_size"),
-        stream_photos=info.whole("stream_photos"),
-        threads=info.whole("threads"),
-        photos=tuple(_photo(photo) for photo in info.sections("photos")),
-        photos_repeated=bool(info.flag("photos_repeated")),
-        weights_source=weights.text("source") if weights else None,
-        weights_sha256=weights.text("sha256") if weights else None,
-        load_s=info.number("load_s", "seconds"),
-        first_inference_s=info.number("first_inference_s", "seconds"),
-        max_relative_error=info.number("max_relative_error"),
-        mean_relative_error=info.number("mean_relative_error"),
-        rank_correlation=info.number("rank_correlation", signed=True),
-        flipped_pairs=info.number("flipped_pairs"),
-        noise=_noise(info),
-        # a process under load holds its queue too, so its peak is not what a call needs
-        memory=None if record.kind == "load" else _memory(info, path, clean(record.fullname)),
-        startup=_startup(info),
-        ratio=_ratio(info),
-        depth_maps=info.texts("depth_maps"),
-        flop=info.whole("flop"),
-        peak_flop_per_s=info.number("peak_flop_per_s"),
-        peer=_peer(info, record.times),
-        load=read(info, Load) if record.kind == "load" else None,
+        kind=PLAIN if own is None else str(kind),
+        times=_times(benchmark, info, path, clean(fullname)),
+        info=info,
     )
 
 
-def _times(benchmark: Fields, info: Fields, path: Path, fullname: str) -> Times:
+def _info(fields: Fields, kind: type[CellInfo]) -> CellInfo:
+    info = read(fields, kind)
+    empty = info is None or (isinstance(info, Ratio) and not info.interval and not info.block_log_ratios)
+    return read(fields, CellInfo) or CellInfo() if info is None or empty else info
+
+
+def _times(benchmark: Fields, info: CellInfo, path: Path, fullname: str) -> Times:
     stats = benchmark.section("stats")
     if stats is None:
         raise benchmark.wrong("stats", None, "an object")
@@ -91,8 +67,7 @@ def _times(benchmark: Fields, info: Fields, path: Path, fullname: str) -> Times:
     median_s = stats.required("median", "seconds")
     low, high = stats.required("min", "seconds"), stats.required("max", "seconds")
     _check_seconds(path, fullname, "its raw rounds", float(np.median(rounds_s)) if len(rounds_s) else None, median_s)
-    latency = info.section("latency_s")
-    _check_seconds(path, fullname, "latency_s", latency.number("p50", "seconds") if latency else None, median_s)
+    _check_seconds(path, fullname, "latency_s", info.latency_s.p50, median_s)
     if not low <= median_s <= high:
         raise UserError(path, f"{fullname} has a median outside its own range", "leave the file out")
     return Times(
@@ -102,7 +77,7 @@ def _times(benchmark: Fields, info: Fields, path: Path, fullname: str) -> Times:
         min_s=low,
         max_s=high,
         stddev_s=stats.number("stddev", "seconds") or 0.0,
-        interval=_median_interval(info, rounds_s, median_s),
+        interval=info.median_ci_s.around(median_s) if info.median_ci_s else median_interval(rounds_s),
         rounds_s=rounds_s,
     )
 
@@ -111,73 +86,3 @@ def _check_seconds(path: Path, fullname: str, name: str, value: float | None, me
     if value is not None and not 0.5 * median_s <= value <= 2 * median_s:
         reason = f"{fullname} mixes units: the median is {median_s:g} s by its stats and {value:g} by {name}"
         raise UserError(path, reason, "leave the file out")
-
-
-def _median_interval(info: Fields, rounds_s: np.ndarray, median_s: float) -> Interval | None:
-    recorded = _interval(info, "median_ci_s", median_s)
-    return recorded or median_interval(rounds_s)
-
-
-def _interval(info: Fields, name: str, estimate: float | None) -> Interval | None:
-    section = info.section(name)
-    if section is None:
-        return None
-    low, high = section.number("low"), section.number("high")
-    estimate = section.number("estimate") if estimate is None else estimate
-    if low is None or high is None or estimate is None:
-        return None
-    if not low <= high:
-        raise section.wrong("low", low, f"below high, {high:g}")
-    confidence = section.number("confidence")
-    return Interval(estimate, low, high, CONFIDENCE if confidence is None else confidence)
-
-
-def _photo(photo: Fields) -> PhotoRecord:
-    return PhotoRecord(photo.text("file") or "?", photo.whole("width"), photo.whole("height"), photo.text("sha256"))
-
-
-def _peer(info: Fields, times: Times) -> Peer | None:
-    name, median_s = info.text("peer"), info.number("peer_median_s", "seconds")
-    if name is None:
-        return None
-    # a peer that timed itself reports its median and no rounds
-    return Peer(name, times.median if median_s is None else Interval(median_s, median_s, median_s, confidence=0.0))
-
-
-def _noise(info: Fields) -> CellNoise | None:
-    section = info.section("noise")
-    noisy = section.flag("noisy") if section else None
-    return None if section is None or noisy is None else CellNoise(noisy, section.texts("reasons"))
-
-
-def _memory(info: Fields, path: Path, fullname: str) -> Memory | None:
-    peak = info.whole("peak_rss_bytes")
-    if peak is None:
-        return None
-    if peak < MIB:
-        reason = f"{fullname} has a peak of {peak} bytes, less than any process needs, so its unit is another one"
-        raise UserError(path, reason, "leave the file out")
-    samples = info.section("rss_over_time")
-    times, sizes = (samples.numbers("t_s"), samples.numbers("rss_bytes")) if samples else ([], [])
-    if samples and len(times) != len(sizes):
-        raise samples.wrong("rss_bytes", len(sizes), f"as long as t_s, {len(times)}")
-    return Memory(peak, info.whole("baseline_rss_bytes"), info.whole("loaded_rss_bytes"), tuple(times), tuple(sizes))
-
-
-def _startup(info: Fields) -> Startup | None:
-    section = info.section("startup_s")
-    if section is None:
-        return None
-    phases = {phase: tuple(section.numbers(phase)) for phase in PHASES}
-    builds = info.numbers("build_s")
-    return Startup(info.text("cache") or "warm", phases, sum(builds) / len(builds) if builds else None)
-
-
-def _ratio(info: Fields) -> Ratio | None:
-    logs = tuple(info.numbers("block_log_ratios", signed=True))
-    interval = _interval(info, "interval", None) or block_ratio(logs)
-    if interval is None and not logs:
-        return None
-    name = info.text("ratio") or "/".join(t for t in (info.text("numerator"), info.text("denominator")) if t)
-    baseline = info.text("baseline_scene")
-    return Ratio(name or f"{info.text('scene')}/{baseline}", interval, logs, baseline)

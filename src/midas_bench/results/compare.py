@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from midas_bench.results.intervals import CONFIDENCE, Interval, bootstrap_ratio, file_ratio, holm
+from midas_bench.results.kinds import Memory, Startup
 from midas_bench.results.runs import TIMED, UNKNOWN, Record, RecordedMachine, Run, of_one_kind
 
 PYTHON = "Python"
@@ -107,9 +108,9 @@ class _Figure:
 
 
 def _startup_s(record: Record) -> float | None:
-    if record.startup is None:
+    if not isinstance(record.info, Startup):
         return None
-    phases = [values for phase, values in record.startup.phases_s.items() if phase != "steady" and values]
+    phases = [values for phase, values in record.info.phases_s.items() if phase != "steady" and values]
     return sum(sum(values) / len(values) for values in phases) if phases else None
 
 
@@ -117,9 +118,13 @@ def _time_s(record: Record) -> float | None:
     return record.times.median_s if record.kind in TIMED else None
 
 
+def _peak_bytes(record: Record) -> float | None:
+    return float(record.info.peak_rss_bytes) if isinstance(record.info, Memory) else None
+
+
 FIGURES = (
     _Figure("median time", "s", _time_s),
-    _Figure("peak memory", "bytes", lambda record: float(record.memory.peak_bytes) if record.memory else None),
+    _Figure("peak memory", "bytes", _peak_bytes),
     _Figure("start-up", "s", _startup_s),
 )
 
@@ -154,7 +159,7 @@ def _changes(
         if not before or not after:
             continue
         ratio, p_value = _ratio(figure, before, after, old, new, confidence if by_file else None)
-        noisy = any(record.noise.noisy for record in (*old, *new) if record.noise)
+        noisy = any(record.info.noise.noisy for record in (*old, *new))
         means = sum(before) / len(before), sum(after) / len(after)
         changes.append((Change(fullname, figure.name, figure.unit, *means, ratio, None, noisy), p_value))
     return changes

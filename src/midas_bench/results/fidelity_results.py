@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from midas_bench.results.intervals import Interval, mean_interval
+from midas_bench.results.kinds import Stream
 from midas_bench.results.ranking import ARTICLE
-from midas_bench.results.runs import Record
+from midas_bench.results.runs import Record, of_type
 
 EXACT = 1e-3
 """The largest error, as a share of the depth range, that rounding in float32 may make."""
@@ -40,8 +41,13 @@ def points(records: Sequence[Record]) -> list[FidelityPoint]:
     """Return a point for each backend whose fidelity was recorded, the fastest first."""
     by_setup: dict[tuple[str, int | None], list[Record]] = {}
     for r in records:
-        if r.is_pipeline and r.batch_size == 1 and r.recipe != ARTICLE and r.mean_relative_error is not None:
-            by_setup.setdefault((str(r.backend), r.threads), []).append(r)
+        if (
+            r.is_pipeline
+            and r.info.batch_size == 1
+            and r.info.recipe != ARTICLE
+            and r.info.mean_relative_error is not None
+        ):
+            by_setup.setdefault((str(r.info.backend), r.info.threads), []).append(r)
     ranked = sorted((_point(backend, cells) for (backend, _), cells in by_setup.items()), key=lambda p: p.time.estimate)
     best: dict[str, FidelityPoint] = {}
     for point in ranked:
@@ -50,14 +56,15 @@ def points(records: Sequence[Record]) -> list[FidelityPoint]:
 
 
 def _point(backend: str, cells: Sequence[Record]) -> FidelityPoint:
-    means = [r.mean_relative_error for r in cells if r.mean_relative_error is not None]
+    infos = [r.info for r in cells]
+    means = [i.mean_relative_error for i in infos if i.mean_relative_error is not None]
     return FidelityPoint(
         backend=backend,
-        time=mean_interval([r.times.median.mapped(1 / (r.stream_photos or 1)) for r in cells]),
-        max_relative_error=max((r.max_relative_error for r in cells if r.max_relative_error is not None), default=None),
+        time=mean_interval([r.times.median.mapped(1 / (r.info.photos_per_round or 1)) for r in cells]),
+        max_relative_error=max((i.max_relative_error for i in infos if i.max_relative_error is not None), default=None),
         mean_relative_error=sum(means) / len(means),
-        rank_correlation=min((r.rank_correlation for r in cells if r.rank_correlation is not None), default=None),
-        flipped_pairs=max((r.flipped_pairs for r in cells if r.flipped_pairs is not None), default=None),
+        rank_correlation=min((i.rank_correlation for i in infos if i.rank_correlation is not None), default=None),
+        flipped_pairs=max((i.flipped_pairs for i in infos if i.flipped_pairs is not None), default=None),
         cells=tuple(cells),
     )
 
@@ -65,9 +72,9 @@ def _point(backend: str, cells: Sequence[Record]) -> FidelityPoint:
 def reduced(records: Sequence[Record]) -> dict[str, FidelityPoint]:
     """Return the backends whose depth differs by more than rounding; by their streams where no batch was timed."""
     by_backend: dict[str, list[Record]] = {}
-    for r in records:
-        if r.kind == "stream" and r.mean_relative_error is not None:
-            by_backend.setdefault(str(r.backend), []).append(r)
+    for r in of_type(records, Stream):
+        if r.info.mean_relative_error is not None:
+            by_backend.setdefault(str(r.info.backend), []).append(r)
     checked = {backend: _point(backend, cells) for backend, cells in by_backend.items()}
     checked |= {point.backend: point for point in points(records)}
     return {name: p for name, p in checked.items() if p.max_relative_error is not None and p.max_relative_error > EXACT}

@@ -7,7 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from midas_bench.results.kinds import KINDS, Peer, Ratio
+from midas_bench.results.load_records import Load
 from midas_bench.results.runs import TIMED, Record, Run
+from midas_bench.results.struct_reader import is_whole, keys_of
 
 FIDELITY = ("max_relative_error", "mean_relative_error", "rank_correlation", "flipped_pairs")
 PEAK = ("flop", "peak_flop_per_s")
@@ -20,63 +23,49 @@ COLUMNS = (
 )  # fmt: skip
 
 
+KEYS = {key.name: key for kind in KINDS.values() for key in keys_of(kind)}
+# programs that read these tables know flop as a number with a point
+WHOLE = ("rounds", *(name for name in COLUMNS if name in KEYS and is_whole(KEYS[name]) and name != "flop"))
+
+
 def frame(runs: Iterable[Run], label: str = "") -> pd.DataFrame:
     """Return one row for each cell of each run, with `COLUMNS`; a fact that a cell lacks is missing (NA)."""
     rows = [_row(run, record, label or run.name) for run in runs for record in run.records]
     table = pd.DataFrame(rows, columns=pd.Index(COLUMNS))
-    whole = [
-        "batch_size",
-        "stream_photos",
-        "threads",
-        "rounds",
-        "peak_rss_bytes",
-        "baseline_rss_bytes",
-        "loaded_rss_bytes",
-    ]
-    return table.astype(dict.fromkeys(whole, "Int64") | {"noisy": "boolean"})
+    return table.astype(dict.fromkeys(WHOLE, "Int64") | {"noisy": "boolean"})
 
 
 def _row(run: Run, record: Record, label: str) -> dict[str, Any]:
-    times, memory, ratio, noise = record.times, record.memory, record.ratio, record.noise
-    row: dict[str, Any] = {
+    times, info = record.times, record.info
+    row: dict[str, Any] = {name: getattr(info, name) for name in info.__struct_fields__ if name in COLUMNS}
+    row |= {name: getattr(record, name) for name in ("fullname", "name", "benchmark", "group", "kind")}
+    row |= {
         "label": label,
         "run": run.name,
         "when": run.when,
         "commit": run.commit,
         "machine": run.machine.kind,
         "status": run.status,
-        "weights": record.weights_source,
+        "weights": info.weights.source,
+        "photos_repeated": bool(info.photos_repeated),
+        "images_per_second": None,
     }
-    for name in ("fullname", "name", "benchmark", "group", "kind", "scene", "backend", "recipe", "stage"):
-        row[name] = getattr(record, name)
-    for name in (
-        "batch_size",
-        "stream_photos",
-        "threads",
-        "load_s",
-        "first_inference_s",
-        *FIDELITY,
-        *PEAK,
-        "photos_repeated",
-    ):
-        row[name] = getattr(record, name)
     if record.kind in TIMED:
         row |= {name: getattr(times, name) for name in ("rounds", "median_s", "mean_s", "min_s", "max_s", "stddev_s")}
         row["images_per_second"] = record.images_per_second
         if times.interval:
             row |= {"median_low_s": times.interval.low, "median_high_s": times.interval.high}
-    if memory:
-        row["peak_rss_bytes"] = memory.peak_bytes
-        row |= {"baseline_rss_bytes": memory.baseline_bytes, "loaded_rss_bytes": memory.loaded_bytes}
-    if ratio:
-        row["ratio"] = ratio.name
-        if ratio.interval:
-            row["ratio_estimate"] = ratio.interval.estimate
-            row |= {"ratio_low": ratio.interval.low, "ratio_high": ratio.interval.high}
-    if record.peer:
-        row |= {"peer": record.peer.name, "peer_median_s": record.peer.median.estimate}
-    if noise:
-        row |= {"noisy": noise.noisy, "noise_reasons": "; ".join(noise.reasons)}
+    if isinstance(info, Load):
+        # a process under load holds its queue too, so its peak is not what a call needs
+        row["peak_rss_bytes"] = None
+    if isinstance(info, Ratio):
+        row["ratio"] = info.name
+        if ratio := info.estimate:
+            row |= {"ratio_estimate": ratio.estimate, "ratio_low": ratio.low, "ratio_high": ratio.high}
+    if isinstance(info, Peer) and info.peer_median_s is None:
+        row["peer_median_s"] = times.median_s
+    if info.noise.noisy is not None:
+        row |= {"noisy": info.noise.noisy, "noise_reasons": "; ".join(info.noise.reasons)}
     return row
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from midas_bench.results.intervals import Interval, block_ratio
 from midas_bench.results.load_records import Load
-from midas_bench.results.record import Bounds, CellInfo, ImpossibleError, Logarithm, Number, Seconds, Whole
+from midas_bench.results.record import UNREAD, Bounds, CellInfo, ImpossibleError, Logarithm, Number, Seconds, Whole
 
 PHASES = ("import", "load", "first_inference", "steady")
 """Of a process's start, in `startup_s`, in their order; the last is a call of the ones that follow."""
@@ -31,7 +31,7 @@ class Stage(CellInfo, frozen=True, kw_only=True, tag="stage"):
         Number | None,
         "highest rate of a matrix product in the backend's precision on as many threads, in this run.",
     ] = None
-    share_of_peak: Annotated[Number | None, "share of `peak_flop_per_s` that the median call reaches."] = None
+    share_of_peak: Annotated[Number | None, "share of `peak_flop_per_s` that the median call reaches.", UNREAD] = None
 
     def follow_from(self, median_s: float) -> dict[str, Any]:
         """Return the fields that follow from the median of the rounds, in seconds and above 0."""
@@ -102,7 +102,7 @@ class RatioBounds(Bounds, frozen=True, kw_only=True, omit_defaults=True):
     """The interval of a ratio, and the ratio."""
 
     estimate: Number
-    blocks: Whole | None = None
+    blocks: Annotated[Whole | None, UNREAD] = None
 
 
 class Ratio(CellInfo, frozen=True, kw_only=True, tag="ratio"):
@@ -117,6 +117,7 @@ class Ratio(CellInfo, frozen=True, kw_only=True, tag="ratio"):
     client_cpu_s: Annotated[
         Number | None,
         "CPU seconds per request of the load client; of several loads the highest.",
+        UNREAD,
     ] = None
 
     @property

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field, structs
 
-from midas_bench.results.record import CellInfo, Number, Seconds, Whole
+from midas_bench.results.record import UNREAD, CellInfo, Number, Seconds, Whole
 
 PerSecond = Annotated[float, Meta(ge=0, extra={"unit": "requests per second"})]
 
@@ -71,6 +71,7 @@ class Load(CellInfo, frozen=True, kw_only=True, tag="load"):
     client_cpu_s: Annotated[
         Number | None,
         "CPU seconds per request of the load client; of several loads the highest.",
+        UNREAD,
     ] = None
     outcomes: Annotated[
         dict[str, dict[str, Whole]],

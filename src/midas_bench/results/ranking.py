@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from midas_bench.results.intervals import Interval, bootstrap_interval, bootstrap_medians
-from midas_bench.results.runs import Record
+from midas_bench.results.kinds import Memory, Stream
+from midas_bench.results.runs import Record, of_type
 
 FAST, ARTICLE = "fast", "article"
 
@@ -96,7 +97,9 @@ def fastest(records: Sequence[Record]) -> Recommendation | None:
 
     Scenes with a disturbed cell are left out for all set-ups, as long as others are left.
     """
-    return _timed("latency", [r for r in records if r.is_pipeline and r.batch_size == 1], lambda seconds, _: seconds)
+    return _timed(
+        "latency", [r for r in records if r.is_pipeline and r.info.batch_size == 1], lambda seconds, _: seconds
+    )
 
 
 def best_throughput(records: Sequence[Record]) -> Recommendation | None:
@@ -105,19 +108,19 @@ def best_throughput(records: Sequence[Record]) -> Recommendation | None:
     A batch's seconds are the mean over scenes of the medians. Scenes with a disturbed cell are left out as in
     `fastest`; a stream stays whole, for its photos are of all scenes.
     """
-    batches = [r for r in records if r.is_pipeline and r.batch_size]
+    batches = [r for r in records if r.is_pipeline and r.info.batch_size]
     return _timed("throughput", batches, lambda seconds, photos: photos / seconds, _streams(records, batches))
 
 
 def _streams(records: Sequence[Record], batches: Sequence[Record]) -> list[Record]:
     """Return the streams of the photos that the batches were timed on; all streams where no photos are recorded."""
     timed = _photos(batches)
-    streams = [r for r in records if r.kind == "stream" and r.backend and r.stream_photos and r.times.resolved]
+    streams = [r for r in of_type(records, Stream) if r.info.backend and r.info.stream_photos and r.times.resolved]
     return [r for r in streams if not timed or _photos([r]) <= timed]
 
 
 def _photos(cells: Iterable[Record]) -> set[str]:
-    return {photo.sha256 or photo.file for r in cells for photo in r.photos}
+    return {photo.sha256 or photo.file for r in cells for photo in r.info.photos}
 
 
 def _timed(
@@ -126,7 +129,7 @@ def _timed(
     candidates = []
     scenes = _common_scenes(cells)
     for seed, (setup, group) in enumerate(sorted(_setups([*cells, *streams]).items(), key=lambda item: str(item[0]))):
-        common = tuple(r for r in group if setup.stream_photos or r.scene in scenes)
+        common = tuple(r for r in group if setup.stream_photos or r.info.scene in scenes)
         if common:
             candidates.append(_candidate(setup, common, seed))
     if not candidates:
@@ -151,20 +154,21 @@ def _common_scenes(cells: Sequence[Record]) -> set[str | None]:
     """Return the scenes that all set-ups have, without those that have a disturbed cell as long as others are left."""
     if not cells:
         return set()
-    scenes = set.intersection(*({r.scene for r in group} for group in _setups(cells).values()))
+    scenes = set.intersection(*({r.info.scene for r in group} for group in _setups(cells).values()))
     if not scenes:
         # nothing was measured on the same photos: keep the scene that most set-ups have
-        every = [r.scene for r in cells]
+        every = [r.info.scene for r in cells]
         scenes = {max(dict.fromkeys(every), key=every.count)}
     # a backend is not slow because the machine was busy with something else during one of its cells
-    disturbed = {r.scene for r in cells if r.noise and r.noise.noisy}
+    disturbed = {r.info.scene for r in cells if r.info.noise.noisy}
     return scenes - disturbed or scenes
 
 
 def _setups(cells: Iterable[Record]) -> dict[Setup, list[Record]]:
     groups: dict[Setup, list[Record]] = {}
     for r in cells:
-        setup = Setup(str(r.backend), r.batch_size or 1, r.threads, r.recipe or FAST, r.stream_photos or 0)
+        stream_photos = r.info.stream_photos if isinstance(r.info, Stream) else 0
+        setup = Setup(str(r.info.backend), r.info.batch_size or 1, r.info.threads, r.info.recipe or FAST, stream_photos)
         groups.setdefault(setup, []).append(r)
     return groups
 
@@ -209,7 +213,7 @@ def _bare(value: float) -> Interval:
 
 def least_memory(records: Sequence[Record]) -> Recommendation | None:
     """Find the set-up with the lowest peak, in bytes: the mean over its processes, their range as low and high."""
-    cells = [r for r in records if r.memory is not None and r.backend]
+    cells = [r for r in of_type(records, Memory) if r.info.backend]
     ranked = sorted(
         ((_peaks(group), setup, group) for setup, group in _setups(cells).items()), key=lambda c: c[0].estimate
     )
@@ -230,12 +234,12 @@ def least_memory(records: Sequence[Record]) -> Recommendation | None:
         figure=figure,
         alternatives=alternatives,
         tied=(),
-        scenes=tuple(sorted({r.scene for r in group if r.scene is not None})),
+        scenes=tuple(sorted({r.info.scene for r in group if r.info.scene is not None})),
         cells=tuple(r.fullname for r in group),
         rounds=len(group),
     )
 
 
 def _peaks(group: Sequence[Record]) -> Interval:
-    peaks = [float(r.memory.peak_bytes) for r in group if r.memory]
+    peaks = [float(r.info.peak_rss_bytes) for r in of_type(group, Memory)]
     return Interval(float(np.mean(peaks)), min(peaks), max(peaks), 0.0)

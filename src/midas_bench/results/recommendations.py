@@ -84,7 +84,7 @@ def python_lines(answer: Recommendation, records: Sequence[Record]) -> list[str]
     winner = answer.winner
     if not winner.stream_photos:
         return []
-    sources = {r.weights_source for r in records if r.fullname in answer.cells}
+    sources = {r.info.weights.source for r in records if r.fullname in answer.cells}
     own = [f'{OWN_WEIGHTS[source]}="..."' for source in sources if source in OWN_WEIGHTS]
     return stream_python([repr(winner.backend), f"threads={winner.threads}", *own])
 
@@ -130,10 +130,10 @@ def caution_text(answer: Recommendation, reduced: Mapping[str, FidelityPoint]) -
 
 def noise_text(records: Sequence[Record], answer_cells: Sequence[str] = ()) -> str:
     """Return a sentence on whether the machine was quiet enough for the answers to hold."""
-    judged = [r for r in records if r.noise is not None]
+    judged = [r for r in records if r.info.noise.noisy is not None]
     if not judged:
         return "The noise of the machine was not recorded: take small differences with caution."
-    noisy = {r.fullname for r in judged if r.noise and r.noise.noisy}
+    noisy = {r.fullname for r in judged if r.info.noise.noisy}
     if not noisy:
         return f"The machine was quiet: none of {len(judged)} cells was disturbed."
     affected = len(noisy.intersection(answer_cells))
@@ -180,7 +180,7 @@ def three_lines(records: Sequence[Record]) -> list[str]:
     """
     lines = []
     reduced = fidelity_results.reduced(records)
-    disturbed = {r.fullname for r in records if r.noise is not None and r.noise.noisy}
+    disturbed = {r.fullname for r in records if r.info.noise.noisy}
     for answer in answers(records):
         caution = " Caution: the machine was noisy." if disturbed.intersection(answer.cells) else ""
         lines.append(f"{TITLES[answer.question].capitalize()}: {_sentence(answer, reduced)}{caution}")

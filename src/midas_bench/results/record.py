@@ -18,6 +18,8 @@ Number = Annotated[float, Meta(ge=0)]
 Seconds = Annotated[float, Meta(ge=0, extra={"unit": "seconds"})]
 Whole = Annotated[int, Meta(ge=0)]
 Logarithm = float
+UNREAD = Meta(extra={"unread": True})
+"""Marks a key that is there for people and other programs: no report reads it, so an odd value does no harm."""
 
 
 class ImpossibleError(ValueError):
@@ -31,7 +33,7 @@ class PhotoRecord(Struct, frozen=True, omit_defaults=True):
     width: Whole | None = None
     height: Whole | None = None
     sha256: str | None = None
-    bytes: Whole | None = None
+    bytes: Annotated[Whole | None, UNREAD] = None
 
 
 class Weights(Struct, frozen=True, omit_defaults=True):
@@ -82,13 +84,17 @@ class CellInfo(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
     stage: Annotated[str | None, "decode, preprocess, inference or heatmap, where one stage is timed alone."] = None
     batch_size: Annotated[Whole | None, "photos per call."] = None
     threads: Annotated[Whole | None, "of the runtime and of OpenCV."] = None
-    input_shape: Annotated[tuple[Whole, ...], "shape of the network's input."] = ()
+    input_shape: Annotated[tuple[Whole, ...], "shape of the network's input.", UNREAD] = ()
     photos: Annotated[tuple[PhotoRecord, ...], "file, width, height, bytes and sha256 of each photo of the batch."] = ()
     photos_repeated: Annotated[bool | None, "whether the batch repeats a photo because the scene has too few."] = None
     weights: Annotated[Weights, "source (official, seeded, file or model) and sha256."] = Weights()
     load_s: Annotated[Seconds | None, "seconds to open the backend with its graph in the cache."] = None
     first_inference_s: Annotated[Seconds | None, "seconds of the first call."] = None
-    compile_s: Annotated[Seconds | None, "seconds to compile the network, where that is part of opening."] = None
+    compile_s: Annotated[
+        Seconds | None,
+        "seconds to compile the network, where that is part of opening.",
+        UNREAD,
+    ] = None
     max_relative_error: Annotated[Number | None, "largest |depth - reference| / range of the reference."] = None
     mean_relative_error: Annotated[Number | None, "mean |depth - reference| / range of the reference."] = None
     rank_correlation: Annotated[
@@ -99,7 +105,7 @@ class CellInfo(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
         Number | None,
         "share of pixel pairs whose order differs from the reference; of the worst photo.",
     ] = None
-    threads_reported: Annotated[dict[str, Whole], "threads that each library reports, by library."] = {}
+    threads_reported: Annotated[dict[str, Whole], "threads that each library reports, by library.", UNREAD] = {}
     noise: Annotated[
         CellNoise,
         "whether and why the machine was disturbed; page faults and involuntary context switches per call.",

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from midas_bench.results.intervals import Interval
-from midas_bench.results.runs import Record
+from midas_bench.results.kinds import Peer, Stage
+from midas_bench.results.runs import CellRecord, Record, of_type
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Roof:
         share: of the peak that is reached; above 1 where the runtime finds a way with fewer operations than counted.
     """
 
-    record: Record
+    record: CellRecord[Stage]
     least_s: float
     share: Interval
 
@@ -27,11 +28,11 @@ class Roof:
 def roofs(records: Sequence[Record]) -> list[Roof]:
     """Return the cells whose operations and peak are known, the shortest time per photo first."""
     cells = []
-    for r in records:
-        if r.stage == "inference" and r.flop and r.peak_flop_per_s and r.times.resolved:
-            least_s = r.flop / r.peak_flop_per_s
+    for r in of_type(records, Stage):
+        if r.info.stage == "inference" and r.info.flop and r.info.peak_flop_per_s and r.times.resolved:
+            least_s = r.info.flop / r.info.peak_flop_per_s
             cells.append(Roof(r, least_s, r.times.median.inverted().mapped(least_s)))
-    return sorted(cells, key=lambda roof: roof.record.times.median_s / (roof.record.batch_size or 1))
+    return sorted(cells, key=lambda roof: roof.record.times.median_s / (roof.record.info.batch_size or 1))
 
 
 def beside_peers(records: Sequence[Record]) -> list[tuple[str, Record, Interval]]:
@@ -39,13 +40,19 @@ def beside_peers(records: Sequence[Record]) -> list[tuple[str, Record, Interval]
 
     Empty where no peer was measured.
     """
-    peers = [(r.peer.name, r, r.peer.median) for r in records if r.peer]
+    peers: list[tuple[str, Record, Interval]] = [(r.info.peer, r, _peer_time(r)) for r in of_type(records, Peer)]
     if not peers:
         return []
-    threads = {r.threads for _, r, _ in peers}
-    ours = [
-        (str(r.backend), r, r.times.median)
-        for r in records
-        if r.stage == "inference" and r.kind == "stage" and r.backend and r.batch_size == 1 and r.threads in threads
+    threads = {r.info.threads for _, r, _ in peers}
+    ours: list[tuple[str, Record, Interval]] = [
+        (str(r.info.backend), r, r.times.median)
+        for r in of_type(records, Stage)
+        if r.info.stage == "inference" and r.info.backend and r.info.batch_size == 1 and r.info.threads in threads
     ]
     return sorted(peers + ours, key=lambda row: row[2].estimate)
+
+
+def _peer_time(record: CellRecord[Peer]) -> Interval:
+    """Return seconds per call; a peer that timed itself reports its median and no rounds."""
+    median_s = record.info.peer_median_s
+    return record.times.median if median_s is None else Interval(median_s, median_s, median_s, confidence=0.0)

@@ -104,7 +104,7 @@ def lacking(ours: Fields, machine: Fields, records: tuple[Record, ...]) -> Itera
         yield "scene, backend and batch size of its cells (it was not written by this suite)"
     if "midas_bench" not in machine:
         yield "the machine's fingerprint"
-    if all(record.noise is None for record in records):
+    if all(record.info.noise.noisy is None for record in records):
         yield "whether the machine was quiet"
     if not any(len(record.times.rounds_s) for record in records):
         yield "the raw rounds (save them with --benchmark-save-data), and so every interval"
@@ -113,7 +113,7 @@ def lacking(ours: Fields, machine: Fields, records: tuple[Record, ...]) -> Itera
     absent = [text for kind, text in labels.items() if kind not in kinds]
     if absent and "latency" in kinds:
         yield f"cells for {', '.join(absent)}"
-    if "latency" in kinds and not any(record.depth_maps for record in records):
+    if "latency" in kinds and not any(record.info.depth_maps for record in records):
         yield "depth maps"
 
 

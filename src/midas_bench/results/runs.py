@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from midas_bench.errors import printable
 from midas_bench.results.intervals import Interval
+from midas_bench.results.kinds import Latency, Stream
 from midas_bench.results.load_records import Load
+from midas_bench.results.record import CellInfo
 
 PIPELINES = ("test_pipeline", "test_article")
 """The benchmarks that answers, claims and the article's table rest on."""
@@ -64,71 +67,21 @@ class Times:
         return self.interval is not None and len(self.rounds_s) > 0 and float(np.min(self.rounds_s)) > 0
 
 
-@dataclass(frozen=True)
-class CellNoise:
-    """Whether the machine was disturbed during a cell, and how that showed."""
-
-    noisy: bool
-    reasons: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Resident memory of a fresh process that ran one cell, in bytes; `t_s` and `rss_bytes` are its samples."""
-
-    peak_bytes: int
-    baseline_bytes: int | None = None
-    loaded_bytes: int | None = None
-    t_s: tuple[float, ...] = ()
-    rss_bytes: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class Startup:
-    """Seconds of fresh processes for each phase, one value per process, and the mean seconds of making the graph."""
-
-    cache: str
-    phases_s: Mapping[str, tuple[float, ...]]
-    build_s: float | None = None
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """A ratio of two times from interleaved blocks; `log_ratios` are natural logarithms, one per block."""
-
-    name: str
-    interval: Interval | None
-    log_ratios: tuple[float, ...] = ()
-    baseline_scene: str | None = None
-
-
-@dataclass(frozen=True)
-class Peer:
-    """Somebody else's program or network in the same run, and its median seconds per call."""
-
-    name: str
-    median: Interval
-
-
-@dataclass(frozen=True)
-class PhotoRecord:
-    """A photo that a cell worked on."""
-
-    file: str
-    width: int | None = None
-    height: int | None = None
-    sha256: str | None = None
+Info = TypeVar("Info", bound=CellInfo, covariant=True)
+Kind = TypeVar("Kind", bound=CellInfo)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
-    """One cell of one run. What its kind does not know, or its file does not say, is None or empty.
+class CellRecord(Generic[Info]):
+    """One cell of one run.
 
     Attributes:
         fullname: the benchmark's id, unique within a run.
         name: the id without its file.
         group: the table of the terminal summary that it stood in.
-        kind: latency, stage, stream, memory, startup, ratio, scene, peer or load; `plain` where the file does not say.
+        kind: a key of `KINDS`; `plain` where the file does not say.
+        times: the timed rounds.
+        info: what its `extra_info` says, of its kind's type; a bare `CellInfo` where that lacks what the kind is about.
     """
 
     fullname: str
@@ -136,32 +89,7 @@ class Record:
     group: str | None = None
     kind: str
     times: Times
-    scene: str | None = None
-    backend: str | None = None
-    recipe: str | None = None
-    stage: str | None = None
-    batch_size: int | None = None
-    stream_photos: int | None = None
-    threads: int | None = None
-    photos: tuple[PhotoRecord, ...] = ()
-    photos_repeated: bool = False
-    weights_source: str | None = None
-    weights_sha256: str | None = None
-    load_s: float | None = None
-    first_inference_s: float | None = None
-    max_relative_error: float | None = None
-    mean_relative_error: float | None = None
-    rank_correlation: float | None = None
-    flipped_pairs: float | None = None
-    noise: CellNoise | None = None
-    memory: Memory | None = None
-    startup: Startup | None = None
-    ratio: Ratio | None = None
-    depth_maps: tuple[str, ...] = ()
-    flop: int | None = None
-    peak_flop_per_s: float | None = None
-    peer: Peer | None = None
-    load: Load | None = None
+    info: Info
 
     @property
     def benchmark(self) -> str:
@@ -175,16 +103,24 @@ class Record:
         Thread scaling and the largest photo are questions of their own, and would distort the means over scenes. A time
         of 0 s can be neither ranked nor compared.
         """
-        own = self.kind == "latency" and self.benchmark in PIPELINES and self.backend is not None
+        own = self.kind == "latency" and self.benchmark in PIPELINES and self.info.backend is not None
         return own and self.times.resolved
 
     @property
     def images_per_second(self) -> float | None:
         """Photos per second: at the median, where the photos of a round are known, or as LoadGen counted them."""
-        if self.load is not None:
-            return self.load.images_per_second
-        images = {"latency": self.batch_size, "stream": self.stream_photos}.get(self.kind)
-        return images / self.times.median_s if images is not None and self.times.resolved else None
+        if isinstance(self.info, Load):
+            return self.info.images_per_second
+        photos = self.info.photos_per_round if isinstance(self.info, Latency | Stream) else None
+        return photos / self.times.median_s if photos is not None and self.times.resolved else None
+
+
+Record: TypeAlias = CellRecord[CellInfo]
+
+
+def of_type(records: Iterable[Record], kind: type[Kind]) -> list[CellRecord[Kind]]:
+    """Return the cells whose `info` is of a type, all that it must hold being there."""
+    return [cast(CellRecord[Kind], record) for record in records if isinstance(record.info, kind)]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,12 @@ def keys_of(record: type[Struct]) -> tuple[inspect.Field, ...]:
     return info.fields
 
 
+def is_whole(key: inspect.Field) -> bool:
+    """Tell whether a field holds a whole number."""
+    kind = key.type.types[0] if isinstance(key.type, inspect.UnionType) else key.type
+    return isinstance(kind, inspect.IntType)
+
+
 def read(fields: Fields, record: type[Record], required: bool = False) -> Record | None:
     """Read a record out of an object; unknown keys are passed over, and null is the same as absent.
 
@@ -54,6 +60,8 @@ def _unit(kind: inspect.Type) -> str:
 
 def _value(fields: Fields, name: str, kind: inspect.Type, unit: str = "") -> Any:
     match kind:
+        case inspect.Metadata(extra={"unread": True}):
+            return None
         case inspect.Metadata(type=inner):
             return _value(fields, name, inner, _unit(kind))
         case inspect.UnionType(types=(inner, *_)):

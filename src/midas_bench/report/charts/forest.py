@@ -13,7 +13,8 @@ from midas_bench.render.document import Chart
 from midas_bench.report.charts import style
 from midas_bench.results import units
 from midas_bench.results.compare import Change, Comparison
-from midas_bench.results.runs import Record
+from midas_bench.results.kinds import SceneRatio
+from midas_bench.results.runs import Record, of_type
 
 MOST_ROWS = 40
 LONGEST_NAME = 46
@@ -86,30 +87,29 @@ def _log_ratio_axis(axes: Axes) -> None:
 
 def scenes(records: Sequence[Record]) -> Chart | None:
     """Show the scenes' times over the baseline scene's, by stage."""
-    cells = [r for r in records if r.kind == "scene" and r.ratio and r.ratio.interval]
+    cells = [(r.info, estimate) for r in of_type(records, SceneRatio) if (estimate := r.info.estimate)]
     if not cells:
         return None
-    cells.sort(key=lambda r: (str(r.stage), str(r.scene)), reverse=True)
+    cells.sort(key=lambda cell: (str(cell[0].stage), str(cell[0].scene)), reverse=True)
 
     def draw(figure: FigureBase) -> None:
         axes = figure.add_subplot()
         axes.axvspan(1 - SAME, 1 + SAME, color=GREY, alpha=0.25, linewidth=0)
         axes.axvline(1, color=style.INK, linewidth=1)
-        names = list(dict.fromkeys(str(r.stage) for r in cells))
-        for y, r in enumerate(cells):
-            i = names.index(str(r.stage)) % len(style.MARKERS)
-            if r.ratio and r.ratio.interval:
-                style.whiskers(axes, r.ratio.interval, y, (BLUE, ORANGE, *style.OKABE_ITO)[i], style.MARKERS[i])
+        names = list(dict.fromkeys(str(info.stage) for info, _ in cells))
+        for y, (info, estimate) in enumerate(cells):
+            i = names.index(str(info.stage)) % len(style.MARKERS)
+            style.whiskers(axes, estimate, y, (BLUE, ORANGE, *style.OKABE_ITO)[i], style.MARKERS[i])
         axes.set_yticks(
             range(len(cells)),
-            [row_name(f"{r.stage}: {r.scene} / {r.ratio.baseline_scene}") for r in cells if r.ratio],
+            [row_name(f"{info.stage}: {info.scene} / {info.baseline_scene}") for info, _ in cells],
         )
         axes.set_ylim(-0.6, len(cells) - 0.4)
-        counts = sorted({len(r.ratio.log_ratios) for r in cells if r.ratio})
+        counts = sorted({len(info.block_log_ratios) for info, _ in cells})
         axes.set_xlabel(f"ratio of times (bars: 95 % interval; n = {' or '.join(map(str, counts))} interleaved blocks)")
 
     alt = "Ratios of times between scenes. " + "; ".join(
-        f"{r.stage} {r.scene} {units.times_span(r.ratio.interval)}" for r in cells if r.ratio and r.ratio.interval
+        f"{info.stage} {info.scene} {units.times_span(estimate)}" for info, estimate in cells
     )
     note = "Grey band: within 2 % of the baseline scene. The network sees 256x256 pixels whatever the photo shows."
     return style.chart("scenes", "Does the scene matter?", alt, note, draw, 1.0 + 0.26 * len(cells))

@@ -12,7 +12,7 @@ from midas_bench.render.document import Chart
 from midas_bench.report.charts import style
 from midas_bench.results import units
 from midas_bench.results.load_records import Load, LoadPoint, knee
-from midas_bench.results.runs import Record
+from midas_bench.results.runs import CellRecord, Record, of_type
 
 MS = 1e3
 HEADROOM = 3
@@ -21,7 +21,7 @@ HEADROOM = 3
 
 def load(records: Sequence[Record]) -> Chart | None:
     """Show p50 and p99 against the offered rate, for each cell with two rates or more."""
-    loads = by_label([r for r in records if r.load and len(r.load.open_loop) > 1])
+    loads = by_label([r for r in of_type(records, Load) if len(r.info.open_loop) > 1])
     if not loads:
         return None
     looks, labels = style.look(list(loads)), style.labels(loads)
@@ -59,12 +59,11 @@ def load(records: Sequence[Record]) -> Chart | None:
     return style.chart("load", "Latency under load", alt, note, draw, 3.9 if refused else 3.1)
 
 
-def by_label(records: Sequence[Record]) -> dict[str, Load]:
+def by_label(records: Sequence[CellRecord[Load]]) -> dict[str, Load]:
     """Return each cell's load by its backend, or by the cell's own id where a backend has several."""
     loads: dict[str, Load] = {}
     for r in records:
-        if r.load:
-            loads[r.fullname if str(r.backend) in loads else str(r.backend)] = r.load
+        loads[r.fullname if str(r.info.backend) in loads else str(r.info.backend)] = r.info
     return loads
 
 

@@ -10,8 +10,8 @@ from midas_bench.render.document import Chart
 from midas_bench.report.charts import style
 from midas_bench.report.charts.timing import series
 from midas_bench.results import units
-from midas_bench.results.kinds import PHASES
-from midas_bench.results.runs import Memory, Record
+from midas_bench.results.kinds import PHASES, Memory, RssSamples, Startup
+from midas_bench.results.runs import CellRecord, Record, of_type
 from midas_bench.results.units import MIB
 
 TO_FIRST = {phase: phase.replace("_", " ") for phase in PHASES[:-1]}
@@ -23,10 +23,9 @@ PHASE_HATCHES = ("", "////", "")
 def memory_groups(records: Sequence[Record]) -> dict[tuple[str, int], list[Memory]]:
     """Return what processes needed, by series and batch size, the least peak first."""
     groups: dict[tuple[str, int], list[Memory]] = {}
-    for r in records:
-        if r.memory:
-            groups.setdefault((series(r), r.batch_size or 1), []).append(r.memory)
-    return dict(sorted(groups.items(), key=lambda item: sum(m.peak_bytes for m in item[1]) / len(item[1])))
+    for r in of_type(records, Memory):
+        groups.setdefault((series(r), r.info.batch_size or 1), []).append(r.info)
+    return dict(sorted(groups.items(), key=lambda item: sum(m.peak_rss_bytes for m in item[1]) / len(item[1])))
 
 
 def _mean(values: Sequence[int | None]) -> float | None:
@@ -46,11 +45,11 @@ def memory(records: Sequence[Record]) -> Chart | None:
         axes = figure.add_subplot()
         for y, ((name, _), group) in enumerate(groups.items()):
             colour, marker = looks[name]
-            peaks = [m.peak_bytes / MIB for m in group]
+            peaks = [m.peak_rss_bytes / MIB for m in group]
             peak = sum(peaks) / len(peaks)
             for values, style_marker in (
-                ([m.baseline_bytes for m in group], "|"),
-                ([m.loaded_bytes for m in group], "4"),
+                ([m.baseline_rss_bytes for m in group], "|"),
+                ([m.loaded_rss_bytes for m in group], "4"),
             ):
                 mean = _mean(values)
                 if mean is not None:
@@ -69,7 +68,7 @@ def memory(records: Sequence[Record]) -> Chart | None:
         style.legend(figure, axes)
 
     alt = "Peak memory. " + "; ".join(
-        f"{labels[name]}, batch {size}: {units.mib(_mean([m.peak_bytes for m in group]))}"
+        f"{labels[name]}, batch {size}: {units.mib(_mean([m.peak_rss_bytes for m in group]))}"
         for (name, size), group in groups.items()
     )
     note = "The peak is the kernel's own high-water mark of a process that does nothing else."
@@ -78,11 +77,11 @@ def memory(records: Sequence[Record]) -> Chart | None:
 
 def memory_over_time(records: Sequence[Record]) -> Chart | None:
     """Show one process's memory over its life, for each set-up that was sampled."""
-    sampled: dict[tuple[str, int | None], Memory] = {}
-    several = len({r.batch_size for r in records if r.memory}) > 1
-    for r in records:
-        if r.memory and len(r.memory.t_s) > 1:
-            sampled.setdefault((series(r), r.batch_size if several else None), r.memory)
+    sampled: dict[tuple[str, int | None], RssSamples] = {}
+    several = len({r.info.batch_size for r in of_type(records, Memory)}) > 1
+    for r in of_type(records, Memory):
+        if len(r.info.rss_over_time.t_s) > 1:
+            sampled.setdefault((series(r), r.info.batch_size if several else None), r.info.rss_over_time)
     if not sampled:
         return None
     looks = style.look([name for name, _ in sampled])
@@ -115,7 +114,7 @@ def memory_over_time(records: Sequence[Record]) -> Chart | None:
 
 def startup(records: Sequence[Record]) -> Chart | None:
     """Show what fresh processes spend until their first heat map, by backend and state of the cache."""
-    cells = [r for r in records if r.startup and any(r.startup.phases_s.get(p) for p in TO_FIRST)]
+    cells = [r for r in of_type(records, Startup) if any(r.info.phases_s[phase] for phase in TO_FIRST)]
     if not cells:
         return None
     totals = {r.fullname: _totals(r) for r in cells}
@@ -126,7 +125,7 @@ def startup(records: Sequence[Record]) -> Chart | None:
         for y, r in enumerate(cells):
             left = 0.0
             for (phase, label), colour, hatch in zip(TO_FIRST.items(), PHASE_COLOURS, PHASE_HATCHES, strict=True):
-                values = r.startup.phases_s.get(phase, ()) if r.startup else ()
+                values = r.info.phases_s[phase]
                 width = sum(values) / len(values) if values else 0.0
                 axes.barh(
                     y, width, 0.56, left, color=colour, hatch=hatch, edgecolor=style.PAPER, linewidth=0.6, label=label
@@ -135,13 +134,13 @@ def startup(records: Sequence[Record]) -> Chart | None:
             ys = [y] * len(totals[r.fullname])
             axes.plot(totals[r.fullname], ys, "o", color=style.INK, markersize=4, markeredgecolor=style.PAPER,
                       markeredgewidth=0.6, zorder=4, label="each process")  # fmt: skip
-            build_s = r.startup.build_s if r.startup else None
+            build_s = r.info.mean_build_s
             build = "" if build_s is None else f" + {units.seconds(build_s)} making the graph"
             axes.annotate(f"{units.seconds(left)}{build}", (max([left, *totals[r.fullname]]), y), (7, 0),
                           textcoords="offset points", va="center")  # fmt: skip
         axes.set_yticks(range(len(cells)), [_startup_name(r) for r in cells])
         axes.set_ylim(len(cells) - 0.5, -0.5)
-        wide = 1.6 if any(r.startup and r.startup.build_s is not None for r in cells) else 1.15
+        wide = 1.6 if any(r.info.build_s for r in cells) else 1.15
         longest_s = max(max(values, default=0) for values in totals.values())
         axes.set_xlim(0, longest_s * wide if longest_s > 0 else 1)
         counts = sorted({len(values) for values in totals.values()})
@@ -155,11 +154,11 @@ def startup(records: Sequence[Record]) -> Chart | None:
     return style.chart("startup", "Start-up", alt, note, draw, 1.1 + 0.36 * len(cells))
 
 
-def _totals(record: Record) -> list[float]:
-    phases = [record.startup.phases_s.get(phase, ()) for phase in TO_FIRST] if record.startup else []
+def _totals(record: CellRecord[Startup]) -> list[float]:
+    phases = [record.info.phases_s[phase] for phase in TO_FIRST]
     return [sum(values) for values in zip(*[p for p in phases if p], strict=False)]
 
 
-def _startup_name(record: Record) -> str:
-    cache = "" if record.startup is None or record.startup.cache == "warm" else ", empty cache"
+def _startup_name(record: CellRecord[Startup]) -> str:
+    cache = "" if record.info.cache_state == "warm" else ", empty cache"
     return f"{style.short(series(record))}{cache}"

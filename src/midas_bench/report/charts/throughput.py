@@ -11,8 +11,9 @@ from midas_bench.report.charts import style
 from midas_bench.report.charts.timing import one_photo, rounds_text, series
 from midas_bench.results import units
 from midas_bench.results.intervals import Interval, mean_interval
+from midas_bench.results.kinds import Ratio
 from midas_bench.results.ranking import ARTICLE, FAST, Setup, fastest
-from midas_bench.results.runs import Record
+from midas_bench.results.runs import CellRecord, Record, of_type
 
 STAGES = ("decode", "preprocess", "inference", "heatmap")
 STAGE_COLOURS = ("#56B4E9", "#E69F00", "#0072B2", "#CC79A7")
@@ -28,7 +29,7 @@ def speedup(records: Sequence[Record]) -> Chart | None:
     if not names:
         return None
     looks, labels = style.look([EAGER, *names]), style.labels(names)
-    counts = sorted({len(r.ratio.log_ratios) for r in over_eager(records) if r.ratio})
+    counts = sorted({len(r.info.block_log_ratios) for r in over_eager(records)})
     taking_turns = f"interleaved blocks{threads_text(over_eager(records))}"
     one_after_another = f"within this run{threads_text([r for r in records if r.is_pipeline])}"
 
@@ -68,31 +69,30 @@ def speedup(records: Sequence[Record]) -> Chart | None:
 def block_speedups(records: Sequence[Record]) -> dict[str, Interval]:
     """Return speed-ups over eager from block ratios `<backend>/eager`, by backend."""
     return {
-        r.ratio.name.removesuffix("/" + EAGER): r.ratio.interval.inverted()
+        r.info.name.removesuffix("/" + EAGER): estimate.inverted()
         for r in over_eager(records)
-        if r.ratio and r.ratio.interval
+        if (estimate := r.info.estimate)
     }
 
 
-def over_eager(records: Sequence[Record]) -> list[Record]:
+def over_eager(records: Sequence[Record]) -> list[CellRecord[Ratio]]:
     """Return the cells with ratios over eager from interleaved blocks, the fewest blocks first."""
-    cells = [r for r in records if r.kind == "ratio" and r.ratio and r.ratio.interval]
-    cells = [r for r in cells if r.ratio and r.ratio.name.endswith("/" + EAGER)]
-    return sorted(cells, key=lambda r: len(r.ratio.log_ratios) if r.ratio else 0)
+    cells = [r for r in of_type(records, Ratio) if r.kind == "ratio" and r.info.name.endswith("/" + EAGER)]
+    return sorted((r for r in cells if r.info.estimate), key=lambda r: len(r.info.block_log_ratios))
 
 
 def threads_text(records: Sequence[Record]) -> str:
     """Return such as `, 1 thread`, or nothing where it is not known."""
-    counts = sorted({r.threads for r in records if r.threads})
+    counts = sorted({r.info.threads for r in records if r.info.threads})
     return f", {' or '.join(map(str, counts))} thread{'' if counts == [1] else 's'}" if counts else ""
 
 
 def run_speedups(records: Sequence[Record]) -> dict[str, Interval]:
     """Return speed-ups over eager from this run's medians for one photo, by backend."""
-    eager = [r for r in records if r.backend == EAGER and r.recipe != ARTICLE]
+    eager = [r for r in records if r.info.backend == EAGER and r.info.recipe != ARTICLE]
     speedups = {}
-    for name in sorted({str(r.backend) for r in records if r.is_pipeline and r.recipe != ARTICLE} - {EAGER}):
-        pair = fastest([r for r in records if r.backend == name and r.recipe != ARTICLE] + eager)
+    for name in sorted({str(r.info.backend) for r in records if r.is_pipeline and r.info.recipe != ARTICLE} - {EAGER}):
+        pair = fastest([r for r in records if r.info.backend == name and r.info.recipe != ARTICLE] + eager)
         if pair and len(pair.alternatives) == 1:
             relative_cost = pair.alternatives[0].relative_cost
             speedups[name] = relative_cost if pair.winner.backend == name else relative_cost.inverted()
@@ -101,14 +101,14 @@ def run_speedups(records: Sequence[Record]) -> dict[str, Interval]:
 
 def throughput(records: Sequence[Record]) -> Chart | None:
     """Show images per second by batch size and backend: the batch over the mean over scenes of the medians."""
-    cells = [r for r in records if r.is_pipeline and r.batch_size and r.recipe != ARTICLE]
-    sizes = sorted({r.batch_size for r in cells if r.batch_size})
+    cells = [r for r in records if r.is_pipeline and r.info.batch_size and r.info.recipe != ARTICLE]
+    sizes = sorted({r.info.batch_size for r in cells if r.info.batch_size})
     if len(sizes) < 2:
         return None
     lines: dict[str, dict[int, Interval]] = {}
     for name in dict.fromkeys(map(series, cells)):
         for size in sizes:
-            parts = [r.times.median for r in cells if series(r) == name and r.batch_size == size]
+            parts = [r.times.median for r in cells if series(r) == name and r.info.batch_size == size]
             if parts:
                 lines.setdefault(name, {})[size] = mean_interval(parts).mapped(1 / size).inverted()
     looks, labels = style.look(list(lines)), style.labels(lines)
@@ -138,7 +138,7 @@ def throughput(records: Sequence[Record]) -> Chart | None:
         for name, by_size in lines.items()
     )
     note = "Higher is better."
-    if any(r.photos_repeated for r in cells):
+    if any(r.info.photos_repeated for r in cells):
         note += " Some batches hold a photo more than once, because the scene has too few."
     return style.chart("throughput", "Throughput by batch size", alt, note, draw, 2.9)
 
@@ -148,9 +148,9 @@ def stage_means(records: Sequence[Record]) -> dict[str, dict[str, Interval]]:
 
     Only set-ups whose four stages were all timed alone: the article's recipe, and each backend in ours.
     """
-    cells = [r for r in records if r.kind == "stage" and r.stage in STAGES and (r.batch_size or 1) == 1]
+    cells = [r for r in records if r.kind == "stage" and r.info.stage in STAGES and (r.info.batch_size or 1) == 1]
     cells = [r for r in cells if r.times.resolved]
-    backends = list(dict.fromkeys(str(r.backend) for r in cells if r.stage == "inference"))
+    backends = list(dict.fromkeys(str(r.info.backend) for r in cells if r.info.stage == "inference"))
     setups = [Setup(EAGER, 1, recipe=ARTICLE)] + [Setup(name, 1) for name in backends]
     means_of_setups: dict[str, dict[str, Interval]] = {}
     for setup in setups:
@@ -159,8 +159,10 @@ def stage_means(records: Sequence[Record]) -> dict[str, dict[str, Interval]]:
             right = [
                 r.times.median
                 for r in cells
-                if r.stage == stage
-                and ((r.backend == setup.backend) if stage == "inference" else ((r.recipe or FAST) == setup.recipe))
+                if r.info.stage == stage
+                and (
+                    r.info.backend == setup.backend if stage == "inference" else (r.info.recipe or FAST) == setup.recipe
+                )
             ]
             if right:
                 means[stage] = mean_interval(right)

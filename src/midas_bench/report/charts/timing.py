@@ -21,7 +21,7 @@ MS = 1e-3
 
 def series(record: Record) -> str:
     """Name the series that a cell belongs to: its backend, or the article's recipe."""
-    return "article's recipe" if record.recipe == ARTICLE else str(record.backend)
+    return "article's recipe" if record.info.recipe == ARTICLE else str(record.info.backend)
 
 
 def rounds_text(records: Sequence[Record]) -> str:
@@ -33,10 +33,10 @@ def rounds_text(records: Sequence[Record]) -> str:
 
 def one_photo(records: Sequence[Record]) -> list[Record]:
     """Return the cells of the whole pipeline on one photo, the slowest series first; only scenes that most have."""
-    cells = [record for record in records if record.is_pipeline and record.batch_size == 1]
-    ours = {r.scene for r in cells if r.recipe != ARTICLE}
+    cells = [record for record in records if record.is_pipeline and record.info.batch_size == 1]
+    ours = {r.info.scene for r in cells if r.info.recipe != ARTICLE}
     # the article's recipe may have run alone on some scenes
-    cells = [r for r in cells if r.scene in ours or not ours]
+    cells = [r for r in cells if r.info.scene in ours or not ours]
     means: dict[str, list[float]] = {}
     for record in cells:
         means.setdefault(series(record), []).append(record.times.median_s)
@@ -45,8 +45,8 @@ def one_photo(records: Sequence[Record]) -> list[Record]:
 
 def scenes_of(cells: Sequence[Record], records: Sequence[Record]) -> dict[str | None, str]:
     """Return the scenes of some cells in the order of the run, each with its label."""
-    scenes = {r.scene for r in cells}
-    return style.labels(scene for scene in dict.fromkeys(r.scene for r in records) if scene in scenes)
+    scenes = {r.info.scene for r in cells}
+    return style.labels(scene for scene in dict.fromkeys(r.info.scene for r in records) if scene in scenes)
 
 
 def latency(records: Sequence[Record]) -> Chart | None:
@@ -63,7 +63,7 @@ def latency(records: Sequence[Record]) -> Chart | None:
         axes = figure.add_subplot()
         row_height = 0.8 / max(len(names), 1)
         for r in cells:
-            y = places.index(r.scene) + (names.index(series(r)) - (len(names) - 1) / 2) * row_height
+            y = places.index(r.info.scene) + (names.index(series(r)) - (len(names) - 1) / 2) * row_height
             style.whiskers(axes, r.times.median.mapped(1 / MS), y, *looks[series(r)], label=labels[series(r)])
         for edge in range(1, len(scenes)):
             axes.axhline(edge - 0.5, color=style.RULE, linewidth=0.7)
@@ -77,7 +77,7 @@ def latency(records: Sequence[Record]) -> Chart | None:
 
     alt = "Median milliseconds for one photo. " + "; ".join(
         f"{label}: "
-        + ", ".join(f"{scenes[r.scene]} {units.seconds(r.times.median_s)}" for r in cells if series(r) == name)
+        + ", ".join(f"{scenes[r.info.scene]} {units.seconds(r.times.median_s)}" for r in cells if series(r) == name)
         for name, label in labels.items()
     )
     note = "Further left is faster. An interval covers the rounds of this run; another run may differ by more."
@@ -102,7 +102,7 @@ def rounds(records: Sequence[Record]) -> Chart | None:
         for axes in grid.flat[len(scenes) :]:
             axes.set_visible(False)
         for r in cells:
-            axes, y = grid.flat[places.index(r.scene)], names.index(series(r))
+            axes, y = grid.flat[places.index(r.info.scene)], names.index(series(r))
             colour, _ = looks[series(r)]
             ordered = np.sort(r.times.rounds_s)
             shown = ordered[np.unique(np.linspace(0, len(ordered) - 1, MOST_DOTS).astype(int))] / MS
@@ -121,7 +121,7 @@ def rounds(records: Sequence[Record]) -> Chart | None:
     slowest = max(cells, key=lambda r: r.times.max_s / r.times.median_s)
     alt = (
         f"Every timed round of {len(cells)} cells. The longest tail: {labels[series(slowest)]}, "
-        f"{scenes[slowest.scene]}, median {units.seconds(slowest.times.median_s)}, slowest round "
+        f"{scenes[slowest.info.scene]}, median {units.seconds(slowest.times.median_s)}, slowest round "
         f"{units.seconds(slowest.times.max_s)}."
     )
     note = f"One dot per round, at most {MOST_DOTS} evenly chosen ones per row. Long tails are disturbances."
@@ -131,16 +131,20 @@ def rounds(records: Sequence[Record]) -> Chart | None:
 
 def threads(records: Sequence[Record]) -> Chart | None:
     """Show how the time of one photo falls with more threads, beside perfect scaling."""
-    cells = [r for r in records if r.kind == "latency" and r.benchmark == "test_threads" and r.threads and r.backend]
+    cells = [
+        r
+        for r in records
+        if r.kind == "latency" and r.benchmark == "test_threads" and r.info.threads and r.info.backend
+    ]
     cells = [r for r in cells if r.times.resolved]
-    counts = sorted({r.threads for r in cells if r.threads})
+    counts = sorted({r.info.threads for r in cells if r.info.threads})
     if len(counts) < 2:
         return None
     names = list(dict.fromkeys(map(series, cells)))
     looks, labels = style.look(names), style.labels(names)
     means: dict[str, dict[int, Interval]] = {}
     for name, count in product(names, counts):
-        parts = [r.times.median for r in cells if series(r) == name and r.threads == count]
+        parts = [r.times.median for r in cells if series(r) == name and r.info.threads == count]
         if parts:
             means.setdefault(name, {})[count] = mean_interval(parts).mapped(1 / MS)
 

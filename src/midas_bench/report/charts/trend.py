@@ -68,7 +68,7 @@ def trends(runs: Sequence[Run]) -> list[Series]:
     cells: dict[str, dict[int, dict[str | None, Record]]] = {}
     for i, run in enumerate(runs):
         for r in one_photo(run.records):
-            cells.setdefault(series(r), {}).setdefault(i, {})[r.scene] = r
+            cells.setdefault(series(r), {}).setdefault(i, {})[r.info.scene] = r
     lines = []
     for name, by_run in cells.items():
         most = max(len(scenes) for scenes in by_run.values())

@@ -9,6 +9,7 @@ from midas_bench.report.charts.fidelity import correlation
 from midas_bench.results import units
 from midas_bench.results.fidelity_results import FidelityPoint
 from midas_bench.results.intervals import Interval
+from midas_bench.results.kinds import Stage
 from midas_bench.results.roofline import Roof
 from midas_bench.results.runs import Record
 
@@ -42,12 +43,12 @@ def roofline(roofs: Sequence[Roof]) -> Table | None:
     """Show the network's time, the least it could take at this machine's peak, and the share that is reached."""
     rows = [
         [
-            code(str(roof.record.backend)),
-            count(roof.record.batch_size or 1),
-            count(roof.record.threads),
+            code(str(roof.record.info.backend)),
+            count(roof.record.info.batch_size or 1),
+            count(roof.record.info.threads),
             number(units.seconds_span(roof.record.times.median), roof.record.times.median_s),
-            number(f"{units.digits((roof.record.flop or 0) / 1e9)} GFLOP", roof.record.flop),
-            number(units.flop_rate(roof.record.peak_flop_per_s), roof.record.peak_flop_per_s),
+            number(f"{units.digits((roof.record.info.flop or 0) / 1e9)} GFLOP", roof.record.info.flop),
+            number(units.flop_rate(roof.record.info.peak_flop_per_s), roof.record.info.peak_flop_per_s),
             number(units.seconds(roof.least_s), roof.least_s),
             number(units.percent_span(roof.share), roof.share.estimate),
         ]
@@ -65,9 +66,9 @@ def peers(timings: Sequence[tuple[str, Record, Interval]]) -> Table | None:
     """Show others' programs and networks beside our backends: the network alone, one image per call."""
     rows = [
         [
-            TableCell(name, status="" if record.peer else "good"),
-            TableCell("peer" if record.peer else "ours"),
-            count(record.threads),
+            TableCell(name, status="good" if isinstance(record.info, Stage) else ""),
+            TableCell("ours" if isinstance(record.info, Stage) else "peer"),
+            count(record.info.threads),
             number(units.seconds_span(time), time.estimate),
         ]
         for name, record, time in timings

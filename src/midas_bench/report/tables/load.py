@@ -6,21 +6,20 @@ from collections.abc import Sequence
 
 from midas_bench.render.document import Table, TableCell, code, count, number, table
 from midas_bench.results import units
-from midas_bench.results.runs import Record
+from midas_bench.results.load_records import Load
+from midas_bench.results.runs import Record, of_type
 
 
 def loads(records: Sequence[Record]) -> Table | None:
     """Show each scenario's figures, and whether they hold by LoadGen's rules."""
     statuses = {"valid": "good", "not valid": "bad", "short run": "unsure"}
     rows = []
-    for r in records:
-        result = r.load
-        if result is None:
-            continue
+    for r in of_type(records, Load):
+        result = r.info
         rate = result.target_per_second
         rows.append([
-            TableCell(result.scenario), code(str(r.backend)),
-            count(r.threads),
+            TableCell(result.scenario), code(str(result.backend)),
+            count(result.threads),
             *(number(units.seconds(value), value)
               for value in (result.query_latency_s.get(p) for p in ("p50", "p90", "p99"))),
             number(units.seconds(result.early_stopping_s), result.early_stopping_s),
@@ -45,8 +44,8 @@ def loads(records: Sequence[Record]) -> Table | None:
 def load_points(records: Sequence[Record]) -> Table | None:
     """Show every rate and number of clients that was tried."""
     rows = []
-    for r in records:
-        for p in r.load.load_points if r.load else ():
+    for r in of_type(records, Load):
+        for p in r.info.load_points:
             refused = units.percent(p.rejected_share) if p.requests and p.rejected is not None else units.NOTHING
             rows.append([
                 code(r.name),
@@ -66,12 +65,12 @@ def load_points(records: Sequence[Record]) -> Table | None:
 def soaks(records: Sequence[Record]) -> Table | None:
     """Show how often each answer was given in a soak, and by how much the server's memory grew meanwhile."""
     rows = []
-    for r in records:
-        growth = r.load.rss_growth if r.load else None
-        for request, counts in (r.load.outcomes if r.load else {}).items():
+    for r in of_type(records, Load):
+        growth = r.info.rss_growth
+        for request, counts in r.info.outcomes.items():
             for outcome, times in counts.items():
                 grown = number(units.percent(growth), growth)
-                rows.append([code(str(r.backend)), TableCell(request), TableCell(outcome), count(times), grown])
+                rows.append([code(str(r.info.backend)), TableCell(request), TableCell(outcome), count(times), grown])
                 # the first row of a soak shows its growth, the others a dash
                 growth = None
     columns = ("backend", "request", "answer", "requests#", "growth of memory#")

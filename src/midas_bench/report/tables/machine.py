@@ -25,9 +25,9 @@ def versions(machine: RecordedMachine) -> Table | None:
 def noisy(records: Sequence[Record]) -> Table | None:
     """Show the cells during which the machine was disturbed, and how that showed."""
     rows = [
-        [code(r.name), TableCell("; ".join(r.noise.reasons) or "no reason given")]
+        [code(r.name), TableCell("; ".join(r.info.noise.reasons) or "no reason given")]
         for r in records
-        if r.noise is not None and r.noise.noisy
+        if r.info.noise.noisy
     ]
     return table("noisy", "Noisy cells", ("cell", "why"), rows)
 

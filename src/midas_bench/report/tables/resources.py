@@ -9,8 +9,8 @@ import pandas as pd
 from midas_bench.render.document import Table, TableCell, code, count, number, table
 from midas_bench.results import units
 from midas_bench.results.frame import none_if_missing
-from midas_bench.results.kinds import PHASES
-from midas_bench.results.runs import Record
+from midas_bench.results.kinds import PHASES, Startup
+from midas_bench.results.runs import Record, of_type
 
 
 def memory(cells: pd.DataFrame) -> Table | None:
@@ -30,12 +30,11 @@ def memory(cells: pd.DataFrame) -> Table | None:
 def startup(records: Sequence[Record]) -> Table | None:
     """Show the phases of start-up, means over fresh processes."""
     rows = []
-    for r in records:
-        if r.startup:
-            means = {phase: sum(v) / len(v) for phase, v in r.startup.phases_s.items() if v}
-            processes = max((len(v) for v in r.startup.phases_s.values()), default=0)
-            times = [means.get(phase) for phase in PHASES]
-            rows.append([TableCell(str(r.backend)), TableCell(r.startup.cache), count(processes),
-                         *(number(units.seconds(t), t) for t in (*times, r.startup.build_s))])  # fmt: skip
+    for r in of_type(records, Startup):
+        means = {phase: sum(v) / len(v) for phase, v in r.info.phases_s.items() if v}
+        processes = max(map(len, r.info.phases_s.values()))
+        times = [means.get(phase) for phase in PHASES]
+        rows.append([TableCell(str(r.info.backend)), TableCell(r.info.cache_state), count(processes),
+                     *(number(units.seconds(t), t) for t in (*times, r.info.mean_build_s))])  # fmt: skip
     columns = ("backend", "cache", "processes#", "import#", "load#", "first inference#", "steady#", "making the graph#")
     return table("startup", "Start-up by phase", columns, rows)

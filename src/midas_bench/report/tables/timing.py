@@ -11,7 +11,8 @@ from midas_bench.render.document import Table, TableCell, code, count, number, t
 from midas_bench.results import units
 from midas_bench.results.frame import none_if_missing
 from midas_bench.results.intervals import Interval
-from midas_bench.results.runs import TIMED, Record
+from midas_bench.results.kinds import Ratio, SceneRatio, Stream
+from midas_bench.results.runs import TIMED, Record, of_type
 
 
 def cells_table(cells: pd.DataFrame) -> Table | None:
@@ -51,13 +52,13 @@ def _ends(row: pd.Series[Any]) -> str:
 def streams(records: Sequence[Record]) -> Table | None:
     """Show the photos per second of each stream."""
     rows = []
-    for r in sorted((r for r in records if r.kind == "stream"), key=lambda r: -(r.images_per_second or 0)):
-        photos, rate = r.stream_photos, r.images_per_second
-        if photos is not None and rate is not None:
+    for r in sorted(of_type(records, Stream), key=lambda r: -(r.images_per_second or 0)):
+        photos, rate = r.info.stream_photos, r.images_per_second
+        if rate is not None:
             ends = r.times.median.inverted().mapped(photos)
-            rows.append([TableCell(str(r.backend)), count(photos), number(units.digits(rate), rate),
+            rows.append([TableCell(str(r.info.backend)), count(photos), number(units.digits(rate), rate),
                          number(units.span(ends) if ends.confidence else units.NOTHING, ends.low),
-                         count(r.threads), count(r.times.rounds)])  # fmt: skip
+                         count(r.info.threads), count(r.times.rounds)])  # fmt: skip
     columns = ("backend", "photos#", "images/s#", "95 % interval#", "threads per photo#", "rounds#")
     note = "From encoded photos to heat maps: the next photos are decoded while the network has one, on all cores."
     return table("streams", "Streams", columns, rows, note=note)
@@ -66,14 +67,14 @@ def streams(records: Sequence[Record]) -> Table | None:
 def ratios(records: Sequence[Record]) -> Table | None:
     """Show the ratios from interleaved blocks."""
     rows = []
-    for r in records:
-        if r.ratio is None:
-            continue
-        name = r.ratio.name if r.kind == "ratio" else f"{r.stage}: {r.scene}/{r.ratio.baseline_scene}"
-        value, n = r.ratio.interval, len(r.ratio.log_ratios)
+    for r in of_type(records, Ratio):
+        name = r.info.name
+        if isinstance(r.info, SceneRatio):
+            name = f"{r.info.stage}: {r.info.scene}/{r.info.baseline_scene}"
+        value, n = r.info.estimate, len(r.info.block_log_ratios)
         estimate = value.estimate if value else None
         fields = [number(units.times(estimate), estimate), number(units.span(value), value.low if value else None)]
-        rows.append([code(name), *fields, count(n), count(r.threads)])
+        rows.append([code(name), *fields, count(n), count(r.info.threads)])
     note = "Times of the first over the second; the share is of the whole recipe. Workers took turns, block by block."
     columns = ("ratio", "estimate#", "95 % interval#", "blocks#", "threads#")
     return table("ratios", "Ratios from interleaved blocks", columns, rows, note=note)

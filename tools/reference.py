@@ -54,13 +54,17 @@ def json_type(kind: inspect.Type) -> str:
 def extra_info() -> str:
     """Return the table of the keys of `extra_info`."""
     rows = {"kind": ["`kind`", "text", f"{', '.join([*KINDS][:-1])} or {[*KINDS][-1]}."]}
-    for kind in KINDS.values():
+    kinds: dict[str, list[str]] = {"kind": [*KINDS]}
+    for name, kind in KINDS.items():
         meanings = get_type_hints(kind, include_extras=True)
         for key in keys_of(kind):
             [meaning] = (text for text in meanings[key.name].__metadata__ if isinstance(text, str))
             row = [f"`{key.encode_name}`", json_type(key.type), meaning]
             assert rows.setdefault(key.encode_name, row) == row, f"{key.encode_name} has two meanings"
-    return table(["key", "type", "meaning"], (rows[name] for name in sorted(rows)))
+            kinds.setdefault(key.encode_name, []).append(name)
+    of_kinds = {key: "all" if len(names) == len(KINDS) else ", ".join(names) for key, names in kinds.items()}
+    lines = ([*rows[key][:2], of_kinds[key], rows[key][2]] for key in sorted(rows))
+    return table(["key", "type", "kinds", "meaning"], lines)
 
 
 def claims() -> str:

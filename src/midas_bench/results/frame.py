@@ -6,26 +6,33 @@ from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
+from msgspec import inspect
 
 from midas_bench.results.kinds import KINDS, Peer, Ratio
 from midas_bench.results.load_records import Load
 from midas_bench.results.runs import TIMED, Record, Run
-from midas_bench.results.struct_reader import is_whole, keys_of
+from midas_bench.results.struct_reader import keys_of, value_type
 
-FIDELITY = ("max_relative_error", "mean_relative_error", "rank_correlation", "flipped_pairs")
-PEAK = ("flop", "peak_flop_per_s")
-COLUMNS = (
+SCALARS = (inspect.StrType, inspect.IntType, inspect.FloatType, inspect.BoolType)
+FIGURES = {
+    key.name: scalar
+    for kind in KINDS.values()
+    for key in keys_of(kind)
+    if isinstance(scalar := value_type(key.type), SCALARS)
+}
+"""Every key of a cell that holds one value and is read, with its type: a column of its own."""
+FIRST_COLUMNS = (
     "label", "run", "when", "commit", "machine", "status", "fullname", "name", "benchmark", "group", "kind", "scene",
     "backend", "recipe", "stage", "batch_size", "stream_photos", "threads", "rounds", "median_s", "median_low_s",
     "median_high_s", "mean_s", "min_s", "max_s", "stddev_s", "images_per_second", "load_s", "first_inference_s",
-    *FIDELITY, *PEAK, "peer", "peer_median_s", "peak_rss_bytes", "baseline_rss_bytes", "loaded_rss_bytes",
+    "max_relative_error", "mean_relative_error", "rank_correlation", "flipped_pairs", "flop", "peak_flop_per_s",
+    "peer", "peer_median_s", "peak_rss_bytes", "baseline_rss_bytes", "loaded_rss_bytes",
     "ratio", "ratio_estimate", "ratio_low", "ratio_high", "noisy", "noise_reasons", "photos_repeated", "weights",
 )  # fmt: skip
-
-
-KEYS = {key.name: key for kind in KINDS.values() for key in keys_of(kind)}
+"""The places that columns have had since they were first saved; further figures follow in the order of their kinds."""
+COLUMNS = (*FIRST_COLUMNS, *(name for name in FIGURES if name not in FIRST_COLUMNS))
 # programs that read these tables know flop as a number with a point
-WHOLE = ("rounds", *(name for name in COLUMNS if name in KEYS and is_whole(KEYS[name]) and name != "flop"))
+WHOLE = ("rounds", *(name for name, kind in FIGURES.items() if isinstance(kind, inspect.IntType) and name != "flop"))
 
 
 def frame(runs: Iterable[Run], label: str = "") -> pd.DataFrame:
@@ -37,7 +44,7 @@ def frame(runs: Iterable[Run], label: str = "") -> pd.DataFrame:
 
 def _row(run: Run, record: Record, label: str) -> dict[str, Any]:
     times, info = record.times, record.info
-    row: dict[str, Any] = {name: getattr(info, name) for name in info.__struct_fields__ if name in COLUMNS}
+    row: dict[str, Any] = {name: getattr(info, name) for name in info.__struct_fields__ if name in FIGURES}
     row |= {name: getattr(record, name) for name in ("fullname", "name", "benchmark", "group", "kind")}
     row |= {
         "label": label,

@@ -21,10 +21,14 @@ def keys_of(record: type[Struct]) -> tuple[inspect.Field, ...]:
     return info.fields
 
 
-def is_whole(key: inspect.Field) -> bool:
-    """Tell whether a field holds a whole number."""
-    kind = key.type.types[0] if isinstance(key.type, inspect.UnionType) else key.type
-    return isinstance(kind, inspect.IntType)
+def value_type(kind: inspect.Type) -> inspect.Type | None:
+    """Return the type of a field's value without null and units, or None where no report reads the field."""
+    match kind:
+        case inspect.Metadata(extra={"unread": True}):
+            return None
+        case inspect.Metadata(type=inner) | inspect.UnionType(types=(inner, *_)):
+            return value_type(inner)
+    return kind
 
 
 def read(fields: Fields, record: type[Record], required: bool = False) -> Record | None:
@@ -85,9 +89,5 @@ def _value(fields: Fields, name: str, kind: inspect.Type, unit: str = "") -> Any
         case inspect.VarTupleType(item_type=inspect.StrType()):
             return fields.texts(name)
         case inspect.VarTupleType(item_type=inner):
-            return tuple(fields.numbers(name, signed=getattr(_bare(inner), "ge", 0) is None))
+            return tuple(fields.numbers(name, signed=getattr(value_type(inner), "ge", 0) is None))
     raise AssertionError(f"no way to read {name} is known")
-
-
-def _bare(kind: inspect.Type) -> inspect.Type:
-    return kind.type if isinstance(kind, inspect.Metadata) else kind

@@ -112,6 +112,7 @@ class CellInfo(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
     ] = CellNoise()
     depth_maps: Annotated[tuple[str, ...], "files in the folder named like the JSON file, one per photo."] = ()
     images_per_second: Annotated[Number | None, "photos completed per second."] = None
+    cpu_s: Annotated[Seconds | None, "CPU seconds of a timed call, summed over the threads of the process."] = None
     latency_s: Annotated[
         Percentiles,
         "p50, p90, p95 and p99 of a call, in seconds; null where too few rounds support the percentile.",

@@ -224,6 +224,7 @@ def test_extra_info_describes_the_measured_cell(scripted):
     assert info["weights"]["source"] == "seeded"
     assert row["group"] == "batch 4"
     assert info["noise"]["page_faults_per_call"] >= 0
+    assert info["cpu_s"] >= 0
 
 
 def test_the_peak_is_measured_once_before_a_backend_is_alive(scripted):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -129,21 +130,24 @@ class BenchmarkCell:
             calls += 1
             return call(*args)
 
-        def work() -> tuple[int, int]:
+        def work() -> tuple[float, int, int]:
             for _ in range(warm_up_calls):
                 call(*args)
             switches, faults = noise_probe.own_disturbance()
+            cpu_s = time.process_time()
             benchmark(counted, *args)
+            cpu_s = time.process_time() - cpu_s
             switches_after, faults_after = noise_probe.own_disturbance()
-            return switches_after - switches, faults_after - faults
+            return cpu_s, switches_after - switches, faults_after - faults
 
         if not benchmark.enabled:
             benchmark(call, *args)
             return
-        (switches, faults), noise = self._monitor.around(self._nodeid, work, self._opened is not None)
+        (cpu_s, switches, faults), noise = self._monitor.around(self._nodeid, work, self._opened is not None)
         self.describe(
+            cpu_s=cpu_s / calls,
             noise=noise.to_json()
-            | {"involuntary_switches_per_call": switches / calls, "page_faults_per_call": faults / calls}
+            | {"involuntary_switches_per_call": switches / calls, "page_faults_per_call": faults / calls},
         )
         self._finish(internals.rounds_s(benchmark))
 

@@ -50,8 +50,9 @@ def record_from(benchmark: Fields, path: Path) -> Record:
 
 def _info(fields: Fields, kind: type[CellInfo]) -> CellInfo:
     info = read(fields, kind)
-    empty = info is None or (isinstance(info, Ratio) and not info.interval and not info.block_log_ratios)
-    return read(fields, CellInfo) or CellInfo() if info is None or empty else info
+    if isinstance(info, Ratio) and not (info.interval or info.block_log_ratios):
+        info = None
+    return info or read(fields, CellInfo) or CellInfo()
 
 
 def _times(benchmark: Fields, info: CellInfo, path: Path, fullname: str) -> Times:

@@ -42,7 +42,8 @@ def read(fields: Fields, record: type[Record], required: bool = False) -> Record
     values: dict[str, Any] = {}
     lacking = None
     for key in keys_of(record):
-        value = _value(fields, key.encode_name, key.type)
+        # most keys are absent from most cells, and a long history has many of them
+        value = _value(fields, key.encode_name, key.type) if key.encode_name in fields else None
         if value is not None:
             values[key.name] = value
         elif key.required:

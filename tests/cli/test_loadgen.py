@@ -61,7 +61,7 @@ def test_all_scenarios_in_order_each_in_a_process_of_its_own(driven, capsys):
     assert "onnx, server: no rate that was tried has a p99 within 200 ms" in said.out
     assert f"LoadGen's logs: {driven.logs}" in said.out
     records = read(driven.json).records
-    assert [r.load.judged for r in records] == ["short run"] * 4
+    assert [r.info.judged for r in records] == ["short run"] * 4
     assert read(driven.json).status == "complete"
 
 
@@ -78,7 +78,7 @@ def test_full_rules_say_how_long_they_take_and_fail_when_the_run_is_invalid(driv
 def test_accuracy_is_printed_and_stands_in_the_record(driven, capsys):
     assert run(driven, "--scenario", "offline", "--accuracy") == 0
     assert "against eager: largest error 0, mean 0 of the depth range" in capsys.readouterr().out
-    assert read(driven.json).records[0].max_relative_error == 0
+    assert read(driven.json).records[0].info.max_relative_error == 0
 
 
 def test_an_exact_backend_that_is_off_fails_and_nothing_is_timed(driven, capsys):

@@ -9,7 +9,7 @@ import pytest
 from midas_bench.depth.backends.registry import find
 from midas_bench.measure.isolated_tasks import MODULE
 from midas_bench.processes import ask
-from midas_bench.results.record import PHASES
+from midas_bench.results.kinds import PHASES
 
 PROCESSES = {"warm": 3, "empty": 1}
 MORE_PROCESSES = {"warm": 10, "empty": 3}

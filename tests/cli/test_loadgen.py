@@ -134,8 +134,8 @@ def test_onnx_is_driven_for_real(project, monkeypatch, tmp_path, graphs, capsys)
     assert main(["loadgen", *flags, "--logs", str(tmp_path / "logs"), "--json", str(tmp_path / "load.json")]) == 0
     assert "good enough" in capsys.readouterr().out
     single, offline = read(tmp_path / "load.json").records
-    assert single.load.queries >= 10
+    assert single.info.queries >= 10
     assert offline.images_per_second > 0
-    assert single.max_relative_error < 1e-3
+    assert single.info.max_relative_error < 1e-3
     for name in ("accuracy", "single-stream", "offline"):
         assert (tmp_path / "logs/onnx" / name / "mlperf_log_detail.txt").is_file()

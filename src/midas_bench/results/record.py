@@ -5,6 +5,7 @@ Writer, reader, CSV columns and the table in docs/report-and-json.md all follow 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -139,5 +140,7 @@ class CellInfo(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
             fields["latency_s"] = latency_s
             fields |= self.follow_from(latency_s["p50"]) if latency_s["p50"] else {}
         # numbers of NumPy are subclasses of float that msgspec does not know
-        info: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(self, **fields), enc_hook=float)
+        builtins = msgspec.to_builtins(msgspec.structs.replace(self, **fields), enc_hook=float)
+        # msgspec leaves tuples, and a run's summary reads what no file has made lists of yet
+        info: dict[str, Any] = json.loads(json.dumps(builtins))
         return info

@@ -1,5 +1,6 @@
 """An error a user can act on: the thing, the reason, the next step."""
 
+import importlib.util
 import unicodedata
 from collections.abc import Sequence
 
@@ -39,6 +40,10 @@ class UserError(Exception):
         super().__init__(f"{printable(self.thing)}: {self.why}")
 
 
-def needs(libraries: Sequence[str]) -> str:
-    """Return the reason of an error for libraries that are missing."""
-    return f"needs {' and '.join(libraries)}, which {'is' if len(libraries) == 1 else 'are'} not installed"
+def missing_libraries(thing: object, libraries: Sequence[str], next_step: str) -> UserError | None:
+    """Return the error for libraries that are not installed, or None; they are looked up without importing them."""
+    absent = [name for name in libraries if importlib.util.find_spec(name) is None]
+    if not absent:
+        return None
+    verb = "is" if len(absent) == 1 else "are"
+    return UserError(thing, f"needs {' and '.join(absent)}, which {verb} not installed", next_step)

@@ -68,7 +68,7 @@ def test_run_explains_itself_and_where_pytests_flags_are(capsys):
 
 
 def test_run_without_pytest_names_the_extra(monkeypatch, capsys):
-    monkeypatch.setattr("midas_bench.cli.run.importlib.util.find_spec", lambda name: None if "_" in name else name)
+    monkeypatch.setattr("midas_bench.errors.importlib.util.find_spec", lambda name: None if "_" in name else name)
     assert main(["run"]) == 2
     reason = "needs pytest_benchmark, which is not installed; pip install 'midas-bench[test]'"
     assert capsys.readouterr().err == f"midas-bench: midas-bench run: {reason}\n"
@@ -83,7 +83,8 @@ def test_photos_of_the_current_folder_come_first(tmp_path, monkeypatch):
     assert suite_photos(tmp_path / "elsewhere") == suite_folder() / MANIFEST
 
 
-OF_TORCH = ("torch", "functorch", "timm", "midas_bench", "_midas_bench")
+OF_TORCH = ("torch", "functorch", "timm")
+OWN = ("midas_bench", "_midas_bench")
 
 
 @pytest.fixture(scope="module")
@@ -98,11 +99,13 @@ def installed(tmp_path_factory, project):
     python = environment / "bin/python"
     libraries = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
     subprocess.run([*pip, "--python", python, "install", "--no-deps", wheel], check=True)
+    whole = folder / "torch"
+    whole.mkdir()
     for library in Path(sysconfig.get_path("purelib")).iterdir():
-        # a .pth file could lead back to what is left out
-        if library.suffix == ".pth" or library.name.startswith(OF_TORCH) or (libraries / library.name).exists():
-            continue
-        (libraries / library.name).symlink_to(library)
+        target = (whole if library.name.startswith(OF_TORCH) else libraries) / library.name
+        # a .pth file could lead back to what is left out, and a checkout's package comes from the wheel
+        if library.suffix != ".pth" and not library.name.startswith(OWN) and not target.exists():
+            target.symlink_to(library)
     elsewhere = folder / "elsewhere é"
     elsewhere.mkdir()
 
@@ -116,11 +119,6 @@ def installed(tmp_path_factory, project):
         assert code in (None, ran.returncode), ran.stdout + ran.stderr
         return ran.stdout + ran.stderr
 
-    whole = folder / "torch"
-    whole.mkdir()
-    for library in Path(sysconfig.get_path("purelib")).iterdir():
-        if library.name.startswith(OF_TORCH[:3]):
-            (whole / library.name).symlink_to(library)
     midas_bench.folder = elsewhere
     return midas_bench
 

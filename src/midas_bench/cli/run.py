@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
 from midas_bench.bundle import suite_folder
-from midas_bench.errors import UserError, needs
+from midas_bench.errors import missing_libraries
 
 EXPRESSIONS = ("-k", "-m")
 """Flags whose value may look like the name of a file."""
@@ -29,9 +28,10 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UserError: pytest or pytest-benchmark is not installed.
     """
-    absent = [name for name in ("pytest", "pytest_benchmark") if importlib.util.find_spec(name) is None]
+    next_step = "pip install 'midas-bench[test]'"
+    absent = missing_libraries("midas-bench run", ("pytest", "pytest_benchmark"), next_step)
     if absent:
-        raise UserError("midas-bench run", needs(absent), "pip install 'midas-bench[test]'")
+        raise absent
     import pytest
 
     return int(pytest.main(pytest_arguments(arguments.pytest_arguments, suite_folder(), Path.cwd())))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
-from midas_bench.errors import UserError, needs
+from midas_bench.errors import missing_libraries
 
 EXTRA = "torch"
 LIBRARIES = ("torch", "torchvision", "timm")
@@ -20,6 +18,7 @@ def require_torch(thing: str) -> None:
     Raises:
         UserError: torch, torchvision or timm is not installed.
     """
-    absent = [name for name in LIBRARIES if find_spec(name) is None]
+    next_step = f"pip install 'midas-bench[{EXTRA}]', or name an ONNX file with --model"
+    absent = missing_libraries(thing, LIBRARIES, next_step)
     if absent:
-        raise UserError(thing, needs(absent), f"pip install 'midas-bench[{EXTRA}]', or name an ONNX file with --model")
+        raise absent

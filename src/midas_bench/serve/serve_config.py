@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass, field
 
 from midas_bench.depth.config import PipelineConfig
-from midas_bench.errors import UserError, needs
+from midas_bench.errors import missing_libraries
 from midas_bench.scene_photos import Photo
 
 LIBRARIES = ("flask", "waitress", "prometheus_client")
@@ -46,6 +45,6 @@ def check_installed() -> None:
     Raises:
         UserError: one is not installed.
     """
-    absent = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+    absent = missing_libraries("midas-bench serve", LIBRARIES, "pip install 'midas-bench[web]'")
     if absent:
-        raise UserError("midas-bench serve", needs(absent), "pip install 'midas-bench[web]'")
+        raise absent

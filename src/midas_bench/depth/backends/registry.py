@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import shutil
 import sysconfig
@@ -19,7 +18,7 @@ from midas_bench.depth.backends.base import Backend, Build
 from midas_bench.depth.backends.validation import load_validated
 from midas_bench.depth.torch_extra import EXTRA
 from midas_bench.depth.weights import Weights
-from midas_bench.errors import UserError, needs
+from midas_bench.errors import UserError, missing_libraries
 
 
 @dataclass(frozen=True)
@@ -128,10 +127,10 @@ def missing(row: Row) -> UserError | None:
     thing = f"backend {row.name}"
     if not suits_cpu(row):
         return UserError(thing, f"needs a CPU with {' or '.join(sorted(row.cpu_flags))}", "leave the backend out")
-    absent = [name for name in row.libraries if importlib.util.find_spec(name) is None]
+    next_step = f"pip install 'midas-bench[{row.extra}]'" if row.extra else "install it"
+    absent = missing_libraries(thing, row.libraries, next_step)
     if absent:
-        advice = f"pip install 'midas-bench[{row.extra}]'" if row.extra else "install it"
-        return UserError(thing, needs(absent), advice)
+        return absent
     if row.compiles and not _compiler():
         return UserError(thing, "needs a C++ compiler, and none is found", "install g++, or name yours in CXX")
     if row.compiles and not Path(sysconfig.get_paths()["include"], "Python.h").is_file():

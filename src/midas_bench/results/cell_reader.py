@@ -13,8 +13,8 @@ from midas_bench.results.kinds import KINDS, Memory, Ratio
 from midas_bench.results.record import CellInfo
 from midas_bench.results.runs import CellRecord, Record, Times
 from midas_bench.results.struct_reader import read
+from midas_bench.results.units import MIB
 
-MIB = 1024 * 1024
 TIMERS_IN_NANOSECONDS = "_ns"
 PLAIN = "plain"
 

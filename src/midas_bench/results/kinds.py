@@ -10,7 +10,17 @@ from msgspec import Struct
 
 from midas_bench.results.intervals import Interval, block_ratio
 from midas_bench.results.load_records import Load
-from midas_bench.results.record import UNREAD, Bounds, CellInfo, ImpossibleError, Logarithm, Number, Seconds, Whole
+from midas_bench.results.record import (
+    UNREAD,
+    Bounds,
+    CellInfo,
+    ClientCpuSeconds,
+    ImpossibleError,
+    Logarithm,
+    Number,
+    Seconds,
+    Whole,
+)
 
 PHASES = ("import", "load", "first_inference", "steady")
 """Of a process's start, in `startup_s`, in their order; the last is a call of the ones that follow."""
@@ -114,11 +124,7 @@ class Ratio(CellInfo, frozen=True, kw_only=True, tag="ratio"):
     baseline_scene: Annotated[str | None, "scene that a ratio between scenes is relative to."] = None
     block_log_ratios: Annotated[tuple[Logarithm, ...], "natural logarithm of the ratio, one value per block."] = ()
     interval: Annotated[RatioBounds | None, "estimate, low, high, confidence and blocks of the ratio."] = None
-    client_cpu_s: Annotated[
-        Number | None,
-        "CPU seconds per request of the load client; of several loads the highest.",
-        UNREAD,
-    ] = None
+    client_cpu_s: ClientCpuSeconds = None
 
     @property
     def name(self) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field, structs
 
-from midas_bench.results.record import UNREAD, CellInfo, Number, Seconds, Whole
+from midas_bench.results.record import CellInfo, ClientCpuSeconds, Number, Seconds, Whole
 
 PerSecond = Annotated[float, Meta(ge=0, extra={"unit": "requests per second"})]
 
@@ -68,11 +68,7 @@ class Load(CellInfo, frozen=True, kw_only=True, tag="load"):
     load_points: Annotated[tuple[LoadPoint, ...], "one object per rate or number of clients."] = ()
     peak_rss_bytes: Annotated[Whole | None, "highest resident memory."] = None
     logs: Annotated[str | None, "folder of LoadGen's logs."] = None
-    client_cpu_s: Annotated[
-        Number | None,
-        "CPU seconds per request of the load client; of several loads the highest.",
-        UNREAD,
-    ] = None
+    client_cpu_s: ClientCpuSeconds = None
     outcomes: Annotated[
         dict[str, dict[str, Whole]],
         "of a soak, the number of requests by their kind and by status or other outcome.",

@@ -21,6 +21,12 @@ Whole = Annotated[int, Meta(ge=0)]
 Logarithm = float
 UNREAD = Meta(extra={"unread": True})
 """Marks a key that is there for people and other programs: no report reads it, so an odd value does no harm."""
+ClientCpuSeconds = Annotated[
+    Number | None,
+    "CPU seconds per request of the load client; of several loads the highest.",
+    UNREAD,
+]
+"""A key of two kinds: of a load, and of the ratio of an HTTP server to the bare pipeline."""
 
 
 class ImpossibleError(ValueError):

@@ -5,18 +5,16 @@ import re
 import shutil
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.bench.conftest import CLEAN
 
 from midas_bench.depth.artifacts import artifact
 from midas_bench.depth.backends import registry
 from midas_bench.depth.weights import seeded
 from midas_bench.files import CACHE_VARIABLE, sha256_of
-
-CLEAN = ("-p", "no:cacheprovider", "-p", "no:schemathesis")  # importing the latter takes seconds of each start
 
 pytestmark = pytest.mark.slow  # each starts pytest once or more
 FEW_ROUNDS = ("--benchmark-min-rounds=2", "--benchmark-max-time=0.01", "--benchmark-json=out.json")
@@ -50,48 +48,6 @@ def bench(tree):
         return subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
 
     return run
-
-
-@pytest.fixture(scope="module")
-def collect(project):
-    """Return a function that lists the ids of the cells that flags choose."""
-
-    def ids(*flags):
-        command = [sys.executable, "-m", "pytest", "bench", *CLEAN, "--collect-only", "-q", *flags]
-        ran = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
-        return [line for line in ran.stdout.splitlines() if "::" in line]
-
-    return ids
-
-
-@pytest.fixture(scope="module")
-def collected(collect):
-    """List the ids of all cells of a default run."""
-    return collect()
-
-
-def test_the_matrix_has_48_cells_whose_ids_read_as_sentences(collected):
-    ids = [name.removeprefix("bench/test_pipeline.py::") for name in collected if "test_pipeline.py" in name]
-    assert "test_pipeline[onnx-b4-street]" in ids
-    assert sorted(ids) == sorted(
-        f"test_pipeline[{backend}-b{size}-{scene}]"
-        for backend in ("eager", "jit", "onnx")
-        for size in (1, 2, 3, 4)
-        for scene in ("street", "indoor", "pet", "portrait")
-    )
-    assert len(ids) == 48
-
-
-def test_cells_of_one_backend_stand_together(collected):
-    backends = [re.search(r"\[(\w+)", name)[1] for name in collected if "test_pipeline.py" in name]
-    assert sum(one != other for one, other in pairwise(backends)) == 2
-
-
-def test_every_benchmark_is_collected_and_says_its_question(collect, project):
-    files = set(project.glob("bench/test_*.py"))
-    all_of_them = collect("-m", "extended or not extended")
-    assert {project / name.partition("::")[0] for name in all_of_them} == files
-    assert all(path.read_text(encoding="utf-8").startswith('"""') for path in files)
 
 
 def own_photos(tree, scene, *files):

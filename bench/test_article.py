@@ -3,5 +3,5 @@
 
 def test_article(cell, article, batch):
     """Time Pillow, torchvision, the eager network and the heat map on one photo."""
-    cell.check(article.pipeline.run(batch.data).depth, batch)
+    cell.check(lambda: article.pipeline.run(batch.data).depth, batch)
     cell.time("article's recipe, one photo", article.pipeline, batch.data)

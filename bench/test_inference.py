@@ -10,5 +10,5 @@ def test_inference(cell, opened, run, peaks, batch_size):
     ready = recipe.preprocess([recipe.decode(data) for data in photos.data])
     cell.describe(kind="stage", stage="inference", batch_size=batch_size)
     cell.describe_work(batch_size, peaks)
-    cell.check(opened.pipeline.backend(ready), photos)
+    cell.check(lambda: opened.pipeline.backend(ready), photos)
     cell.time("inference alone", opened.pipeline.backend, ready)

@@ -51,5 +51,5 @@ def test_loadgen(cell, plan, driven, backend, scenario):
         logged = depth()
     except ProcessDiedError as error:
         pytest.fail(f"the process that LoadGen drove died: {error}", pytrace=False)
-    cell.check(logged, scene_photos.Batch(tuple(plan.photos), repeated=False))
+    cell.check(lambda: logged, scene_photos.Batch(tuple(plan.photos), repeated=False))
     cell.record("load", lambda: loads()[scenario].to_extra_info())

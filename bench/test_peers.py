@@ -7,14 +7,16 @@ import pytest
 from midas_bench.depth.artifacts import artifact
 from midas_bench.depth.photo import decode
 from midas_bench.depth.preprocess import preprocess
+from midas_bench.depth.process_threads import use_threads
 from midas_bench.depth.torch_extra import NO_TORCH
 from midas_bench.measure.peers import benchmark_app, find_benchmark_app
 
 PRECISIONS = {"f32": "f32", "as-it-comes": None}
 
-pytestmark = [pytest.mark.not_quick, pytest.mark.expected_seconds(8)]
+pytestmark = pytest.mark.not_quick
 
 
+@pytest.mark.expected_seconds(8)
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_benchmark_app(cell, run, threads, precision):
     """Record the median that OpenVINO's benchmark_app reports: latency hint, one image per call, as many threads."""
@@ -31,7 +33,6 @@ def test_backbone(cell, threads, one_photo):
     """Time timm's tf_efficientnet_lite3, features only, in PyTorch eager mode: the network's first part."""
     torch = pytest.importorskip("torch", reason=NO_TORCH)
     # the imports take a second: only this cell should wait for them
-    from midas_bench.depth.backends.torch_eager import use_threads
     from midas_bench.depth.torchvision_compat import timm
 
     use_threads(threads)

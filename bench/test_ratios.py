@@ -9,37 +9,38 @@ from midas_bench.measure.blocks import blocks, log_ratios
 from midas_bench.measure.worker_client import TimedCall, WorkerSpec
 from midas_bench.results.kinds import ratio_fields
 
-BLOCKS = 4
+BLOCKS, LEAST_BLOCKS = 4, 3
 MORE_BLOCKS = 20
+ROUNDS = 5
 SEED = 1
 
-pytestmark = [pytest.mark.not_quick, pytest.mark.expected_seconds(25)]
+pytestmark = [pytest.mark.not_quick, pytest.mark.expected_seconds(16)]
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """A quotient of times: numerator, denominator, and calls of each per block."""
+    """A quotient of times: numerator and denominator."""
 
     name: str
     above: tuple[TimedCall, ...]
     below: TimedCall
     photos_above: int = 1
-    rounds: int = 6
+
+    @property
+    def calls(self):
+        """Return what it takes to be measured."""
+        return (*self.above, self.below)
 
     def quotient(self, seconds):
         """Return seconds per photo above over seconds per photo below."""
-        return sum(seconds[probe] for probe in self.above) / self.photos_above / seconds[self.below]
+        return sum(seconds[call] for call in self.above) / self.photos_above / seconds[self.below]
 
 
 RATIOS = {
     "jit-over-eager": Ratio("jit/eager", (TimedCall("jit", "one"),), TimedCall("eager", "one")),
     "onnx-over-eager": Ratio("onnx/eager", (TimedCall("onnx", "one"),), TimedCall("eager", "one")),
-    "eager-b4-over-b1": Ratio(
-        "b4/b1 per photo eager", (TimedCall("eager", "four"),), TimedCall("eager", "one"), photos_above=4, rounds=4
-    ),
-    "onnx-b4-over-b1": Ratio(
-        "b4/b1 per photo onnx", (TimedCall("onnx", "four"),), TimedCall("onnx", "one"), photos_above=4, rounds=4
-    ),
+    "eager-b4-over-b1": Ratio("b4/b1 per photo eager", (TimedCall("eager", "four"),), TimedCall("eager", "one"), 4),
+    "onnx-b4-over-b1": Ratio("b4/b1 per photo onnx", (TimedCall("onnx", "four"),), TimedCall("onnx", "one"), 4),
     "article-preprocess-share": Ratio(
         "article preprocess share",
         (TimedCall("article", "one", "decode"), TimedCall("article", "one", "preprocess")),
@@ -51,8 +52,17 @@ each_ratio = pytest.mark.parametrize("ratio", RATIOS)
 
 
 def in_the_default_run(ratio):
-    """Leave out the one that takes a minute: one photo or four hardly matters to eager's users."""
+    """Leave out the one that takes longest: one photo or four hardly matters to eager's users."""
     return ratio != "eager-b4-over-b1"
+
+
+TOGETHER = tuple(filter(in_the_default_run, RATIOS))
+"""Ratios that share their blocks: each worker is started once for all of them."""
+
+
+def runs(run, call):
+    """Tell whether the run has the backend or recipe of a call."""
+    return call.arm in (run.settings.backends if run.settings.model else ("article", *run.settings.backends))
 
 
 def arm(run, name, pipelines):
@@ -64,36 +74,51 @@ def arm(run, name, pipelines):
     return WorkerSpec(name, {p: {"photos": batches[p], "config": config} for p in sorted(pipelines)})
 
 
-def measure(run, ratio, count):
-    """Return the ratio's block log-ratios and interval."""
-    probes = (*ratio.above, ratio.below)
-    names = dict.fromkeys(probe.arm for probe in probes)
-    arms = [arm(run, name, {probe.pipeline for probe in probes if probe.arm == name}) for name in names]
-    return ratio_fields(log_ratios(blocks(arms, [probes], ratio.rounds, SEED, count), ratio.quotient))
+def interleaved(run, names, count):
+    """Measure the calls of some ratios in so many blocks."""
+    calls = list(dict.fromkeys(call for name in names for call in RATIOS[name].calls if runs(run, call)))
+    arms = dict.fromkeys(call.arm for call in calls)
+    specs = [arm(run, name, {call.pipeline for call in calls if call.arm == name}) for name in arms]
+    return blocks(specs, [calls], ROUNDS, SEED, count)
 
 
-def record(cell, run, ratio, count, group):
-    """Measure a ratio in so many blocks and keep it with the cell."""
-    above, below = (
-        "+".join(f"{p.arm} {p.pipeline} {p.call}" for p in probes) for probes in (ratio.above, [ratio.below])
-    )
-    there = run.settings.backends if run.settings.model else ("article", *run.settings.backends)
-    needed = {probe.arm for probe in (*ratio.above, ratio.below)} - set(there)
+@pytest.fixture(scope="module")
+def few_blocks(run, measured_once):
+    """Measure the ratios of the default run together, in a few blocks."""
+    return measured_once(lambda: interleaved(run, TOGETHER, run.scaled(BLOCKS, LEAST_BLOCKS)))
+
+
+@pytest.fixture(scope="module")
+def many_blocks(run, measured_once):
+    """Measure them in many."""
+    return measured_once(lambda: interleaved(run, TOGETHER, MORE_BLOCKS))
+
+
+def record(cell, run, name, together, count, group):
+    """Keep a ratio with the cell, measured with the others or by itself."""
+    ratio = RATIOS[name]
+    needed = dict.fromkeys(call.arm for call in ratio.calls if not runs(run, call))
     if needed:
         pytest.skip(f"needs {', '.join(sorted(needed))}, which --backend or --model leaves out")
+    above, below = ("+".join(f"{c.arm} {c.pipeline} {c.call}" for c in calls) for calls in (ratio.above, [ratio.below]))
     cell.describe(kind="ratio", ratio=ratio.name, numerator=above, denominator=below, threads=1)
-    cell.record(group, lambda: measure(run, ratio, count))
+
+    def measure():
+        measured = together() if name in TOGETHER else interleaved(run, [name], count)
+        return ratio_fields(log_ratios(measured, ratio.quotient))
+
+    cell.record(group, measure)
 
 
 @pytest.mark.by_default.with_args(in_the_default_run)
 @each_ratio
-def test_ratios(cell, run, ratio):
+def test_ratios(cell, run, few_blocks, ratio):
     """Take a few blocks: enough to tell a half from a whole, not one percent from two."""
-    record(cell, run, RATIOS[ratio], BLOCKS, "ratio, a few blocks")
+    record(cell, run, ratio, few_blocks, BLOCKS, "ratio, a few blocks")
 
 
 @pytest.mark.extended
 @each_ratio
-def test_ratios_closely(cell, run, ratio):
+def test_ratios_closely(cell, run, many_blocks, ratio):
     """Take many blocks, for figures that are worth quoting."""
-    record(cell, run, RATIOS[ratio], MORE_BLOCKS, "ratio, many blocks")
+    record(cell, run, ratio, many_blocks, MORE_BLOCKS, "ratio, many blocks")

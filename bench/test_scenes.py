@@ -32,7 +32,7 @@ def measured(run, tmp_path_factory, measured_once):
         folder = tmp_path_factory.mktemp("scenes")
         pipelines = {scene: {"photos": [at_common_size(run, scene, folder)], "config": config} for scene in run.scenes}
         groups = [[TimedCall(backend, scene, call) for scene in run.scenes] for call in CALLS]
-        return backend, blocks([WorkerSpec(backend, pipelines)], groups, ROUNDS, SEED, BLOCKS)
+        return backend, blocks([WorkerSpec(backend, pipelines)], groups, ROUNDS, SEED, run.scaled(BLOCKS, least=3))
 
     return measured_once(all_blocks)
 

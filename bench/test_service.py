@@ -86,7 +86,7 @@ def describe_and_check(cell, config, photos, server, **fields):
     """Describe a cell, and check what the server computes before it is timed."""
     cell.describe_batch(photos)
     cell.describe(backend=config.backend, threads=config.threads, scene=None, batch_size=None, **fields)
-    cell.check(server.depth(photos.data), photos)
+    cell.check(lambda: server.depth(photos.data), photos)
 
 
 @pytest.mark.expected_seconds(40)

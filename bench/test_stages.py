@@ -1,25 +1,20 @@
 """Where does the time go before and after the network: the article's way beside ours?"""
 
-import cv2
 import pytest
 
+from midas_bench.depth.process_threads import use_threads
 from midas_bench.depth.recipe import find_recipe
 from midas_bench.depth.torch_extra import NO_TORCH
 
-# half a second still gives hundreds of rounds
-pytestmark = pytest.mark.benchmark(max_time=0.5)
 both_recipes = pytest.mark.parametrize("recipe", ["article", "fast"])
 
 
 @pytest.fixture
 def stage(cell, run, recipe):
     """Give a recipe's stages, with the run's thread count set in OpenCV and torch."""
-    cv2.setNumThreads(run.config.threads)
     if recipe == "article":
         pytest.importorskip("torch", reason=NO_TORCH)
-        from midas_bench.depth.backends.torch_eager import use_threads
-
-        use_threads(run.config.threads)
+    use_threads(run.config.threads)
     cell.describe(kind="stage", recipe=recipe, threads=run.config.threads)
     return find_recipe(recipe)
 

@@ -59,7 +59,12 @@ OPTIONS = {
             {"action": "append", "metavar": "N"},
         ),
         Option("--photos", "folder with your own photos, one folder per scene", {"default": None, "metavar": "DIR"}),
-        Option("--quick", "one scene, batch 1 and 4, few rounds: under a minute", {"action": "store_true"}),
+        Option(
+            "--budget",
+            "time for the cells of the default run, such as 90s, 10min or 1h; more time, more passes (default: 6min)",
+            {"default": None, "metavar": "TIME"},
+        ),
+        Option("--quick", "one scene, batch 1 and 4, two passes: under a minute", {"action": "store_true"}),
         Option(
             "--noise",
             "mark cells during which the machine was disturbed, or rerun them (at most twice)",

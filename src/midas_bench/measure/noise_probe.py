@@ -142,21 +142,33 @@ def own_disturbance() -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class NoiseReading:
-    """What disturbed one cell.
+    """What disturbed one cell, or several of them together.
 
     Attributes:
-        reasons: in words, empty if it was quiet.
         matrix_ratio: the slower of the matrix products around the cell over the run's best.
         copy_ratio: likewise for the memory copies.
         steal_fraction: stolen CPU seconds per second of wall time.
         others_fraction: other processes' CPU seconds per second of wall time, so 1.0 is one core.
     """
 
-    reasons: tuple[str, ...]
     matrix_ratio: float
     copy_ratio: float
     steal_fraction: float
     others_fraction: float
+
+    @property
+    def reasons(self) -> list[str]:
+        """What is beyond the limits of this module, in words; empty where it was quiet."""
+        reasons = []
+        if self.matrix_ratio > MATRIX_LIMIT:
+            reasons.append(f"a fixed matrix product took {self.matrix_ratio:.1f} times its best")
+        if self.copy_ratio > COPY_LIMIT:
+            reasons.append(f"a fixed memory copy took {self.copy_ratio:.1f} times its best")
+        if self.steal_fraction > STEAL_LIMIT:
+            reasons.append(f"the hypervisor took {self.steal_fraction:.0%} of a core")
+        if self.others_fraction > OTHERS_LIMIT:
+            reasons.append(f"other processes used {self.others_fraction:.0%} of a core")
+        return reasons
 
     @property
     def noisy(self) -> bool:
@@ -165,13 +177,12 @@ class NoiseReading:
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types, the verdict included."""
-        return {"noisy": self.noisy, **asdict(self), "reasons": list(self.reasons)}
+        return {"noisy": self.noisy, "reasons": self.reasons, **asdict(self)}
 
 
 def combined(noises: Sequence[NoiseReading]) -> NoiseReading:
-    """Join what disturbed the intervals that one result stands on: every reason once, and the worst figures."""
+    """Join what disturbed the intervals that one result stands on: the worst of each figure."""
     return NoiseReading(
-        tuple(dict.fromkeys(reason for noise in noises for reason in noise.reasons)),
         max(noise.matrix_ratio for noise in noises),
         max(noise.copy_ratio for noise in noises),
         max(noise.steal_fraction for noise in noises),
@@ -180,19 +191,11 @@ def combined(noises: Sequence[NoiseReading]) -> NoiseReading:
 
 
 def judge(before: Reading, after: Reading, best: Best) -> NoiseReading:
-    """Compare the readings around a cell with the run's best, by the limits of this module."""
+    """Compare the readings around a cell with the run's best."""
     wall_s = max(after.at_s - before.at_s, 1e-9)
-    matrix = max(before.matrix_s, after.matrix_s) / best.matrix_s
-    copy = max(before.copy_s, after.copy_s) / best.copy_s
-    steal = max(0.0, after.steal_s - before.steal_s) / wall_s
-    others = max(0.0, (after.busy_s - before.busy_s) - (after.own_s - before.own_s)) / wall_s
-    reasons = []
-    if matrix > MATRIX_LIMIT:
-        reasons.append(f"a fixed matrix product took {matrix:.1f} times its best")
-    if copy > COPY_LIMIT:
-        reasons.append(f"a fixed memory copy took {copy:.1f} times its best")
-    if steal > STEAL_LIMIT:
-        reasons.append(f"the hypervisor took {steal:.0%} of a core")
-    if others > OTHERS_LIMIT:
-        reasons.append(f"other processes used {others:.0%} of a core")
-    return NoiseReading(tuple(reasons), matrix, copy, steal, others)
+    return NoiseReading(
+        max(before.matrix_s, after.matrix_s) / best.matrix_s,
+        max(before.copy_s, after.copy_s) / best.copy_s,
+        max(0.0, after.steal_s - before.steal_s) / wall_s,
+        max(0.0, (after.busy_s - before.busy_s) - (after.own_s - before.own_s)) / wall_s,
+    )

@@ -9,6 +9,7 @@ import numpy as np
 
 from midas_bench.results.intervals import Interval, bootstrap_interval, bootstrap_medians
 from midas_bench.results.kinds import Memory, Stream
+from midas_bench.results.passes import pass_interval, pass_ratio
 from midas_bench.results.runs import Record, of_type
 
 FAST, ARTICLE = "fast", "article"
@@ -71,6 +72,8 @@ class Recommendation:
         scenes: the scenes that the figure is a mean over; none for a stream, whose photos are of several.
         cells: ids of the cells that the winner's figure rests on.
         rounds: the fewest rounds that one of those cells had.
+        passes: how many passes the figure is a median over; 0 where a file has none.
+        disturbed: share of those passes during which the machine was disturbed; of the cells, where there are none.
     """
 
     question: str
@@ -81,6 +84,8 @@ class Recommendation:
     scenes: tuple[str, ...]
     cells: tuple[str, ...]
     rounds: int
+    passes: int = 0
+    disturbed: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -88,14 +93,17 @@ class _Candidate:
     setup: Setup
     records: tuple[Record, ...]
     estimate: float
-    # bootstrap draws of the estimate; None where no interval can be given
+    # mean over scenes in each pass; empty where the files have no passes
+    of_pass: np.ndarray
+    # of files without passes, bootstrap draws of the estimate; None where no interval can be given
     draws: np.ndarray | None
 
 
 def fastest(records: Sequence[Record]) -> Recommendation | None:
-    """Find the set-up with the least time for one photo: the mean over scenes of the medians, in seconds.
+    """Find the set-up with the least time for one photo: the median over passes of the mean over scenes, in seconds.
 
-    Scenes with a disturbed cell are left out for all set-ups, as long as others are left.
+    Of files without passes it is the mean over scenes of the medians. Scenes with a disturbed cell are then left out
+    for all set-ups, as long as others are left.
     """
     return _timed(
         "latency", [r for r in records if r.is_pipeline and r.info.batch_size == 1], lambda seconds, _: seconds
@@ -147,7 +155,18 @@ def _timed(
         scenes=() if winner.setup.stream_photos else tuple(sorted(s for s in scenes if s is not None)),
         cells=tuple(r.fullname for r in winner.records),
         rounds=min(r.times.rounds for r in winner.records),
+        passes=len(winner.of_pass),
+        disturbed=_disturbed(winner.records),
     )
+
+
+def _disturbed(cells: Sequence[Record]) -> float:
+    """Return the share of visits to these cells during which the machine was disturbed."""
+    visits = [max(1, len(r.times.passes_s)) for r in cells]
+    disturbed = [
+        len(r.info.noise.disturbed_passes) if len(r.times.passes_s) else int(bool(r.info.noise.noisy)) for r in cells
+    ]
+    return sum(disturbed) / sum(visits)
 
 
 def _common_scenes(cells: Sequence[Record]) -> set[str | None]:
@@ -159,6 +178,9 @@ def _common_scenes(cells: Sequence[Record]) -> set[str | None]:
         # nothing was measured on the same photos: keep the scene that most set-ups have
         every = [r.info.scene for r in cells]
         scenes = {max(dict.fromkeys(every), key=every.count)}
+    if all(len(r.times.passes_s) for r in cells):
+        # each pass met the cells of all set-ups alike
+        return scenes
     # a backend is not slow because the machine was busy with something else during one of its cells
     disturbed = {r.info.scene for r in cells if r.info.noise.noisy}
     return scenes - disturbed or scenes
@@ -174,12 +196,17 @@ def _setups(cells: Iterable[Record]) -> dict[Setup, list[Record]]:
 
 
 def _candidate(setup: Setup, cells: tuple[Record, ...], seed: int) -> _Candidate:
+    passes = min(len(r.times.passes_s) for r in cells)
+    if passes > 1:
+        of_pass = np.mean([r.times.passes_s[:passes] for r in cells], axis=0)
+        return _Candidate(setup, cells, float(np.median(of_pass)), of_pass, None)
     estimate = float(np.mean([r.times.median_s for r in cells]))
     draws = None
-    if all(r.times.allow_ratio_interval for r in cells):
+    # the rounds of one visit know nothing of what else the machine did just then
+    if all(r.times.allow_ratio_interval and not r.info.noise.noisy for r in cells):
         generator = np.random.default_rng(seed)
         draws = np.mean([bootstrap_medians(r.times.rounds_s, generator) for r in cells], axis=0)
-    return _Candidate(setup, cells, estimate, draws)
+    return _Candidate(setup, cells, estimate, np.empty(0), draws)
 
 
 def _best_of_each(ranked: Sequence[_Candidate]) -> list[_Candidate]:
@@ -192,15 +219,20 @@ def _best_of_each(ranked: Sequence[_Candidate]) -> list[_Candidate]:
 
 def _figure(candidate: _Candidate, figure: Callable[[float, int], float]) -> Interval:
     photos, estimate = candidate.setup.photos_per_call, candidate.estimate
-    if candidate.draws is None:
+    seconds = pass_interval(candidate.of_pass)
+    if seconds is None and candidate.draws is not None:
+        seconds = bootstrap_interval(estimate, candidate.draws)
+    if seconds is None:
         return _bare(figure(estimate, photos))
-    seconds = bootstrap_interval(estimate, candidate.draws)
     low, high = sorted((figure(seconds.low, photos), figure(seconds.high, photos)))
     return Interval(figure(estimate, photos), low, high, seconds.confidence)
 
 
 def _relative_cost(candidate: _Candidate, winner: _Candidate) -> Interval:
     scale = winner.setup.photos_per_call / candidate.setup.photos_per_call
+    within_passes = pass_ratio(candidate.of_pass, winner.of_pass)
+    if within_passes is not None:
+        return within_passes.mapped(scale)
     estimate = candidate.estimate / winner.estimate * scale
     if candidate.draws is None or winner.draws is None:
         return _bare(estimate)

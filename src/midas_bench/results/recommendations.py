@@ -30,6 +30,9 @@ OWN_WEIGHTS = {"file": "weights", "model": "model"}
 """The argument of `DepthPipeline.open` that names the user's own, by the source of the weights."""
 COSTS = {"latency": "the time", "throughput": "the time per photo", "memory": "the memory"}
 MEASURE_PIPELINE = "pytest bench/test_pipeline.py --benchmark-autosave"
+DISTURBED = 0.5
+"""Share of disturbed visits from which on the median over passes may be one of a disturbed machine."""
+DISTURBED_TEXT = "The machine was disturbed in most of its visits: idle, it is faster."
 MOST_NAMES = 2
 """Set-ups that a sentence lists by name."""
 
@@ -38,6 +41,19 @@ def answers(records: Sequence[Record]) -> list[Recommendation]:
     """Return the answers that the records allow, in the order latency, throughput, memory."""
     questions = (fastest, best_throughput, least_memory)
     return [answer for question in questions if (answer := question(records)) is not None]
+
+
+def widest_price(records: Sequence[Record]) -> float | None:
+    """Return how far the least certain price may be off: half its 95 % interval over the price.
+
+    A price is what a set-up costs in time beside the best. Where the records have none, figures stand for prices: of
+    the answers, else of the cells. Infinity where one has no interval; None without any figure.
+    """
+    of_time = [answer for answer in answers(records) if answer.question != "memory"]
+    prices = [alternative.relative_cost for answer in of_time for alternative in answer.alternatives]
+    figures = [answer.figure for answer in of_time] or [r.times.median for r in records if r.kind in TIMED]
+    widths = [(i.high - i.low) / 2 / i.estimate if i.confidence and i.estimate else math.inf for i in prices or figures]
+    return max(widths, default=None)
 
 
 def setup_text(answer: Recommendation, chosen: Setup) -> str:
@@ -64,16 +80,23 @@ def basis_text(answer: Recommendation) -> str:
         if answer.rounds > 1:
             processes = f"mean of the peaks of {answer.rounds} processes, and their range"
         return processes + (f", over {len(answer.scenes)} scenes" if many else "")
-    if answer.winner.stream_photos:
+    if answer.winner.stream_photos and answer.passes < 2:
         streams = f"median of {_plural(answer.rounds, 'stream')} of {answer.winner.stream_photos} photos"
         return f"{streams}; {_confidence(answer)}"
+    if answer.passes > 1:
+        what = f"the mean over {len(answer.scenes)} scenes" if many else "the medians"
+        return f"median over {answer.passes} passes of {what}; {_confidence(answer)}"
     over = f"mean over {len(answer.scenes)} scenes of the medians" if many else "median"
     least = f"{answer.rounds} rounds or more per cell" if many else _plural(answer.rounds, "round")
     return f"{over}, {least}; {_confidence(answer)}"
 
 
 def _confidence(answer: Recommendation) -> str:
-    return "95 % interval within this run" if answer.figure.confidence else "no interval: too few rounds, or one of 0 s"
+    if answer.figure.confidence:
+        return "95 % interval from the passes" if answer.passes > 1 else "95 % interval within this run"
+    if answer.disturbed:
+        return "no interval: the machine was disturbed, and one visit cannot tell how much"
+    return "no interval: too few rounds, or one of 0 s"
 
 
 def python_lines(answer: Recommendation, records: Sequence[Record]) -> list[str]:
@@ -124,7 +147,9 @@ def caution_text(answer: Recommendation, reduced: Mapping[str, FidelityPoint]) -
         )
     if answer.tied:
         names = " or ".join(setup_text(answer, tied) for tied in answer.tied)
-        sentences.append(f"This run cannot tell it from {names}.")
+        sentences.append(f"Too close to call: this run cannot tell it from {names}.")
+    if answer.disturbed >= DISTURBED:
+        sentences.append(DISTURBED_TEXT)
     return " ".join(sentences)
 
 
@@ -180,9 +205,8 @@ def three_lines(records: Sequence[Record]) -> list[str]:
     """
     lines = []
     reduced = fidelity_results.reduced(records)
-    disturbed = {r.fullname for r in records if r.info.noise.noisy}
     for answer in answers(records):
-        caution = " Caution: the machine was noisy." if disturbed.intersection(answer.cells) else ""
+        caution = f" {DISTURBED_TEXT}" if answer.disturbed >= DISTURBED else ""
         lines.append(f"{TITLES[answer.question].capitalize()}: {_sentence(answer, reduced)}{caution}")
         lines += [f"    {line}" for line in python_lines(answer, records)]
     return [*lines, *filter(None, [unresolved_text(records)])]
@@ -195,12 +219,15 @@ def _sentence(answer: Recommendation, reduced: Collection[str]) -> str:
     if alternative and alternative.setup not in answer.tied:
         remarks.append(_comparison(answer, alternative, is_reduced))
     if answer.tied:
-        remarks.append(f"this run cannot tell it from {_listed([_short_name(answer, tied) for tied in answer.tied])}")
+        remarks.append(f"too close to call: {_listed([_short_name(answer, tied) for tied in answer.tied])}")
     if not remarks and answer.question != "memory":
         size = units.time_unit(answer.figure.estimate)[0] if answer.question == "latency" else 1.0
         remarks.append(_interval_text(units.span(answer.figure, size)))
     precision = ", reduced precision" if is_reduced else ""
     bracket = f" ({'; '.join(remarks)})" if remarks else ""
+    if answer.tied and answer.disturbed >= DISTURBED:
+        precision = f"{precision}, was the best of it"
+        bracket = f"{bracket}; the machine was too disturbed to say more"
     return f"{_in_words(answer, answer.winner)}, {_estimate_text(answer, answer.figure.estimate)}{precision}{bracket}."
 
 

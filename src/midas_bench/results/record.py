@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from midas_bench.results.intervals import CONFIDENCE, Interval, median_interval
+from midas_bench.results.passes import pass_interval, pass_medians
 from midas_bench.results.percentiles import percentiles
 
 Number = Annotated[float, Meta(ge=0)]
@@ -51,10 +52,15 @@ class Weights(Struct, frozen=True, omit_defaults=True):
 
 
 class CellNoise(Struct, frozen=True, omit_defaults=True):
-    """Whether the machine was disturbed during a cell, and how that showed; None where nobody looked."""
+    """Whether the machine was disturbed during a cell, and how that showed; None where nobody looked.
+
+    `noisy` of a cell that was visited in several passes means at least half of them, the numbers of which, from 1 on,
+    are in `disturbed_passes`.
+    """
 
     noisy: bool | None = None
     reasons: tuple[str, ...] = ()
+    disturbed_passes: tuple[Whole, ...] = ()
 
 
 class Bounds(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -124,7 +130,14 @@ class CellInfo(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
         Percentiles,
         "p50, p90, p95 and p99 of a call, in seconds; null where too few rounds support the percentile.",
     ] = Percentiles()
-    median_ci_s: Annotated[Bounds | None, "low, high and confidence of the median, in seconds."] = None
+    median_ci_s: Annotated[
+        Bounds | None,
+        "low, high and confidence of the median, in seconds; from the spread between passes where there are several.",
+    ] = None
+    rounds_by_pass: Annotated[
+        tuple[Whole, ...],
+        "rounds of each pass; the raw rounds stand in the order of the passes.",
+    ] = ()
 
     @property
     def photos_per_round(self) -> int | None:
@@ -140,7 +153,9 @@ class CellInfo(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
         """Return what is known and what follows from the raw rounds (seconds per call), in JSON types."""
         fields: dict[str, Any] = {}
         if rounds_s:
-            latency_s, interval = percentiles(rounds_s), median_interval(rounds_s)
+            of_pass = pass_medians(rounds_s, self.rounds_by_pass)
+            latency_s = percentiles(rounds_s)
+            interval = pass_interval(of_pass) if len(of_pass) > 1 else median_interval(rounds_s)
             if interval:
                 fields["median_ci_s"] = {"low": interval.low, "high": interval.high, "confidence": interval.confidence}
             fields["latency_s"] = latency_s

@@ -33,13 +33,14 @@ class Times:
 
     Attributes:
         rounds: how many there were.
-        median_s: of all rounds; the figure that reports quote.
+        median_s: of all rounds, or over passes where there are several; the figure that reports quote.
         mean_s: of all rounds.
         min_s: of all rounds.
         max_s: of all rounds.
         stddev_s: of all rounds.
         interval: of the median, or None where the rounds are too few or were not kept.
         rounds_s: float64 (rounds,), in the order they were timed; empty where the file does not hold them.
+        passes_s: float64 (passes,), the median of each pass; empty where the rounds are of one visit.
     """
 
     rounds: int
@@ -50,6 +51,7 @@ class Times:
     stddev_s: float
     interval: Interval | None = None
     rounds_s: NDArray[np.float64] = field(default_factory=lambda: np.empty(0), compare=False, repr=False)
+    passes_s: NDArray[np.float64] = field(default_factory=lambda: np.empty(0), compare=False, repr=False)
 
     @property
     def median(self) -> Interval:

@@ -18,7 +18,7 @@ def test_empty_call(cell):
 """
 WRONG_AFTERWARDS = """
 def test_cells(cell, opened, batch):
-    cell.check(opened.pipeline.run(batch.data).depth, batch)
+    cell.check(lambda: opened.pipeline.run(batch.data).depth, batch)
     cell.time("group", opened.pipeline, batch.data)
     assert False
 """

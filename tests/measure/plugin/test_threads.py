@@ -9,7 +9,7 @@ import pytest
 
 @pytest.mark.every_thread_count
 def test_threads(cell, opened, one_photo, threads):
-    cell.check(opened.pipeline.run(one_photo.data).depth, one_photo)
+    cell.check(lambda: opened.pipeline.run(one_photo.data).depth, one_photo)
     cell.time("threads", opened.pipeline, one_photo.data)
 """
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,7 @@ from midas_bench.depth.flop import flop_per_image
 from midas_bench.measure import noise_probe
 from midas_bench.measure.fidelity import fidelity, problem
 from midas_bench.measure.plugin import depth_maps, internals
-from midas_bench.measure.plugin.noise import NOISE_MONITOR, NoiseMonitor
-from midas_bench.measure.plugin.parametrize import OpenedPipeline
+from midas_bench.measure.plugin.open_pipelines import OpenedPipeline
 from midas_bench.measure.plugin.run_state import RUN_STATE
 from midas_bench.measure.plugin.settings import RunContext
 from midas_bench.processes import ProcessDiedError
@@ -30,7 +32,48 @@ from midas_bench.scene_photos import Batch
 WARM_UP_CALLS = 3
 """TorchScript profiles in the first call of a shape and compiles in the second; the third runs what is kept."""
 
+WARM_UP_BELOW_S = 0.3
+"""A call that is shorter is made once untimed in each visit: the cell before it left the caches to something else.
+Longer calls lose less than the spread of their rounds."""
+
 Report = Mapping[str, Any]
+
+
+@dataclass
+class Visit:
+    """What a pass wants of a visit, and what came of it.
+
+    Attributes:
+        rounds: the least.
+        seconds: to be filled with rounds.
+        timed: whether the cell timed calls; else it measured itself, and needs no other visit.
+    """
+
+    rounds: int
+    seconds: float
+    timed: bool = False
+
+
+@dataclass
+class VisitHistory:
+    """What earlier visits of this process spare a later one.
+
+    Attributes:
+        visit: the one under way.
+        checked: cells whose output was compared with the reference.
+        calls: untimed calls so far, by what they warm up.
+        call_s: seconds of a call, by cell.
+        iterations: calls of a round, by cell.
+    """
+
+    visit: Visit
+    checked: set[str] = field(default_factory=set)
+    calls: Counter[Hashable] = field(default_factory=Counter)
+    call_s: dict[str, float] = field(default_factory=dict)
+    iterations: dict[str, int] = field(default_factory=dict)
+
+
+VISITS = pytest.StashKey[VisitHistory]()
 
 
 class BenchmarkCell:
@@ -41,14 +84,14 @@ class BenchmarkCell:
         nodeid: str,
         benchmark: BenchmarkFixture,
         run: RunContext,
-        monitor: NoiseMonitor,
         depth_maps_folder: Path | None,
+        history: VisitHistory,
     ) -> None:
         self._nodeid = nodeid
         self._benchmark = benchmark
         self._run = run
-        self._monitor = monitor
         self._depth_maps_folder = depth_maps_folder
+        self._history = history
         self._opened: OpenedPipeline | None = None
         self._fields: dict[str, Any] = {"kind": "latency"}
 
@@ -95,11 +138,16 @@ class BenchmarkCell:
         if flop and peak:
             self.describe(flop=photos * flop, peak_flop_per_s=peak)
 
-    def check(self, depth: NDArray[np.float32], batch: Batch) -> None:
+    def check(self, infer: Callable[[], NDArray[np.float32]], batch: Batch) -> None:
         """Compare depth (N, 256, 256) with the reference for the same photos; fail the cell if it is too far from it.
 
-        Done before anything is timed: pytest-benchmark keeps the figures of a test that fails afterwards.
+        Done in the first visit, before anything is timed: pytest-benchmark keeps the figures of a test that fails
+        afterwards.
         """
+        if self._nodeid in self._history.checked:
+            return
+        depth = infer()
+        self._history.calls[self._warms] += 1
         reference = self._run.references[self._fields.get("recipe") or "fast"]
         reference_depth = reference.depth(batch.photos)
         measured = fidelity(depth, reference_depth)
@@ -111,6 +159,14 @@ class BenchmarkCell:
         if self._depth_maps_folder is not None and self._fields.get("recipe") == "fast":
             names = depth_maps.save(self._depth_maps_folder, name, batch.photos, depth, reference_depth)
             self.describe(depth_maps=names)
+        self._history.checked.add(self._nodeid)
+
+    @property
+    def _warms(self) -> Hashable:
+        """What a call warms up: all that has the same network and the same shape of its input, or this cell alone."""
+        if self._opened is None:
+            return self._nodeid
+        return id(self._opened), self._fields.get("batch_size")
 
     def time(self, group: str, call: Callable[..., object], *args: object, warm_up_calls: int = WARM_UP_CALLS) -> None:
         """Warm up, let pytest-benchmark time `call(*args)`, and fill `extra_info`.
@@ -119,37 +175,47 @@ class BenchmarkCell:
             group: the table of the terminal summary that the cell stands in.
             call: what is timed and nothing else.
             *args: what it is called with.
-            warm_up_calls: before that; a call that infers many times needs fewer.
+            warm_up_calls: before the first round of the run; a call that infers many times needs fewer.
         """
         benchmark = self._benchmark
         benchmark.group = group
-        calls = 0
-
-        def counted(*args: object) -> object:
-            nonlocal calls
-            calls += 1
-            return call(*args)
-
-        def work() -> tuple[float, int, int]:
-            for _ in range(warm_up_calls):
-                call(*args)
-            switches, faults = noise_probe.own_disturbance()
-            cpu_s = time.process_time()
-            benchmark(counted, *args)
-            cpu_s = time.process_time() - cpu_s
-            switches_after, faults_after = noise_probe.own_disturbance()
-            return cpu_s, switches_after - switches, faults_after - faults
-
         if not benchmark.enabled:
             benchmark(call, *args)
             return
-        (cpu_s, switches, faults), noise = self._monitor.around(self._nodeid, work, self._opened is not None)
+        history, visit = self._history, self._history.visit
+        call_s = self._warm_up(call, args, warm_up_calls)
+        iterations = history.iterations.setdefault(self._nodeid, internals.iterations(benchmark, call_s))
+        rounds = max(visit.rounds, ceil(visit.seconds / (call_s * iterations)) if call_s else 1)
+        switches, faults = noise_probe.own_disturbance()
+        cpu_s = time.process_time()
+        benchmark.pedantic(call, args=args, rounds=rounds, iterations=iterations)  # type: ignore[no-untyped-call]
+        cpu_s = time.process_time() - cpu_s
+        switches_after, faults_after = noise_probe.own_disturbance()
+        history.call_s[self._nodeid] = statistics.median(internals.rounds_s(benchmark))
+        # a round of several calls is followed by one more, for the result
+        calls = rounds * iterations + (iterations > 1)
         self.describe(
             cpu_s=cpu_s / calls,
-            noise=noise.to_json()
-            | {"involuntary_switches_per_call": switches / calls, "page_faults_per_call": faults / calls},
+            noise={
+                "involuntary_switches_per_call": (switches_after - switches) / calls,
+                "page_faults_per_call": (faults_after - faults) / calls,
+            },
         )
-        self._finish(internals.rounds_s(benchmark))
+        visit.timed = True
+        self._finish()
+
+    def _warm_up(self, call: Callable[..., object], args: tuple[object, ...], least_calls: int) -> float:
+        """Make the untimed calls that this visit needs, and return the seconds of a call."""
+        history, clock = self._history, internals.timer(self._benchmark)
+        known_s = history.call_s.get(self._nodeid)
+        in_each_visit = 1 if known_s is None or known_s < WARM_UP_BELOW_S else 0
+        call_s = known_s or 0.0
+        for _ in range(max(least_calls - history.calls[self._warms], in_each_visit)):
+            start_s = clock()
+            call(*args)
+            call_s = clock() - start_s
+            history.calls[self._warms] += 1
+        return call_s
 
     def record(
         self,
@@ -165,11 +231,12 @@ class BenchmarkCell:
         Args:
             group: the table of the terminal summary that the cell stands in.
             work: returns its report.
-            rounds: how often it is done.
+            rounds: how often it is done, if the budget allows; fewer, but at least once, where it does not.
             join: turns the reports into fields of the cell.
         """
         benchmark = self._benchmark
         benchmark.group = group
+        rounds = self._run.scaled(rounds)
         reports: list[Report] = []
 
         def measured() -> None:
@@ -180,21 +247,19 @@ class BenchmarkCell:
 
         failure = ""
         try:
-            if not benchmark.enabled:
-                all_rounds()
-                return
-            _, noise = self._monitor.around(self._nodeid, all_rounds, backend_alive=False)
+            all_rounds()
         except ProcessDiedError as error:
             failure = str(error)
         # outside of the handler, because pytest would show the handler's traceback too
         if failure:
             pytest.fail(f"the process that was measured died: {failure}", pytrace=False)
-        self.describe(noise=noise.to_json(), **join(reports))
-        self._finish()
+        if benchmark.enabled:
+            self.describe(**join(reports))
+            self._finish()
 
-    def _finish(self, rounds_s: list[float] | None = None) -> None:
+    def _finish(self) -> None:
         self.describe(weights=self._run.weights.identity)
-        self._benchmark.extra_info.update(cell_info(self._fields).to_extra_info(rounds_s or ()))
+        self._benchmark.extra_info.update(cell_info(self._fields).to_extra_info())
 
 
 @pytest.fixture
@@ -202,7 +267,9 @@ def cell(benchmark: BenchmarkFixture, run: RunContext, request: pytest.FixtureRe
     """Give the cell under measurement, described by its benchmark's fixtures."""
     state = request.config.stash.get(RUN_STATE, None)
     folder = state.journal.depth_maps_folder if state else None
-    cell = BenchmarkCell(request.node.nodeid, benchmark, run, request.config.stash[NOISE_MONITOR], folder)
+    config = request.config
+    history = config.stash.setdefault(VISITS, VisitHistory(Visit(rounds=1, seconds=0.0)))
+    cell = BenchmarkCell(request.node.nodeid, benchmark, run, folder, history)
     try:
         for name in ("opened", "article"):
             if name in request.fixturenames:

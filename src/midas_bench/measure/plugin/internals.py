@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from math import ceil
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -72,21 +73,47 @@ def rounds_s(benchmark: BenchmarkFixture) -> list[float]:
     return list(benchmark.stats.stats.data) if benchmark.stats is not None else []
 
 
+def timer(benchmark: BenchmarkFixture) -> Callable[[], float]:
+    """Return the clock that times the fixture's rounds, in seconds."""
+    clock: Callable[[], float] = benchmark._timer
+    return clock
+
+
+def iterations(benchmark: BenchmarkFixture, call_s: float) -> int:
+    """Return how many calls a round needs to be long beside the clock's precision, as pytest-benchmark calibrates."""
+    precision_s = benchmark._get_precision(benchmark._timer)  # type: ignore[no-untyped-call]
+    least_s = float(max(benchmark._min_time, precision_s * benchmark._calibration_precision))
+    return max(1, ceil(least_s / max(call_s, float(precision_s))))
+
+
+def joined(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return several rows of one cell as one, with the raw rounds of all in their order and the figures of these."""
+    data = [seconds for row in rows for seconds in row["stats"]["data"]]
+    metadata = _metadata({**rows[0], "stats": {**rows[0]["stats"], "data": data}})
+    whole: dict[str, Any] = metadata.as_dict(include_data=True)  # type: ignore[no-untyped-call]
+    return whole
+
+
 def suppress_unused_warning(benchmark: BenchmarkFixture) -> None:
     """Keep pytest-benchmark from warning of a cell that failed, or was interrupted, before it could be timed."""
     benchmark.skipped = True
 
 
-def restore_results(config: pytest.Config, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Let table, JSON and comparison include cells that an earlier, interrupted run finished."""
+def restore_results(
+    config: pytest.Config, rows: Iterable[Mapping[str, Any]], profiles: Mapping[str, object] = MappingProxyType({})
+) -> None:
+    """Let table, JSON and comparison include cells whose rounds are of several visits, or of an interrupted run.
+
+    Their profiles, where --benchmark-cprofile made some, are given by the cell's id.
+    """
     session = session_of(config)
-    session.benchmarks[:0] = [_metadata(row) for row in rows]
+    session.benchmarks[:0] = [_metadata(row, profiles.get(row["fullname"])) for row in rows]
 
 
-def _metadata(row: Mapping[str, Any]) -> Metadata:
+def _metadata(row: Mapping[str, Any], profile: object = None) -> Metadata:
     fixture = SimpleNamespace(
         **{key: row[key] for key in ("name", "fullname", "group", "param", "params", "extra_info")},
-        cprofile_stats=None,
+        cprofile_stats=profile,
         has_error=False,
     )
     metadata = Metadata(fixture, row["stats"]["iterations"], row["options"])  # type: ignore[no-untyped-call]
@@ -101,10 +128,12 @@ def keep_only(config: pytest.Config, fullnames: Collection[str]) -> None:
     session.benchmarks[:] = [bench for bench in session.benchmarks if bench.fullname in fullnames]
 
 
-def forget(config: pytest.Config, fullname: str) -> None:
-    """Drop a cell that is going to be measured again."""
+def forget(config: pytest.Config, fullname: str) -> object:
+    """Drop a visit of a cell, whose rounds are kept elsewhere, and return its profile if there is one."""
     session = session_of(config)
+    dropped = [bench for bench in session.benchmarks if bench.fullname == fullname]
     session.benchmarks[:] = [bench for bench in session.benchmarks if bench.fullname != fullname]
+    return dropped[-1].cprofile_stats if dropped else None
 
 
 def order(config: pytest.Config, fullnames: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""Noise made visible: a probe around each cell, and cells measured again if the user asks for it."""
+"""Noise made visible: a probe around each group of cells that are visited side by side."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import pytest
-from _pytest.runner import runtestprotocol
 
 from midas_bench.measure.noise_probe import IDLE_S, NoiseProbe, NoiseReading, Reading, combined, judge
-from midas_bench.measure.plugin import internals
-from midas_bench.measure.plugin.settings import SETTINGS, is_cell
 
 MAX_RERUNS = 2
 
@@ -42,38 +39,35 @@ class Shared(Generic[T]):
 
 
 class NoiseMonitor:
-    """Take one reading between two cells, which is the end of one and the start of the next."""
+    """Take one reading between two groups of cells, which is the end of one and the start of the next."""
 
     def __init__(self, probe: NoiseProbe) -> None:
         self._probe = probe
         self._last: Reading | None = None
-        self.noise: dict[str, NoiseReading] = {}
+        self._before: Reading | None = None
         self.used: list[Shared[Any]] = []
+        self.judged = 0
 
-    def around(self, nodeid: str, work: Callable[[], T], backend_alive: bool) -> tuple[T, NoiseReading]:
-        """Do the work of a cell, and return its result with what disturbed it."""
-        idle_s = IDLE_S if backend_alive else 0.0
+    def begin(self) -> None:
+        """Look at the machine before a group of cells."""
         self.used = []
-        before = self._last or self._probe.read(idle_s)
-        try:
-            result = work()
-        except BaseException:
-            for shared in self.used:
-                # no reading follows that could tell what disturbed the measuring
-                if shared.noise is None:
-                    shared.forget()
-            raise
-        self._last = after = self._probe.read(idle_s)
-        noise = judge(before, after, self._probe.best)
-        for shared in self.used:
-            shared.noise = shared.noise or noise
-        # shared data may come from an earlier cell: a reading from the moment of their use would not fit them
-        noises = [shared.noise for shared in self.used if shared.noise]
-        self.noise[nodeid] = combined(noises) if noises else noise
-        return result, self.noise[nodeid]
+        self._before = self._last or self._probe.read(IDLE_S)
 
-    def prepare_rerun(self, nodeid: str) -> bool:
-        """Prepare another attempt at a disturbed cell; tell whether there is anything to be measured anew."""
+    def end(self, failed: bool = False) -> NoiseReading:
+        """Look at it after them, and return what disturbed them; of a group that failed, shared data are forgotten."""
+        assert self._before is not None
+        self._last = after = self._probe.read(IDLE_S)
+        noise = judge(self._before, after, self._probe.best)
+        for shared in self.used:
+            if failed and shared.noise is None:
+                shared.forget()
+            shared.noise = shared.noise or noise
+        self.judged += not failed
+        # shared data may come from an earlier cell: a reading from the moment of their use would not fit them
+        return combined([shared.noise for shared in self.used if shared.noise] or [noise])
+
+    def prepare_rerun(self) -> bool:
+        """Prepare another attempt at a disturbed group; tell whether there is anything to be measured anew."""
         disturbed = [shared for shared in self.used if shared.noise and shared.noise.noisy]
         if any(shared.attempts > MAX_RERUNS for shared in disturbed):
             return False
@@ -81,7 +75,6 @@ class NoiseMonitor:
             shared.forget()
         # the last reading was taken during the disturbance that spoiled this attempt
         self._last = None
-        del self.noise[nodeid]
         return True
 
 
@@ -90,30 +83,6 @@ NOISE_MONITOR = pytest.StashKey[NoiseMonitor]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[NOISE_MONITOR] = NoiseMonitor(NoiseProbe())
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """With --noise rerun: measure a cell again while the probe says it was disturbed, at most `MAX_RERUNS` times.
-
-    The probe alone decides, never the cell's own result.
-    """
-    config = item.config
-    if config.stash[SETTINGS].noise != "rerun" or not is_cell(item):
-        return None
-    monitor = config.stash[NOISE_MONITOR]
-    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    for attempt in range(1 + MAX_RERUNS):
-        if attempt:
-            internals.forget(config, item.nodeid)
-        reports = runtestprotocol(item, nextitem=nextitem, log=False)
-        noise = monitor.noise.get(item.nodeid)
-        if noise is None or not noise.noisy or attempt == MAX_RERUNS or not monitor.prepare_rerun(item.nodeid):
-            break
-    for report in reports:
-        item.ihook.pytest_runtest_logreport(report=report)
-    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
-    return True
 
 
 @pytest.fixture(scope="session")

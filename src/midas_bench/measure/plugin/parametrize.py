@@ -1,40 +1,20 @@
-"""The matrix: which cells there are, and one open backend at a time for those that share it."""
+"""The matrix: which cells there are, and the open pipelines that they share."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
 from midas_bench import scene_photos
 from midas_bench.cpu import allowed_cores
-from midas_bench.depth.backends import registry
-from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.errors import UserError
-from midas_bench.measure.isolated_tasks import MODULE
+from midas_bench.measure.plugin.open_pipelines import OpenedPipeline
 from midas_bench.measure.plugin.settings import RUN, RunContext, is_cell
-from midas_bench.processes import ask
 from midas_bench.scene_photos import Batch
 
-PEAK_TIMEOUT_S = 120.0
-
 FAILURE = pytest.StashKey[UserError]()
-
-
-@dataclass(frozen=True)
-class OpenedPipeline:
-    """A pipeline, and what it cost to have it.
-
-    Attributes:
-        load_s: opening it; its graph was made and cached before.
-        first_inference_s: its first call.
-    """
-
-    pipeline: DepthPipeline
-    load_s: float
-    first_inference_s: float
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -94,15 +74,10 @@ def _condition_holds(item: pytest.Item, marker: str) -> bool:
     return bool(condition.args[0](**getattr(item, "callspec").params))  # noqa: B009  (not in Item's type)
 
 
-# a wider scope than that of `opened`: the peak is measured before a backend is alive
 @pytest.fixture(scope="session")
 def peaks(run: RunContext, pytestconfig: pytest.Config) -> Mapping[int, Mapping[str, float]]:
-    """Measure this machine's peak once per run, for each thread count; empty where nothing is timed."""
-    if pytestconfig.option.benchmark_disable:
-        return {}
-    precisions = sorted({registry.find(name).precision for name in run.settings.backends})
-    request = {"task": "peak", "precisions": precisions}
-    return {count: ask(MODULE, request | {"threads": count}, PEAK_TIMEOUT_S) for count in run.thread_counts}
+    """Give this machine's peak for each thread count, measured once per run; empty where nothing is timed."""
+    return {} if pytestconfig.option.benchmark_disable else run.peaks
 
 
 @pytest.fixture(scope="module")
@@ -112,27 +87,22 @@ def threads(run: RunContext) -> int:
 
 
 @pytest.fixture(scope="module")
-def opened(run: RunContext, backend: str, threads: int) -> Iterator[OpenedPipeline]:
-    """Open one backend for the cells of a module, and close it before the next is opened."""
-    yield from _open(run, backend, threads, "fast")
+def opened(run: RunContext, backend: str, threads: int) -> OpenedPipeline:
+    """Give the open pipeline of one backend."""
+    return _opened(run, backend, threads, "fast")
 
 
 @pytest.fixture(scope="module")
-def article(run: RunContext, threads: int) -> Iterator[OpenedPipeline]:
-    """Open the article's recipe: eager, with Pillow and torchvision before it."""
+def article(run: RunContext, threads: int) -> OpenedPipeline:
+    """Give the article's recipe: eager, with Pillow and torchvision before it."""
     if run.settings.model:
         pytest.skip("the article's recipe runs its own network, not that of --model")
-    yield from _open(run, "eager", threads, "article")
+    return _opened(run, "eager", threads, "article")
 
 
-def _open(run: RunContext, backend: str, threads: int, recipe: str) -> Iterator[OpenedPipeline]:
+def _opened(run: RunContext, backend: str, threads: int, recipe: str) -> OpenedPipeline:
     config = replace(run.config, backend=backend, threads=threads, recipe=recipe)
-    start_s = time.perf_counter()
-    with DepthPipeline.open(config=config) as pipeline:
-        loaded_s = time.perf_counter()
-        first_photo = scene_photos.first_per_scene(run.scenes)[0]
-        pipeline.run([first_photo.data])
-        yield OpenedPipeline(pipeline, loaded_s - start_s, time.perf_counter() - loaded_s)
+    return run.pipelines.take(config, scene_photos.first_per_scene(run.scenes)[0].data)
 
 
 @pytest.fixture

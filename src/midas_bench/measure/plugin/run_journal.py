@@ -111,3 +111,13 @@ def finished_cells(rows: Sequence[Row]) -> dict[str, Row]:
             finished[row["cell"]["fullname"]] = row["cell"]
         finished.pop(row.get("failed", ""), None)
     return finished
+
+
+def visits_of_cells(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Return the rows of each cell's visits, in the order of the passes, without cells that failed afterwards."""
+    visits: dict[str, list[Row]] = {}
+    for row in rows:
+        if "visit" in row:
+            visits.setdefault(row["visit"]["fullname"], []).append(row["visit"])
+        visits.pop(row.get("failed", ""), None)
+    return visits

@@ -1,7 +1,7 @@
-"""Nothing lost: each finished cell is on disk before the next one starts, and an interrupted run can be resumed.
+"""Nothing lost: each visit of a cell is on disk before the next group starts, and an interrupted run can be resumed.
 
-During a run its cells are in a journal, one JSON line each, in the form of a benchmark in pytest-benchmark's JSON. The
-journal is removed once that JSON holds all of them.
+During a run its visits and cells are in a journal, one JSON line each, in the form of a benchmark in pytest-benchmark's
+JSON. The journal is removed once that JSON holds all of them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import pytest
 
 from midas_bench.errors import UserError
 from midas_bench.files import cut_torn_line
+from midas_bench.measure.passes import merged_info
 from midas_bench.measure.plugin import internals
 from midas_bench.measure.plugin import run_journal as journals
 from midas_bench.measure.plugin.option_checks import journal_folder
@@ -23,17 +24,35 @@ from midas_bench.measure.plugin.run_journal import (
     new_journal,
     read_rows,
     take_abandoned_journal,
+    visits_of_cells,
 )
 from midas_bench.measure.plugin.settings import RUN, SETTINGS, is_cell, write_line
 from midas_bench.results import run_files
 
 
 class RunState:
-    """The state of each planned cell; `unplanned` are finished cells of the journal that this run leaves out."""
+    """The state of each planned cell.
+
+    Attributes:
+        planned: ids of the cells.
+        journal: where each visit of a pass is written when it ends.
+        finished: rows of the cells that are done, in the form of pytest-benchmark's JSON.
+        unplanned: finished cells of the journal that this run leaves out.
+        visits: rows of the visits to a cell that the passes made so far, one per pass.
+        merged: cells whose visits were put together.
+        profiles: of a cell's last visit, with --benchmark-cprofile.
+        passes_ended: whether no further pass is to come.
+        elapsed_s: what the passes of an interrupted run took.
+    """
 
     def __init__(self, planned: Sequence[str], journal: RunJournal) -> None:
         self.planned = list(planned)
         self.journal = journal
+        self.visits: dict[str, list[Row]] = {}
+        self.merged: dict[str, Row] = {}
+        self.profiles: dict[str, object] = {}
+        self.passes_ended = False
+        self.elapsed_s = 0.0
         self.finished: dict[str, Row] = {}
         self.unplanned: dict[str, Row] = {}
         self.failed: dict[str, str] = {}
@@ -42,8 +61,31 @@ class RunState:
 
     @property
     def complete(self) -> bool:
-        """Whether every planned cell was finished, or skipped for a reason."""
-        return all(name in self.finished or name in self.skipped for name in self.planned)
+        """Whether every planned cell was finished, or skipped for a reason, and no pass is to come."""
+        return self.passes_ended and all(name in self.finished or name in self.skipped for name in self.planned)
+
+    def add_visit(self, name: str, row: Row, elapsed_s: float) -> None:
+        """Keep a visit of a pass, and put it on disk.
+
+        Raises:
+            UserError: the disk is full or the folder cannot be written.
+        """
+        self.journal.append({"visit": row, "elapsed_s": elapsed_s})
+        self.visits.setdefault(name, []).append(row)
+
+    def merged_rows(self) -> list[Row]:
+        """Return one row for each visited cell, with the rounds of all its visits."""
+        return [_merged(visits) for visits in self.visits.values()]
+
+    def merge_visits(self) -> None:
+        """Put the visits of each cell together; it is finished with those, even if the run was interrupted."""
+        self.merged = {row["fullname"]: row for row in self.merged_rows()}
+        self.finished |= self.merged
+
+    def finish(self, name: str) -> None:
+        """Keep the pending row of a cell as its result."""
+        self.finished[name] = row = self.pending.pop(name)
+        self.journal.append({"cell": row})
 
     def to_json(self) -> Row:
         """Return the status that every saved file carries."""
@@ -69,8 +111,13 @@ class RunState:
             self.skipped[name] = reason.removeprefix("Skipped: ")
             self.journal.append({"skipped": name, "reason": self.skipped[name]})
         elif report.when == "call" and name in self.pending:
-            self.finished[name] = row = self.pending.pop(name)
-            self.journal.append({"cell": row})
+            self.finish(name)
+
+
+def _merged(visits: Sequence[Row]) -> Row:
+    row = internals.joined(visits)
+    rounds = [visit["stats"]["data"] for visit in visits]
+    return row | {"extra_info": merged_info([visit["extra_info"] for visit in visits], rounds)}
 
 
 def _reason(report: pytest.TestReport) -> str:
@@ -139,6 +186,10 @@ def _resumed_state(config: pytest.Config, journal: RunJournal, now: Row, planned
     state = RunState(planned, journal)
     for name, row in finished_cells(rows).items():
         (state.finished if name in set(planned) else state.unplanned)[name] = row
+    for name, visits in visits_of_cells(rows).items():
+        if name not in state.finished:
+            state.visits[name] = visits
+    state.elapsed_s = max((row["elapsed_s"] for row in rows if "visit" in row), default=0.0)
     return state
 
 

@@ -61,7 +61,8 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
         return (yield)
     measured_now = {bench.fullname for bench in internals.session_of(config).benchmarks}
     internals.keep_only(config, state.finished.keys())
-    internals.restore_results(config, [row for name, row in state.finished.items() if name not in measured_now])
+    restored = [row for name, row in state.finished.items() if name not in measured_now]
+    internals.restore_results(config, restored, state.profiles)
     internals.order(config, state.planned)
     internals.save_something_only(config)
     folder = internals.storage_folder(config)

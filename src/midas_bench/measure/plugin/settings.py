@@ -20,16 +20,20 @@ from midas_bench.errors import UserError
 from midas_bench.files import expanded
 from midas_bench.measure import machine
 from midas_bench.measure.doctor import examine
+from midas_bench.measure.isolated_tasks import MODULE
 from midas_bench.measure.machine import Condition, MachineFacts
+from midas_bench.measure.plugin.open_pipelines import OpenPipelines
 from midas_bench.measure.plugin.option_checks import check_options, check_parallel
 from midas_bench.measure.reference import Reference
-from midas_bench.options import add_to_pytest, split, thread_counts
+from midas_bench.options import add_to_pytest, seconds, split, thread_counts
+from midas_bench.processes import ask
 from midas_bench.scene_photos import BATCH_SIZES, Photo
 
 DEFAULT_BACKENDS = registry.DEFAULT
 MODEL_BACKENDS = ("onnx",)
 QUICK_BATCH_SIZES = (1, 4)
-QUICK_ROUNDS = {"benchmark_min_rounds": 3, "benchmark_max_time": "0.3"}
+DEFAULT_BUDGET_S, QUICK_BUDGET_S = 360.0, 45.0
+PEAK_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Settings:
         quick: whether few cells and rounds will do.
         noise: `mark` disturbed cells, or `rerun` them.
         resume: None, `yes`, or `force`.
+        budget_s: seconds that the cells of the default run may take.
         rootdir: the project's folder.
     """
 
@@ -57,16 +62,25 @@ class Settings:
     noise: str
     resume: str | None
     rootdir: Path
+    budget_s: float
     model: str | None = None
     left_out: tuple[str, ...] = ()
 
 
 class RunContext:
-    """What the cells of one run share."""
+    """What the cells of one run share.
+
+    Attributes:
+        left_out_photos: what was left out of the user's folder, in words.
+        pipelines: that stay open over the passes.
+        thoroughness: share of their usual processes and blocks that the budget leaves to cells that have their own.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.left_out_photos: list[str] = []
+        self.pipelines = OpenPipelines()
+        self.thoroughness = 1.0
 
     @cached_property
     def scenes(self) -> dict[str, Sequence[Photo]]:
@@ -118,6 +132,17 @@ class RunContext:
         """The counts that cells run with: those asked for, or the default alone."""
         return self.settings.threads or (self.config.threads,)
 
+    def scaled(self, count: int, least: int = 1) -> int:
+        """Return how many of so many processes or blocks the budget allows, at least the least."""
+        return max(min(count, least), round(count * self.thoroughness))
+
+    @cached_property
+    def peaks(self) -> dict[int, dict[str, float]]:
+        """Peak of the machine by thread count and precision, in operations per second, measured when first asked."""
+        precisions = sorted({registry.find(name).precision for name in self.settings.backends})
+        request = {"task": "peak", "precisions": precisions}
+        return {count: ask(MODULE, request | {"threads": count}, PEAK_TIMEOUT_S) for count in self.thread_counts}
+
     @cached_property
     def machine(self) -> MachineFacts:
         """What machine this is."""
@@ -157,11 +182,6 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     config.stash[SETTINGS] = settings
     config.stash[RUN] = RunContext(settings)
-    if settings.quick:
-        given = " ".join(map(str, config.invocation_params.args))
-        for name, value in QUICK_ROUNDS.items():
-            if "--" + name.replace("_", "-") not in given:
-                setattr(config.option, name, value)
 
 
 def _settings_from(config: pytest.Config) -> Settings:
@@ -171,6 +191,7 @@ def _settings_from(config: pytest.Config) -> Settings:
     backends = registry.select(requested) or (MODEL_BACKENDS if model else DEFAULT_BACKENDS)
     if model and "all" in requested:
         backends = tuple(name for name in backends if registry.find(name).reads_onnx)
+    budget = config.getoption("budget")
     absent = [registry.missing(row) for row in registry.ROWS] if "all" in requested else []
     return Settings(
         backends=backends,
@@ -180,10 +201,15 @@ def _settings_from(config: pytest.Config) -> Settings:
         quick=config.getoption("quick"),
         noise=config.getoption("noise"),
         resume=config.getoption("resume"),
+        budget_s=seconds("--budget", budget, "min") if budget else _default_budget_s(config),
         rootdir=config.rootpath,
         model=model,
         left_out=tuple(str(reason) for reason in absent if reason),
     )
+
+
+def _default_budget_s(config: pytest.Config) -> float:
+    return QUICK_BUDGET_S if config.getoption("quick") else DEFAULT_BUDGET_S
 
 
 # last, so that -k and -m have chosen the cells; pytest_collection_finish comes after errors too
@@ -234,6 +260,11 @@ def write_line(config: pytest.Config, line: str, **markup: bool) -> None:
 def is_cell(item: pytest.Item) -> bool:
     """Tell a cell of a benchmark from a test."""
     return "cell" in getattr(item, "fixturenames", ())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if RUN in config.stash:
+        config.stash[RUN].pipelines.close()
 
 
 @pytest.fixture(scope="session")

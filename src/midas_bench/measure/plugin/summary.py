@@ -13,7 +13,7 @@ from midas_bench.results.recommendations import three_lines
 from midas_bench.results.run_files import run_from
 
 SHOWN = 3
-"""Noisy cells that the terminal names, for their reasons are much alike."""
+"""Lines on noisy cells: cells that stood side by side have their reasons in common, and others much alike."""
 
 
 # below pytest-benchmark's tables, and also where it raises for a regression
@@ -30,19 +30,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def _summarise(terminalreporter: pytest.TerminalReporter, config: pytest.Config, state: RunState) -> None:
     write = terminalreporter.write_line
     terminalreporter.section("midas-bench")
-    noisy = {
-        name: row["extra_info"]["noise"]["reasons"]
-        for name, row in state.finished.items()
-        if row["extra_info"].get("noise", {}).get("noisy")
-    }
-    for name, reasons in list(noisy.items())[:SHOWN]:
-        write(f"noisy: {name.rpartition('::')[2]}: {', '.join(reasons)}", yellow=True)
-    if len(noisy) > SHOWN:
+    noisy: dict[str, list[str]] = {}
+    for name, row in state.finished.items():
+        noise = row["extra_info"].get("noise", {})
+        if noise.get("noisy"):
+            noisy.setdefault(", ".join(noise["reasons"]), []).append(name.rpartition("::")[2])
+    for reasons, names in list(noisy.items())[:SHOWN]:
+        others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        write(f"noisy: {names[0]}{others}: {reasons}", yellow=True)
+    rest = sum(len(names) for names in list(noisy.values())[SHOWN:])
+    if rest:
         place = "; the JSON names them in extra_info.noise" if internals.saves(config) else ""
-        write(f"noisy: {len(noisy) - SHOWN} more of {len(state.finished)} cells{place}", yellow=True)
+        write(f"noisy: {rest} more of {len(state.finished)} cells{place}", yellow=True)
     if noisy:
         write("`midas-bench doctor` names the cause; --noise rerun measures noisy cells again", yellow=True)
-    elif config.stash[NOISE_MONITOR].noise:
+    elif config.stash[NOISE_MONITOR].judged:
         write("quiet: no cell was disturbed")
     if state.finished:
         records = run_from({"benchmarks": list(state.finished.values())}, state.journal.path).records

@@ -1,0 +1,327 @@
+"""The loop over cells: passes that visit every cell, until the answers are settled or the budget is spent.
+
+pytest runs an item as often as it is asked to. Here a pass runs each item once, in the drawn order, and keeps its raw
+rounds; after the last pass each cell is reported to pytest, and given to pytest-benchmark, as one benchmark.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+from midas_bench.errors import UserError
+from midas_bench.measure.passes import LEAST_PASSES, SETTLED, PassBudget, drawn_order, thoroughness
+from midas_bench.measure.plugin import internals
+from midas_bench.measure.plugin.cell import VISITS, Visit, VisitHistory
+from midas_bench.measure.plugin.noise import MAX_RERUNS, NOISE_MONITOR
+from midas_bench.measure.plugin.run_journal import Row
+from midas_bench.measure.plugin.run_state import RUN_STATE, RunState
+from midas_bench.measure.plugin.settings import RUN, SETTINGS, is_cell, write_line
+from midas_bench.results.recommendations import widest_price
+from midas_bench.results.run_files import run_from
+from midas_bench.results.units import duration
+
+VISIT_S = 0.15
+"""What a visit fills with rounds: one of the slow cells, a dozen of the fast."""
+PROGRESS_S = 20.0
+"""Between two lines of progress where the terminal cannot rewrite one."""
+SEED = 1
+PHOTO_FIXTURES = ("batch", "one_photo", "largest_photo", "stream")
+"""Of a benchmark of the whole way: cells that have the same one work on the same photos."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What --benchmark-min-rounds and --benchmark-max-time ask of a cell, where the user gave them.
+
+    Attributes:
+        rounds: in all passes together, or None.
+        seconds: in all passes together, or None; a cell that has them and its rounds ends the passes.
+    """
+
+    rounds: int | None
+    seconds: float | None
+
+    def of_visit(self) -> Visit:
+        """Return the part of one visit, if there are no more passes than the least."""
+        seconds = VISIT_S if self.seconds is None else self.seconds / LEAST_PASSES
+        return Visit(ceil((self.rounds or 1) / LEAST_PASSES), seconds)
+
+
+def wanted(config: pytest.Config) -> Wanted:
+    """Read the two flags: from the command line or PYTEST_ADDOPTS, for pytest-benchmark's defaults are not meant."""
+    given = " ".join([*map(str, config.invocation_params.args), os.environ.get("PYTEST_ADDOPTS", "")])
+    option = config.option
+    return Wanted(
+        int(option.benchmark_min_rounds) if "--benchmark-min-rounds" in given else None,
+        float(option.benchmark_max_time) if "--benchmark-max-time" in given else None,
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Run the cells in passes; leave a run that times nothing, and errors of the collection, to pytest."""
+    state = session.config.stash.get(RUN_STATE, None)
+    if state is None or session.testsfailed:
+        return None
+    PassLoop(session, state).run()
+    return True
+
+
+class Progress:
+    """Where the run is: one line that is rewritten, or a line now and then where the terminal cannot."""
+
+    def __init__(self, config: pytest.Config, budget: PassBudget) -> None:
+        self._config = config
+        self._reporter = config.pluginmanager.get_plugin("terminalreporter")
+        self._rewrites = self._reporter is not None and self._reporter.isatty
+        self._budget = budget
+        self._shown_s = time.monotonic()
+        self._number = self._cells = 0
+
+    def show(self, number: int, planned: int, cells: int) -> None:
+        """Count so many more cells of a pass as visited."""
+        if number != self._number:
+            self._number, self._cells = number, 0
+        self._cells += cells
+        text = f"pass {number}: {self._cells} of {planned} cells, {self._left}"
+        if self._reporter is not None and self._rewrites:
+            self._reporter.ensure_newline()
+            self._reporter.rewrite(text, erase=True)
+        elif self._cells == planned or time.monotonic() - self._shown_s >= PROGRESS_S:
+            self._shown_s = time.monotonic()
+            write_line(self._config, text)
+
+    @property
+    def _left(self) -> str:
+        left_s = self._budget.left_s
+        return f"{duration(left_s)} left" if left_s > 0 else "over the budget"
+
+    def clear(self) -> None:
+        """Make room for other lines."""
+        if self._reporter is not None and self._rewrites:
+            self._reporter.rewrite("", erase=True)
+
+
+class PassLoop:
+    """One run over its cells."""
+
+    def __init__(self, session: pytest.Session, state: RunState) -> None:
+        config = session.config
+        self._session = session
+        self._config = config
+        self._state = state
+        self._run = config.stash[RUN]
+        self._monitor = config.stash[NOISE_MONITOR]
+        self._reruns = MAX_RERUNS if config.stash[SETTINGS].noise == "rerun" else 0
+        self._wanted = wanted(config)
+        self._history = config.stash.setdefault(VISITS, VisitHistory(self._wanted.of_visit()))
+        self._budget = PassBudget(config.stash[SETTINGS].budget_s, time.monotonic, time.monotonic() - state.elapsed_s)
+        self._items = {item.nodeid: item for item in session.items if is_cell(item)}
+        self._reports: dict[str, list[pytest.TestReport]] = {}
+        self._progress = Progress(config, self._budget)
+        # what is left for the passes: cells that failed, or measure themselves, leave it
+        self._timed = [name for name in self._items if self._expected_s(name) is None and name not in state.finished]
+
+    def run(self) -> None:
+        """Make the first pass, then cells with processes of their own, then passes until the end."""
+        state = self._state
+        try:
+            for item in self._session.items:
+                if not is_cell(item):
+                    self._config.hook.pytest_runtest_protocol(item=item, nextitem=self._any_other(item))
+                    self._stop_if_asked()
+            pass_s = self._pass(1)
+            self._cells_of_their_own(pass_s)
+            number = 1
+            while self._timed and self._another(number, pass_s):
+                number += 1
+                pass_s = self._pass(number)
+            state.passes_ended = True
+        finally:
+            state.merge_visits()
+        self._log_timed()
+
+    def _pass(self, number: int) -> float:
+        """Visit every cell that pass `number` has not seen, and return the seconds that took."""
+        start_s = time.monotonic()
+        order = drawn_order(self._groups(number), SEED, number)
+        cells = sum(map(len, order))
+        for place, group in enumerate(order):
+            following = order[place + 1][0] if place + 1 < len(order) else None
+            self._visit_group(group, following)
+            self._progress.show(number, cells, len(group))
+        self._progress.clear()
+        return time.monotonic() - start_s
+
+    def _groups(self, number: int) -> dict[Hashable, list[str]]:
+        """Return the cells that have no visit of pass `number` yet, by what is compared."""
+        groups: dict[Hashable, list[str]] = {}
+        for name in self._timed:
+            if len(self._state.visits.get(name, ())) < number:
+                groups.setdefault(_compared(self._items[name]), []).append(name)
+        return groups
+
+    def _visit_group(self, names: Sequence[str], following: str | None) -> None:
+        """Visit cells side by side, with one look at the machine before and one after them."""
+        for attempt in range(1 + self._reruns):
+            self._monitor.begin()
+            visited: dict[str, tuple[Row, bool]] = {}
+            for place, name in enumerate(names):
+                next_name = names[place + 1] if place + 1 < len(names) else following
+                self._history.visit = self._wanted.of_visit()
+                row = self._visit(name, next_name)
+                if row is not None:
+                    visited[name] = (row, self._history.visit.timed)
+            noise = self._monitor.end(failed=not visited)
+            if not noise.noisy or attempt == self._reruns or not self._monitor.prepare_rerun():
+                break
+        for name, (row, timed) in visited.items():
+            row["extra_info"]["noise"] = noise.to_json() | row["extra_info"].get("noise", {})
+            if timed:
+                self._keep(name, row)
+            else:
+                self._finish_at_once(name, row)
+
+    def _keep(self, name: str, row: Row) -> None:
+        """Put a visit on disk, or stop the run if the disk does not take it."""
+        try:
+            self._state.add_visit(name, row, self._budget.elapsed_s)
+        except UserError as error:
+            pytest.exit(f"{error}; then go on with --resume", returncode=3)
+
+    def _visit(self, name: str, following: str | None) -> Row | None:
+        """Run a cell once; return its row, or None if it failed or was skipped, which is reported at once."""
+        item = self._items[name]
+        # an item that follows itself would keep its own fixtures
+        nextitem = self._items[following] if following not in (None, name) else self._any_other(item)
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+        row = self._state.pending.pop(name, None)
+        self._state.profiles[name] = internals.forget(self._config, name)
+        if row is None or any(not report.passed for report in reports):
+            self._leave_out(name)
+            self._log(item, reports)
+            self._stop_if_asked()
+            return None
+        self._reports[name] = reports
+        return row
+
+    def _any_other(self, item: pytest.Item) -> pytest.Item | None:
+        """Return an item that keeps the session's fixtures, and others of the same module where there is one."""
+        others = [other for other in self._session.items if other is not item]
+        return next((other for other in others if other.path == item.path), others[0] if others else None)
+
+    def _leave_out(self, name: str) -> None:
+        self._state.visits.pop(name, None)
+        if name in self._timed:
+            self._timed.remove(name)
+
+    def _finish_at_once(self, name: str, row: Row) -> None:
+        self._leave_out(name)
+        self._state.pending[name] = row
+        self._log(self._items[name], self._reports.pop(name))
+        self._stop_if_asked()
+
+    def _log(self, item: pytest.Item, reports: Sequence[pytest.TestReport]) -> None:
+        self._progress.clear()
+        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        for report in reports:
+            item.ihook.pytest_runtest_logreport(report=report)
+        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+
+    def _stop_if_asked(self) -> None:
+        """End the run as pytest does, for -x or --maxfail."""
+        if self._session.shouldfail:
+            raise self._session.Failed(self._session.shouldfail)
+        if self._session.shouldstop:
+            raise self._session.Interrupted(self._session.shouldstop)
+
+    def _cells_of_their_own(self, pass_s: float) -> None:
+        """Run the cells that start processes of their own, each once, as thoroughly as the budget allows."""
+        left = {name: seconds for name in self._items if (seconds := self._expected_s(name)) is not None}
+        done_s, start_s = 0.0, time.monotonic()
+        for name in list(left):
+            # the first of them are weak evidence for the rest
+            slowness = (time.monotonic() - start_s + pass_s) / (done_s + pass_s) if done_s else 1.0
+            usual = self._items[name].get_closest_marker("extended") is None
+            self._run.thoroughness = (
+                thoroughness(self._budget.left_s, sum(left.values()), slowness, pass_s) if usual else 1.0
+            )
+            self._visit_group([name], None)
+            done_s += left.pop(name)
+        self._run.thoroughness = 1.0
+
+    def _expected_s(self, name: str) -> float | None:
+        marker = self._items[name].get_closest_marker("expected_seconds")
+        return None if marker is None or name in self._state.finished else float(marker.args[0])
+
+    def _another(self, made: int, pass_s: float) -> bool:
+        """Decide whether the run goes on after so many passes."""
+        asked, begun = self._wanted, max(map(len, self._state.visits.values()), default=0)
+        if made < begun:
+            return True
+        if made < LEAST_PASSES or (asked.rounds and not self._have(asked.rounds, 0.0)):
+            return True
+        if asked.seconds is not None:
+            return not self._have(0, asked.seconds)
+        if self._run.settings.quick or not self._budget.allows(pass_s):
+            return False
+        price = widest_price(run_from({"benchmarks": self._state.merged_rows()}, self._state.journal.path).records)
+        return price is None or price > SETTLED
+
+    def _have(self, rounds: int, seconds: float) -> bool:
+        """Tell whether every cell has so many rounds, and so many seconds of them."""
+        data = [[s for row in self._state.visits[name] for s in row["stats"]["data"]] for name in self._timed]
+        return all(len(of_cell) >= rounds and sum(of_cell) >= seconds for of_cell in data)
+
+    def _log_timed(self) -> None:
+        """Report the cells of the passes, in their order."""
+        for name in self._timed:
+            self._state.pending[name] = self._state.merged[name]
+            reports = self._reports.pop(name, None)
+            if reports is None:
+                # all its visits were made before the run was interrupted
+                self._state.finish(name)
+                continue
+            self._log(self._items[name], reports)
+            self._stop_if_asked()
+
+
+def _compared(item: pytest.Item) -> Hashable:
+    """Return what cells have in common that are compared: what they time, on which photos, in what batch."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    fixtures = getattr(item, "fixturenames", ())
+    if "opened" in fixtures or "article" in fixtures:
+        photos = tuple(name for name in PHOTO_FIXTURES if name in fixtures)
+        return photos, params.get("scene"), params.get("batch_size", 1)
+    return getattr(item, "originalname", item.name), params.get("scene")
+
+
+# after `run_state`, which leaves out finished cells
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Say how long the run will take."""
+    cells = sum(map(is_cell, items))
+    if not cells or RUN_STATE not in config.stash:
+        return
+    if config.option.verbose == 0:
+        # one line per cell, with its passes
+        config.option.verbose = 1
+    budget_s = config.stash[SETTINGS].budget_s
+    write_line(config, f"{cells} cells in passes, about {duration(budget_s)} at most; --budget changes that")
+
+
+def pytest_report_teststatus(
+    report: pytest.TestReport | pytest.CollectReport, config: pytest.Config
+) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    state = config.stash.get(RUN_STATE, None)
+    if state is None or report.when != "call" or report.outcome != "passed":
+        return None
+    passes = len(state.visits.get(report.nodeid, ()))
+    return "passed", ".", (f"timed in {passes} passes" if passes > 1 else "measured", {"green": True})

@@ -185,7 +185,15 @@ def test_a_file_given_twice_and_what_was_saved_of_it_before_are_no_repetitions(s
 def test_files_of_one_name_are_told_apart(changed, tmp_path):
     (tmp_path / "other").mkdir()
     paths = [changed(name="run.json"), changed(name="other/run.json")]
-    assert [side.label for side in choose(paths, [], Album()).sides] == [str(path) for path in paths]
+    assert [side.label for side in choose(paths, [], Album()).sides] == ["run#1", "run#2"]
+
+
+def test_default_labels_are_short_and_the_report_says_which_files_they_are(changed):
+    commit = "5e40ec2a" * 5
+    paths = [changed(name=f"0001_{commit}_20261128_101615.json"), changed(name="a-run-with-a-very-long-name.json")]
+    data = choose(paths, [], Album())
+    assert [side.label for side in data.sides] == ["0001_5e40ec2", "a-run-with…g-name"]
+    assert f"0001_5e40ec2: {paths[0].name}." in data.remarks
 
 
 def test_labels_must_match_the_files_in_number(changed):

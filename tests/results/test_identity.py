@@ -237,5 +237,5 @@ def test_a_label_heads_its_column_as_it_is(saved, label):
     paths = [saved((LONG, 0.1, latency()), machine_info={"midas_bench": {"fingerprint": name, "cpu_model": "CPU X"}})
              for name in ("one", "two")]  # fmt: skip
     [compared] = choose(paths, ["base", label], Album()).comparisons
-    assert tables.comparison(compared, 1).columns[3].title == label
+    assert tables.comparison(compared, 1).columns[6].title == label
     assert tables.machines_differ(compared, 1).columns[2].title == label

@@ -9,7 +9,7 @@ from msgspec import structs
 from midas_bench.results import fidelity_results, recommendations
 from midas_bench.results.intervals import Interval, median_interval
 from midas_bench.results.kinds import Stream
-from midas_bench.results.ranking import Setup, best_throughput, fastest, least_memory
+from midas_bench.results.ranking import Setup, best_throughput, fastest, least_memory, price_of
 from midas_bench.results.recommendations import answers, noise_text, three_lines
 from midas_bench.results.record import CellNoise, PhotoRecord, Weights
 from midas_bench.results.runs import CellRecord, Times
@@ -26,8 +26,14 @@ def replace(thing, **changes):
     return dataclasses.replace(thing, **changes)
 
 
-def test_the_fastest_for_one_photo(small):
-    answer = fastest(small.records)
+@pytest.fixture
+def calm(small):
+    """Give the small run, as if the machine had been quiet: no visit that was disturbed has an interval."""
+    return replace(small, records=tuple(replace(r, noise=CellNoise(noisy=False)) for r in small.records))
+
+
+def test_the_fastest_for_one_photo(calm):
+    answer = fastest(calm.records)
     assert answer.winner == Setup("onnx", 1, 2)
     assert answer.figure.estimate == 0.0455
     assert 0.041 <= answer.figure.low < 0.0455 < answer.figure.high <= 0.05
@@ -99,8 +105,8 @@ def test_a_stream_stays_where_a_disturbed_scene_is_left_out(small):
     ("source", "own"),
     [("seeded", ""), ("official", ""), (None, ""), ("file", ', weights="..."'), ("model", ', model="..."')],
 )
-def test_below_a_stream_stand_its_two_lines_of_python(small, source, own):
-    lines = three_lines([*small.records, stream(small, BEST_BATCH_S / 2, weights=Weights(source))])
+def test_below_a_stream_stand_its_two_lines_of_python(calm, source, own):
+    lines = three_lines([*calm.records, stream(calm, BEST_BATCH_S / 2, weights=Weights(source))])
     titles = [line for line in lines if not line.startswith(" ")]
     assert len(titles) == 3
     winner = "onnx as a stream with 1 thread per photo, 55.0 images/s"
@@ -115,19 +121,19 @@ def test_a_batch_that_wins_has_no_lines_of_its_own(small):
     assert len(three_lines([*small.records, stream(small, BEST_BATCH_S * 2)])) == 3
 
 
-def test_a_streams_figure_says_what_it_rests_on(small):
-    answer = best_throughput([stream(small, 0.01, photos=12)])
+def test_a_streams_figure_says_what_it_rests_on(calm):
+    answer = best_throughput([stream(calm, 0.01, photos=12)])
     assert recommendations.basis_text(answer) == "median of 9 streams of 12 photos; 95 % interval within this run"
-    bare = stream(small, 0.01, times=Times(2, 0.24, 0.24, 0.24, 0.24, 0.0))
+    bare = stream(calm, 0.01, times=Times(2, 0.24, 0.24, 0.24, 0.24, 0.0))
     assert (
         recommendations.basis_text(best_throughput([bare]))
         == "median of 2 streams of 24 photos; no interval: too few rounds, or one of 0 s"
     )
 
 
-def test_a_stream_of_reduced_precision_is_called_so_without_any_batch(small):
-    reduced = stream(small, 0.01, backend="onnx-int8", max_relative_error=0.1, mean_relative_error=0.02)
-    exact = stream(small, 0.02, max_relative_error=1e-6, mean_relative_error=1e-7)
+def test_a_stream_of_reduced_precision_is_called_so_without_any_batch(calm):
+    reduced = stream(calm, 0.01, backend="onnx-int8", max_relative_error=0.1, mean_relative_error=0.02)
+    exact = stream(calm, 0.02, max_relative_error=1e-6, mean_relative_error=1e-7)
     [line, *_] = three_lines([reduced, exact])
     assert f", reduced precision (2.00{X} as many as exact onnx, 95 % interval " in line
     assert fidelity_results.reduced([reduced, exact])["onnx-int8"].time.estimate == pytest.approx(0.01)
@@ -162,19 +168,19 @@ def test_a_scene_with_a_disturbed_cell_is_left_out_for_all_setups(small):
     assert fastest([busy, pet]).scenes == ("pet",)  # nothing else is left
 
 
-def test_a_close_second_is_named(small):
-    onnx = next(r for r in small.records if r.name == "test_pipeline[onnx-b1-street]")
+def test_a_close_second_is_named(calm):
+    onnx = next(r for r in calm.records if r.name == "test_pipeline[onnx-b1-street]")
     twin = replace(onnx, fullname="twin", backend="twin")
     answer = fastest([onnx, twin])
     assert answer.tied == (answer.alternatives[0].setup,)
-    assert recommendations.caution_text(answer, {}).startswith("This run cannot tell it from")
-    assert "45.5 ms per photo (this run cannot tell it from twin)." in three_lines([onnx, twin])[0]
+    assert recommendations.caution_text(answer, {}).startswith("Too close to call: this run cannot tell it from")
+    assert "45.5 ms per photo (too close to call: twin)." in three_lines([onnx, twin])[0]
 
 
-def test_a_sentence_names_two_of_many_close_set_ups(small):
-    onnx = next(r for r in small.records if r.name == "test_pipeline[onnx-b1-street]")
+def test_a_sentence_names_two_of_many_close_set_ups(calm):
+    onnx = next(r for r in calm.records if r.name == "test_pipeline[onnx-b1-street]")
     twins = [replace(onnx, fullname=f"twin-{i}", backend=f"twin-{i}") for i in range(4)]
-    bracket = "this run cannot tell it from twin-0, twin-1 or 2 others"
+    bracket = "too close to call: twin-0, twin-1 or 2 others"
     assert f"({bracket})" in three_lines([onnx, *twins])[0]
 
 
@@ -192,11 +198,11 @@ def test_answers_average_only_the_scenes_that_all_set_ups_have(small):
     assert answer.alternatives[0].figure.estimate == 0.0955
 
 
-def test_three_lines_read_as_sentences(small):
-    first, second, third = three_lines(small.records)
+def test_three_lines_read_as_sentences(calm):
+    first, second, third = three_lines(calm.records)
     latency = f"Lowest latency: onnx with 2 threads, 45.5 ms per photo (2.10{X} faster than eager, 95 % interval 1."
     assert first.startswith(latency)
-    assert first.endswith("). Caution: the machine was noisy.")
+    assert first.endswith(f"{X}).")
     throughput = f"Highest throughput: onnx with batch 4 and 2 threads, 27.5 images/s (2.63{X} as many as eager, 95 % "
     assert second.startswith(throughput)
     assert second.endswith(f"{X}).")
@@ -204,10 +210,14 @@ def test_three_lines_read_as_sentences(small):
     assert third == f"{memory} 3.00{X} as much)."
 
 
-def test_a_quiet_run_has_no_caution(small):
-    calm = [replace(r, noise=CellNoise(noisy=False)) for r in small.records]
-    assert "Caution" not in "".join(three_lines(calm))
-    assert all(len(line) <= 125 for line in three_lines(calm))
+def test_a_visit_that_was_disturbed_has_no_interval_and_a_caution(small):
+    first = three_lines(small.records)[0]
+    assert first.endswith(f"(2.10{X} faster than eager, no interval). Caution: the machine was noisy.")
+
+
+def test_a_quiet_run_has_no_caution(calm):
+    assert "Caution" not in "".join(three_lines(calm.records))
+    assert all(len(line) <= 125 for line in three_lines(calm.records))
 
 
 def test_a_set_up_without_any_other_has_its_own_interval(small):
@@ -267,3 +277,72 @@ def test_after_a_winner_of_reduced_precision_the_next_exact_one_is_named(small):
     assert text.startswith("Reduced precision: its depth is 2.10 % of the range off.")
     assert "reduced" not in three_lines([exact])[0]
     assert recommendations.runner_up_text(fastest([int8, bf16]), {"onnx-int8": None, "openvino-bf16": None}) is None
+
+
+def in_passes(record, passes_s, disturbed=(), **changes):
+    """Return a cell as it is after passes of one round each."""
+    times = Times(len(passes_s), float(np.median(passes_s)), *[float(np.mean(passes_s))] * 4, None,
+                  np.array(passes_s), np.array(passes_s))  # fmt: skip
+    noise = CellNoise(noisy=2 * len(disturbed) >= len(passes_s), disturbed_passes=tuple(disturbed))
+    return replace(record, times=times, rounds_by_pass=(1,) * len(passes_s), noise=noise, **changes)
+
+
+def pair(small, eager_s, onnx_s, **changes):
+    """Return eager's and ONNX Runtime's cells after passes."""
+    eager, onnx = small.records[1], small.records[2]
+    return [in_passes(eager, eager_s, **changes), in_passes(onnx, onnx_s, **changes)]
+
+
+def test_what_slows_both_in_the_same_passes_leaves_the_price_as_it_is(small):
+    drift = np.array([1.0, 1.1, 1.3, 1.7, 1.4, 1.2, 1.0])
+    [eager] = fastest(pair(small, 0.2 * drift, 0.1 * drift)).alternatives
+    assert (eager.relative_cost.low, eager.relative_cost.high) == pytest.approx((2, 2))
+
+
+def test_a_price_comes_from_the_passes_that_were_not_disturbed_where_there_are_enough(small):
+    disturbed = (2, 5, 7)
+    eager_s, onnx_s = np.full(9, 0.2), np.full(9, 0.1)
+    for number in disturbed:
+        eager_s[number - 1], onnx_s[number - 1] = 0.3, 0.25
+    [eager] = fastest(pair(small, eager_s, onnx_s, disturbed=disturbed)).alternatives
+    assert (eager.relative_cost.low, eager.relative_cost.high) == pytest.approx((2, 2))
+    # of five others none can be told to be the usual ones
+    [eager] = fastest(pair(small, eager_s[:8], onnx_s[:8], disturbed=disturbed)).alternatives
+    assert eager.relative_cost.low == pytest.approx(0.3 / 0.25)
+
+
+def test_an_interval_over_few_passes_is_wider_than_their_range(small):
+    [eager] = fastest(pair(small, [0.2, 0.21, 0.2], [0.1, 0.1, 0.1])).alternatives
+    assert eager.relative_cost.low < 2
+    assert eager.relative_cost.high > 2.1
+
+
+def test_where_the_machine_was_disturbed_and_the_price_is_open_the_sentence_says_so(small):
+    swinging = pair(small, [0.1, 0.3, 0.1, 0.3], [0.1, 0.1, 0.2, 0.2], disturbed=(1, 2, 3))
+    [latency, *_] = three_lines(swinging)
+    assert latency.startswith(
+        "Lowest latency: the machine was too disturbed to say; the best of it was onnx with 2 thr"
+    )
+    assert "too close to call: eager" in latency
+    steady = pair(small, [0.2] * 4, [0.1] * 4, disturbed=(1, 2, 3))
+    assert three_lines(steady)[0].endswith("The machine was disturbed in most passes; idle, it is faster.")
+
+
+@pytest.mark.parametrize(("eager_s", "onnx_s", "price"), [([0.2] * 6, [0.1] * 6, 0.0), ([0.2], [0.1], np.inf)])
+def test_the_widest_price_decides_whether_more_passes_are_worth_their_time(small, eager_s, onnx_s, price):
+    assert recommendations.widest_price(pair(small, eager_s, onnx_s)) == pytest.approx(price)
+
+
+def test_a_network_that_alone_takes_longer_than_its_pipeline_is_called_noise(small):
+    onnx = small.records[2]
+    alone = replace(onnx, fullname="alone", name="test_inference[onnx-b1]", kind="stage", stage="inference",
+                    times=replace(onnx.times, median_s=2 * onnx.times.median_s))  # fmt: skip
+    text = "The network alone took longer than the whole pipeline (onnx, batch 1): that is noise."
+    assert recommendations.impossible_text([onnx, alone]) == text
+    assert recommendations.impossible_text([onnx]) == ""
+
+
+def test_the_price_of_a_backend_over_another_comes_from_passes_alone(small):
+    assert price_of(pair(small, [0.2] * 3, [0.1] * 3), "eager", "onnx").estimate == pytest.approx(2)
+    assert price_of(small.records, "eager", "onnx") is None
+    assert price_of(pair(small, [0.2] * 3, [0.1] * 3), "eager", "jit") is None

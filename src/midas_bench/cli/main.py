@@ -11,6 +11,7 @@ import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from midas_bench.errors import UserError
 
@@ -22,6 +23,7 @@ COMMANDS = {
     "gate": "compare the speed and memory of two revisions, and fail if the newer one is worse",
     "loadgen": "measure latency, throughput and the highest rate within a latency bound, by MLCommons LoadGen",
     "tune": "find the backend, thread count and batch size to deploy on this machine",
+    "self-test": "simulate runs beside scripted disturbances, and count how often their answers are right",
     "serve": "serve a web page and an API that turn photos into depth heat maps",
     "doctor": "describe this machine, and what would spoil a measurement on it now",
 }
@@ -41,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         arguments = _parse(sys.argv[1:] if argv is None else argv)
-        module = importlib.import_module(f"midas_bench.cli.{arguments.command}")
+        module = _module(arguments.command)
         code: int = module.run(arguments)
         sys.stdout.flush()
         return code
@@ -64,6 +66,10 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         warn("interrupted")
         return EXIT_INTERRUPTED
+
+
+def _module(command: str) -> Any:
+    return importlib.import_module(f"midas_bench.cli.{command.replace('-', '_')}")
 
 
 def _has_temporary_folder() -> bool:
@@ -95,7 +101,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         command.set_defaults(parser=command)
         # the other commands' modules take long to import
         if name == chosen:
-            importlib.import_module(f"midas_bench.cli.{name}").add_arguments(command)
+            _module(name).add_arguments(command)
     arguments, unknown = parser.parse_known_args(argv)
     # this parser's error shows the command's own usage, not that of all commands
     if unknown:

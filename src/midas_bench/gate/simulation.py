@@ -21,6 +21,7 @@ from scipy import stats
 from midas_bench.errors import UserError
 from midas_bench.gate.rule import REGRESSED, UNDECIDED, Family, Figure
 from midas_bench.results.intervals import CONFIDENCE, holm, signed_rank_interval
+from midas_bench.results.share import Share
 
 SLOWDOWNS = (0.0, 0.02, 0.05, 0.10)
 RESAMPLED, RESAMPLED_QUICK = 10_000, 1_000
@@ -29,28 +30,6 @@ AS_RECORDED = len(SLOWDOWNS)
 """Seeds the gates that are drawn without swapping, as the slowdown's place among `SLOWDOWNS` does the others."""
 
 Outcome = tuple[dict[str, str], int]
-
-
-@dataclass(frozen=True)
-class Share:
-    """A count, its total, and the exact interval of their ratio.
-
-    Source: C. J. Clopper and E. S. Pearson, Biometrika 26, 1934.
-    """
-
-    count: int
-    total: int
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Both ends of the 95 % interval."""
-        ends = stats.binomtest(self.count, self.total).proportion_ci(0.95, "exact")
-        return float(ends.low), float(ends.high)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON types."""
-        low, high = self.interval
-        return {"count": self.count, "of": self.total, "share": self.count / self.total, "low": low, "high": high}
 
 
 @dataclass(frozen=True)

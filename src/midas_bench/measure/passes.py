@@ -15,12 +15,20 @@ from typing import Any
 
 from midas_bench.measure.noise_probe import NoiseReading, combined
 from midas_bench.results.kinds import cell_info
+from midas_bench.results.passes import ENOUGH
 
 LEAST_PASSES = 2
 """Fewer tell nothing of what differs between them."""
 
 SETTLED = 0.03
 """Half the width of a price's interval, relative to the price, below which more passes are not worth their time."""
+
+VISIT_S = 0.15
+"""What a visit fills with rounds: one of the slow cells, a dozen of the fast."""
+
+WARM_UP_BELOW_S = 0.3
+"""A call that is shorter is made once untimed in each visit: the cell before it left the caches to something else.
+Longer calls lose less than the spread of their rounds."""
 
 OVERRUN = 0.05
 """Share of the budget by which its end may be missed: a pass that would end later is not begun."""
@@ -61,6 +69,20 @@ class PassBudget:
     def allows(self, work_s: float) -> bool:
         """Tell whether work of so many seconds would end in time."""
         return self.elapsed_s + work_s <= self.budget_s * (1 + OVERRUN)
+
+
+def another_pass(made: int, budget: PassBudget, pass_s: float, price: float | None) -> bool:
+    """Decide whether a run goes on after so many passes.
+
+    Args:
+        made: passes so far.
+        budget: of the run.
+        pass_s: what the last pass took.
+        price: how far the least certain price may be off, as `recommendations.widest_price` tells.
+    """
+    if made < LEAST_PASSES:
+        return True
+    return budget.allows(pass_s) and (made < ENOUGH or price is None or price > SETTLED)
 
 
 def thoroughness(left_s: float, expected_s: float, slowness: float, pass_s: float) -> float:

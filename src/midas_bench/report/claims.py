@@ -11,7 +11,7 @@ from typing import Any
 from midas_bench.results import units
 from midas_bench.results.intervals import Interval
 from midas_bench.results.kinds import Memory, Ratio, SceneRatio
-from midas_bench.results.ranking import ARTICLE, fastest
+from midas_bench.results.ranking import ARTICLE, fastest, price_of
 from midas_bench.results.runs import Record, of_type
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot tell"
@@ -74,7 +74,7 @@ def _finding(row: Mapping[str, Any], measured: Measured) -> ClaimFinding:
     figures = "; ".join(f"{part.name} {written(part.value)}".strip() for part in measured)
     why = row.get("note", "")
     if row["unit"] != "bytes" and any(part.value.confidence == 0 for part in measured):
-        why = f"Too few rounds for an interval. {why}".strip()
+        why = f"No interval: too few rounds, or the machine was disturbed. {why}".strip()
         return ClaimFinding(row["id"], row["text"], row["article"], figures, OPEN, why)
     verdict = together(row["rule"], [judge(row, part.value) for part in measured])
     if verdict == OPEN:
@@ -142,8 +142,10 @@ def _preprocess_share(records: Sequence[Record], _: Mapping[str, Any]) -> Measur
 
 def _time_saved(backend: str) -> Callable[[Sequence[Record], Mapping[str, Any]], Measured]:
     def saved(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:
-        ratio = _ratio(records, f"{backend}/eager")
-        return [Part("", ratio.mapped(-1, 1))] if ratio else Unknown(f"The run holds no block ratio '{backend}/eager'.")
+        ratio = _ratio(records, f"{backend}/eager") or price_of(records, backend, "eager")
+        if ratio:
+            return [Part("", ratio.mapped(-1, 1))]
+        return Unknown(f"The run has neither a block ratio '{backend}/eager' nor passes with both.")
 
     return saved
 

@@ -59,8 +59,9 @@ def _basis(compared: Comparison) -> Iterable[str]:
         )
     else:
         yield (
-            "With a single file on a side, intervals hold within these runs only. There is no verdict, because two "
-            "runs of the same code can differ by more. Name several files per side to get one."
+            "With a single file on a side, intervals know what differed between the passes of a run. They do not know "
+            "how the machine drifted from one run to the other, so there is no verdict. Make runs in turn, and name "
+            "several files per side, to get one."
         )
     without_ratio = sum(change.ratio is None for change in compared.changes)
     if without_ratio:

@@ -82,6 +82,7 @@ def answer_section(data: ReportData, answers: Sequence[Recommendation]) -> Secti
     text = [*data.remarks, *filter(None, [data.notice, recommendations.unanswered_text(run.file, run.records)])]
     if answers:
         text.append(recommendations.noise_text(run.records, [cell for answer in answers for cell in answer.cells]))
+        text += filter(None, [recommendations.impossible_text(run.records)])
     else:
         text.append("No cell here times the whole pipeline or a process's memory, so there is no set-up to recommend.")
     if run.lacking:

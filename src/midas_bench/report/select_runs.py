@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -14,6 +16,10 @@ from midas_bench.results.run_files import STORAGE, read, saved_in, siblings
 from midas_bench.results.runs import UNKNOWN, Run, of_one_kind, redundant_runs
 
 MOST_SIDES = 6
+LONGEST_LABEL = 20
+"""Letters of a label that nobody chose: it heads columns and stands beside charts."""
+SAVED = re.compile(r"(\d{4})_([0-9a-f]{7})[0-9a-f]{33}_.*")
+"""The stem of a file that --benchmark-autosave named: number, commit, date."""
 
 
 def choose(
@@ -99,18 +105,31 @@ def _comparison(places: Sequence[Path], labels: Sequence[str], album: Album, pro
     compared_runs = tuple(ComparedRuns(label, tuple(runs)) for label, runs in sides.items())
     run = preferred(compared_runs[-1].runs)
     history, unknown = _history(run, (r for side in compared_runs for r in side.runs))
+    if not labels:
+        # a default label is shorter than the files' names
+        remarks += [f"{side.label}: {', '.join(run.file for run in side.runs)}." for side in compared_runs]
     remarks.append(f"All sections but the comparison are about {compared_runs[-1].label}: {run.file}.")
     return ReportData(run, compared_runs[-1].label, history, compared_runs, album, (*remarks, *unknown))
 
 
 def default_labels(places: Sequence[Path]) -> list[str]:
-    """Name each place by its stem, or by its whole path where another place could be called that."""
-    stems = [place.stem or str(place) for place in places]
-    names = [*stems, *map(str, places)]
-    return [
-        str(place) if names.count(stem) > 1 + (stem == str(place)) else stem
-        for place, stem in zip(places, stems, strict=True)
-    ]
+    """Name each place by its stem in at most `LONGEST_LABEL` letters; places that would share a name are numbered.
+
+    Of a file that pytest-benchmark saved, number and commit are left.
+    """
+    labels = []
+    for place in places:
+        stem = printable(place.stem) or str(place)
+        saved = SAVED.fullmatch(stem)
+        label = f"{saved[1]}_{saved[2]}" if saved else stem
+        labels.append(label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL // 2]}…{label[-6:]}")
+    counts = Counter(labels)
+    seen: Counter[str] = Counter()
+    for index, label in enumerate(labels):
+        if counts[label] > 1:
+            seen[label] += 1
+            labels[index] = f"{label[: LONGEST_LABEL - 3]}#{seen[label]}"
+    return labels
 
 
 def readable(paths: Sequence[Path], progress: Progress) -> tuple[list[Run], list[str]]:

@@ -184,6 +184,10 @@ def _ratio(
     if figure.value_of is not _time_s or len(old) > 1 or len(new) > 1:
         return bare, None
     times = old[0].times, new[0].times
+    if min(len(side.passes_s) for side in times) > 1:
+        # the rounds of one visit know nothing of what differs between visits
+        of_passes = file_ratio(times[1].passes_s.tolist(), times[0].passes_s.tolist())
+        return of_passes.interval if of_passes else bare, None
     if not all(side.allow_ratio_interval for side in times):
         return bare, None
     return bootstrap_ratio(times[1].rounds_s, times[0].rounds_s), None

@@ -30,9 +30,14 @@ FIRST_COLUMNS = (
     "ratio", "ratio_estimate", "ratio_low", "ratio_high", "noisy", "noise_reasons", "photos_repeated", "weights",
 )  # fmt: skip
 """The places that columns have had since they were first saved; further figures follow in the order of their kinds."""
-COLUMNS = (*FIRST_COLUMNS, *(name for name in FIGURES if name not in FIRST_COLUMNS))
+COLUMNS = (*FIRST_COLUMNS, *(name for name in FIGURES if name not in FIRST_COLUMNS), "passes", "disturbed_passes")
 # programs that read these tables know flop as a number with a point
-WHOLE = ("rounds", *(name for name, kind in FIGURES.items() if isinstance(kind, inspect.IntType) and name != "flop"))
+WHOLE = (
+    "rounds",
+    "passes",
+    "disturbed_passes",
+    *(name for name, kind in FIGURES.items() if isinstance(kind, inspect.IntType) and name != "flop"),
+)
 
 
 def frame(runs: Iterable[Run], label: str = "") -> pd.DataFrame:
@@ -60,6 +65,7 @@ def _row(run: Run, record: Record, label: str) -> dict[str, Any]:
     if record.kind in TIMED:
         row |= {name: getattr(times, name) for name in ("rounds", "median_s", "mean_s", "min_s", "max_s", "stddev_s")}
         row["images_per_second"] = record.images_per_second
+        row["passes"] = len(times.passes_s) or None
         if times.interval:
             row |= {"median_low_s": times.interval.low, "median_high_s": times.interval.high}
     if isinstance(info, Load):
@@ -73,6 +79,7 @@ def _row(run: Run, record: Record, label: str) -> dict[str, Any]:
         row["peer_median_s"] = times.median_s
     if info.noise.noisy is not None:
         row |= {"noisy": info.noise.noisy, "noise_reasons": "; ".join(info.noise.reasons)}
+        row["disturbed_passes"] = len(info.noise.disturbed_passes) if len(times.passes_s) else None
     return row
 
 

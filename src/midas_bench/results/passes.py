@@ -14,6 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from midas_bench.results.intervals import CONFIDENCE, Interval, block_ratio, median_interval
 
+ENOUGH = 6
+"""Passes that allow a distribution-free interval at 95 %: all on one side of the truth have a chance of 2**(1 - 6)."""
+ENOUGH_OF_ROW = 3
+"""Undisturbed visits of a cell, from which on they alone say what is usual for it."""
+
 
 def pass_medians(rounds_s: ArrayLike, rounds_by_pass: Sequence[int]) -> NDArray[np.float64]:
     """Return float64 (passes,): the median of each pass's rounds, in their unit; empty where the counts do not fit."""
@@ -27,8 +32,8 @@ def pass_medians(rounds_s: ArrayLike, rounds_by_pass: Sequence[int]) -> NDArray[
 def pass_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval | None:
     """Return the median over passes of positive values, with an interval from their spread; None below two passes.
 
-    From six passes on the interval is the distribution-free one of the median, which a disturbed minority cannot move
-    far. Fewer passes allow none at 95 %: then it is Student's t interval of the logarithms, no narrower than the range.
+    From `ENOUGH` passes on the interval is the distribution-free one of the median. Fewer allow none at 95 %: then it
+    is Student's t interval of the logarithms, no narrower than the range.
     """
     of_pass = np.asarray(values, np.float64)
     if len(of_pass) < 2 or not (of_pass > 0).all():
@@ -42,13 +47,27 @@ def pass_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval
     return Interval(float(np.median(of_pass)), low, high, confidence)
 
 
-def pass_ratio(numerators: ArrayLike, denominators: ArrayLike, confidence: float = CONFIDENCE) -> Interval | None:
-    """Return the median over passes of a ratio that is taken within each pass, where drift meets both sides alike.
+def mean_over_cells(values: ArrayLike, disturbed: ArrayLike, confidence: float = CONFIDENCE) -> Interval | None:
+    """Return the mean over cells of positive values, as the median over passes, with an interval from their spread.
 
-    Values stand in the order of the passes; a pass that only one side has is left out. None below two passes in common.
+    A visit that was disturbed is left aside where `ENOUGH` passes have others: a busy neighbour slows one backend more
+    than another, and no number of passes would average that out. The cells of a pass that are left stand for all of
+    it, each by how it differs from what is usual for it.
+
+    Args:
+        values: float64 (cells, passes), times or ratios; `cells` are those of the scenes, for example.
+        disturbed: bool (cells, passes), by a probe that does not look at the values.
+        confidence: of the interval.
     """
-    above, below = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
-    common = min(len(above), len(below))
-    if not (below[:common] > 0).all():
+    given, calm = np.asarray(values, np.float64), ~np.asarray(disturbed, bool)
+    if given.ndim != 2 or given.shape[1] < 2 or not (given > 0).all():
         return None
-    return pass_interval(above[:common] / below[:common], confidence)
+    left = calm.any(axis=0)
+    if calm.all() or left.sum() < ENOUGH:
+        return pass_interval(given.mean(axis=0), confidence)
+    logs = np.log(given)
+    usual = np.array([
+        np.median(row[aside] if aside.sum() >= ENOUGH_OF_ROW else row) for row, aside in zip(logs, calm, strict=True)
+    ])  # fmt: skip
+    differences = np.ma.array(logs - usual[:, None], mask=~calm).mean(axis=0).compressed()
+    return pass_interval(np.exp(usual).mean() * np.exp(differences), confidence)

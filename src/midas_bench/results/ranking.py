@@ -9,7 +9,7 @@ import numpy as np
 
 from midas_bench.results.intervals import Interval, bootstrap_interval, bootstrap_medians
 from midas_bench.results.kinds import Memory, Stream
-from midas_bench.results.passes import pass_interval, pass_ratio
+from midas_bench.results.passes import mean_over_cells
 from midas_bench.results.runs import Record, of_type
 
 FAST, ARTICLE = "fast", "article"
@@ -93,8 +93,9 @@ class _Candidate:
     setup: Setup
     records: tuple[Record, ...]
     estimate: float
-    # mean over scenes in each pass; empty where the files have no passes
-    of_pass: np.ndarray
+    # seconds and whether the machine was disturbed, (scenes, passes); no passes where the files have none
+    passes_s: np.ndarray
+    disturbed: np.ndarray
     # of files without passes, bootstrap draws of the estimate; None where no interval can be given
     draws: np.ndarray | None
 
@@ -137,7 +138,9 @@ def _timed(
     candidates = []
     scenes = _common_scenes(cells)
     for seed, (setup, group) in enumerate(sorted(_setups([*cells, *streams]).items(), key=lambda item: str(item[0]))):
-        common = tuple(r for r in group if setup.stream_photos or r.info.scene in scenes)
+        common = tuple(
+            sorted((r for r in group if setup.stream_photos or r.info.scene in scenes), key=lambda r: str(r.info.scene))
+        )
         if common:
             candidates.append(_candidate(setup, common, seed))
     if not candidates:
@@ -155,18 +158,9 @@ def _timed(
         scenes=() if winner.setup.stream_photos else tuple(sorted(s for s in scenes if s is not None)),
         cells=tuple(r.fullname for r in winner.records),
         rounds=min(r.times.rounds for r in winner.records),
-        passes=len(winner.of_pass),
-        disturbed=_disturbed(winner.records),
+        passes=winner.passes_s.shape[1],
+        disturbed=float(np.mean(winner.disturbed)),
     )
-
-
-def _disturbed(cells: Sequence[Record]) -> float:
-    """Return the share of visits to these cells during which the machine was disturbed."""
-    visits = [max(1, len(r.times.passes_s)) for r in cells]
-    disturbed = [
-        len(r.info.noise.disturbed_passes) if len(r.times.passes_s) else int(bool(r.info.noise.noisy)) for r in cells
-    ]
-    return sum(disturbed) / sum(visits)
 
 
 def _common_scenes(cells: Sequence[Record]) -> set[str | None]:
@@ -198,15 +192,18 @@ def _setups(cells: Iterable[Record]) -> dict[Setup, list[Record]]:
 def _candidate(setup: Setup, cells: tuple[Record, ...], seed: int) -> _Candidate:
     passes = min(len(r.times.passes_s) for r in cells)
     if passes > 1:
-        of_pass = np.mean([r.times.passes_s[:passes] for r in cells], axis=0)
-        return _Candidate(setup, cells, float(np.median(of_pass)), of_pass, None)
-    estimate = float(np.mean([r.times.median_s for r in cells]))
+        passes_s = np.array([r.times.passes_s[:passes] for r in cells])
+        disturbed = np.array([[n in r.info.noise.disturbed_passes for n in range(1, passes + 1)] for r in cells])
+        figure = mean_over_cells(passes_s, disturbed)
+        return _Candidate(setup, cells, figure.estimate if figure else 0.0, passes_s, disturbed, None)
+    noisy = np.array([[bool(r.info.noise.noisy)] for r in cells])
     draws = None
     # the rounds of one visit know nothing of what else the machine did just then
-    if all(r.times.allow_ratio_interval and not r.info.noise.noisy for r in cells):
+    if all(r.times.allow_ratio_interval for r in cells) and not noisy.any():
         generator = np.random.default_rng(seed)
         draws = np.mean([bootstrap_medians(r.times.rounds_s, generator) for r in cells], axis=0)
-    return _Candidate(setup, cells, estimate, np.empty(0), draws)
+    estimate = float(np.mean([r.times.median_s for r in cells]))
+    return _Candidate(setup, cells, estimate, np.empty((len(cells), 0)), noisy, draws)
 
 
 def _best_of_each(ranked: Sequence[_Candidate]) -> list[_Candidate]:
@@ -219,7 +216,7 @@ def _best_of_each(ranked: Sequence[_Candidate]) -> list[_Candidate]:
 
 def _figure(candidate: _Candidate, figure: Callable[[float, int], float]) -> Interval:
     photos, estimate = candidate.setup.photos_per_call, candidate.estimate
-    seconds = pass_interval(candidate.of_pass)
+    seconds = mean_over_cells(candidate.passes_s, candidate.disturbed)
     if seconds is None and candidate.draws is not None:
         seconds = bootstrap_interval(estimate, candidate.draws)
     if seconds is None:
@@ -230,13 +227,40 @@ def _figure(candidate: _Candidate, figure: Callable[[float, int], float]) -> Int
 
 def _relative_cost(candidate: _Candidate, winner: _Candidate) -> Interval:
     scale = winner.setup.photos_per_call / candidate.setup.photos_per_call
-    within_passes = pass_ratio(candidate.of_pass, winner.of_pass)
+    within_passes = _price(candidate, winner)
     if within_passes is not None:
         return within_passes.mapped(scale)
     estimate = candidate.estimate / winner.estimate * scale
     if candidate.draws is None or winner.draws is None:
         return _bare(estimate)
     return bootstrap_interval(estimate, candidate.draws / winner.draws * scale)
+
+
+def _price(candidate: _Candidate, winner: _Candidate) -> Interval | None:
+    """Return the ratio of two candidates, taken within each pass and scene, where both stood side by side.
+
+    A stream is no scene: its ratio to a batch is that of the pass as a whole.
+    """
+    passes = min(candidate.passes_s.shape[1], winner.passes_s.shape[1])
+    above, below = candidate.passes_s[:, :passes], winner.passes_s[:, :passes]
+    disturbed = (candidate.disturbed[:, :passes], winner.disturbed[:, :passes])
+    if [r.info.scene for r in candidate.records] == [r.info.scene for r in winner.records]:
+        return mean_over_cells(above / below, disturbed[0] | disturbed[1]) if passes else None
+    whole = above.mean(axis=0, keepdims=True) / below.mean(axis=0, keepdims=True)
+    return mean_over_cells(whole, np.concatenate(disturbed).any(axis=0, keepdims=True)) if passes else None
+
+
+def price_of(records: Sequence[Record], backend: str, other: str) -> Interval | None:
+    """Return the time of one backend over another's for one photo, from the passes; None where one has none."""
+    cells = [r for r in records if r.is_pipeline and r.info.batch_size == 1 and r.info.recipe != ARTICLE]
+    candidates = [
+        _candidate(setup, tuple(sorted(group, key=lambda r: str(r.info.scene))), 0)
+        for name in (backend, other)
+        for setup, group in _setups(r for r in cells if r.info.backend == name).items()
+    ]
+    if len(candidates) != 2 or not all(candidate.passes_s.size for candidate in candidates):
+        return None
+    return _price(*candidates)
 
 
 def _bare(value: float) -> Interval:

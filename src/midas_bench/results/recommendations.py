@@ -32,7 +32,6 @@ COSTS = {"latency": "the time", "throughput": "the time per photo", "memory": "t
 MEASURE_PIPELINE = "pytest bench/test_pipeline.py --benchmark-autosave"
 DISTURBED = 0.5
 """Share of disturbed visits from which on the median over passes may be one of a disturbed machine."""
-DISTURBED_TEXT = "The machine was disturbed in most of its visits: idle, it is faster."
 MOST_NAMES = 2
 """Set-ups that a sentence lists by name."""
 
@@ -149,8 +148,14 @@ def caution_text(answer: Recommendation, reduced: Mapping[str, FidelityPoint]) -
         names = " or ".join(setup_text(answer, tied) for tied in answer.tied)
         sentences.append(f"Too close to call: this run cannot tell it from {names}.")
     if answer.disturbed >= DISTURBED:
-        sentences.append(DISTURBED_TEXT)
+        sentences.append(_disturbed_text(answer))
     return " ".join(sentences)
+
+
+def _disturbed_text(answer: Recommendation) -> str:
+    if answer.passes < 2:
+        return "Caution: the machine was noisy."
+    return "The machine was disturbed in most passes; idle, it is faster."
 
 
 def noise_text(records: Sequence[Record], answer_cells: Sequence[str] = ()) -> str:
@@ -169,6 +174,27 @@ def noise_text(records: Sequence[Record], answer_cells: Sequence[str] = ()) -> s
             "Run again on a quiet machine before relying on small differences."
         )
     return f"{disturbed}, none of them behind these answers. An alternative may look slower than it is."
+
+
+def impossible_text(records: Sequence[Record]) -> str:
+    """Return a sentence on networks that alone took longer than the pipeline they are a part of; empty without any.
+
+    The times of such cells are noise: they were measured when the machine was busy with something else.
+    """
+    wholes: dict[tuple[object, ...], list[float]] = {}
+    for r in records:
+        if r.is_pipeline and r.info.recipe != ARTICLE:
+            wholes.setdefault((r.info.backend, r.info.batch_size, r.info.threads), []).append(r.times.median_s)
+    names = [
+        f"{r.info.backend}, batch {r.info.batch_size}"
+        for r in records
+        if r.info.stage == "inference"
+        and (whole := wholes.get((r.info.backend, r.info.batch_size, r.info.threads)))
+        and r.times.median_s > max(whole)
+    ]
+    if not names:
+        return ""
+    return f"The network alone took longer than the whole pipeline ({clean('; '.join(names))}): that is noise."
 
 
 def unresolved_text(records: Sequence[Record]) -> str:
@@ -206,8 +232,12 @@ def three_lines(records: Sequence[Record]) -> list[str]:
     lines = []
     reduced = fidelity_results.reduced(records)
     for answer in answers(records):
-        caution = f" {DISTURBED_TEXT}" if answer.disturbed >= DISTURBED else ""
-        lines.append(f"{TITLES[answer.question].capitalize()}: {_sentence(answer, reduced)}{caution}")
+        sentence = _sentence(answer, reduced)
+        if answer.disturbed >= DISTURBED and answer.tied:
+            sentence = f"the machine was too disturbed to say; the best of it was {sentence}"
+        elif answer.disturbed >= DISTURBED:
+            sentence = f"{sentence} {_disturbed_text(answer)}"
+        lines.append(f"{TITLES[answer.question].capitalize()}: {sentence}")
         lines += [f"    {line}" for line in python_lines(answer, records)]
     return [*lines, *filter(None, [unresolved_text(records)])]
 
@@ -225,9 +255,6 @@ def _sentence(answer: Recommendation, reduced: Collection[str]) -> str:
         remarks.append(_interval_text(units.span(answer.figure, size)))
     precision = ", reduced precision" if is_reduced else ""
     bracket = f" ({'; '.join(remarks)})" if remarks else ""
-    if answer.tied and answer.disturbed >= DISTURBED:
-        precision = f"{precision}, was the best of it"
-        bracket = f"{bracket}; the machine was too disturbed to say more"
     return f"{_in_words(answer, answer.winner)}, {_estimate_text(answer, answer.figure.estimate)}{precision}{bracket}."
 
 

@@ -21,6 +21,7 @@ from midas_bench.depth.backends import registry
 from midas_bench.depth.flop import flop_per_image
 from midas_bench.measure import noise_probe
 from midas_bench.measure.fidelity import fidelity, problem
+from midas_bench.measure.passes import WARM_UP_BELOW_S
 from midas_bench.measure.plugin import depth_maps, internals
 from midas_bench.measure.plugin.open_pipelines import OpenedPipeline
 from midas_bench.measure.plugin.run_state import RUN_STATE
@@ -31,10 +32,6 @@ from midas_bench.scene_photos import Batch
 
 WARM_UP_CALLS = 3
 """TorchScript profiles in the first call of a shape and compiles in the second; the third runs what is kept."""
-
-WARM_UP_BELOW_S = 0.3
-"""A call that is shorter is made once untimed in each visit: the cell before it left the caches to something else.
-Longer calls lose less than the spread of their rounds."""
 
 Report = Mapping[str, Any]
 

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
-from pytest_benchmark.session import BenchmarkSession
+from pytest_benchmark.session import BenchmarkSession, PerformanceRegression
 from pytest_benchmark.stats import Metadata
+
+Regression = PerformanceRegression
+"""What pytest-benchmark raises below its tables where --benchmark-compare-fail found a slower cell."""
 
 
 def session_of(config: pytest.Config) -> BenchmarkSession:
@@ -58,6 +61,11 @@ def storage_folder(config: pytest.Config) -> Path:
     storage = session_of(config).storage
     folder = getattr(storage, "path", None)  # elasticsearch:// has none
     return Path(folder or config.rootpath / ".benchmarks") / str(storage.default_machine_id)
+
+
+def regressions(config: pytest.Config) -> int:
+    """Return how many cells --benchmark-compare-fail found slower."""
+    return len(session_of(config).performance_regressions)
 
 
 def as_row(benchmark: Any) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from midas_bench.errors import UserError
-from midas_bench.measure.passes import LEAST_PASSES, SETTLED, PassBudget, drawn_order, thoroughness
+from midas_bench.measure.passes import LEAST_PASSES, VISIT_S, PassBudget, another_pass, drawn_order, thoroughness
 from midas_bench.measure.plugin import internals
 from midas_bench.measure.plugin.cell import VISITS, Visit, VisitHistory
 from midas_bench.measure.plugin.noise import MAX_RERUNS, NOISE_MONITOR
@@ -27,8 +27,6 @@ from midas_bench.results.recommendations import widest_price
 from midas_bench.results.run_files import run_from
 from midas_bench.results.units import duration
 
-VISIT_S = 0.15
-"""What a visit fills with rounds: one of the slow cells, a dozen of the fast."""
 PROGRESS_S = 20.0
 """Between two lines of progress where the terminal cannot rewrite one."""
 SEED = 1
@@ -270,10 +268,10 @@ class PassLoop:
             return True
         if asked.seconds is not None:
             return not self._have(0, asked.seconds)
-        if self._run.settings.quick or not self._budget.allows(pass_s):
+        if self._run.settings.quick:
             return False
-        price = widest_price(run_from({"benchmarks": self._state.merged_rows()}, self._state.journal.path).records)
-        return price is None or price > SETTLED
+        records = run_from({"benchmarks": self._state.merged_rows()}, self._state.journal.path).records
+        return another_pass(made, self._budget, pass_s, widest_price(records))
 
     def _have(self, rounds: int, seconds: float) -> bool:
         """Tell whether every cell has so many rounds, and so many seconds of them."""

@@ -7,6 +7,7 @@ from itertools import product
 
 import numpy as np
 from matplotlib.figure import FigureBase
+from numpy.typing import NDArray
 
 from midas_bench.render.document import Chart
 from midas_bench.report.charts import style
@@ -16,6 +17,8 @@ from midas_bench.results.ranking import ARTICLE
 from midas_bench.results.runs import Record
 
 MOST_DOTS = 150
+SPREAD = 0.26
+"""Half the height of a row's dots."""
 MS = 1e-3
 
 
@@ -80,7 +83,7 @@ def latency(records: Sequence[Record]) -> Chart | None:
         + ", ".join(f"{scenes[r.info.scene]} {units.seconds(r.times.median_s)}" for r in cells if series(r) == name)
         for name, label in labels.items()
     )
-    note = "Further left is faster. An interval covers the rounds of this run; another run may differ by more."
+    note = "Further left is faster. An interval covers what differed within this run; another run may differ by more."
     height = 1.0 + 0.16 * len(scenes) * (len(names) + 1.5)
     return style.chart("latency", "Time for one photo, by backend and scene", alt, note, draw, height)
 
@@ -104,10 +107,10 @@ def rounds(records: Sequence[Record]) -> Chart | None:
         for r in cells:
             axes, y = grid.flat[places.index(r.info.scene)], names.index(series(r))
             colour, _ = looks[series(r)]
-            ordered = np.sort(r.times.rounds_s)
-            shown = ordered[np.unique(np.linspace(0, len(ordered) - 1, MOST_DOTS).astype(int))] / MS
-            jitter = generator.uniform(-0.26, 0.26, len(shown))
-            axes.plot(shown, y + jitter, ".", color=colour, alpha=0.55, markersize=4.5, markeredgewidth=0)
+            shown, height, disturbed = _dots(r, generator)
+            calm = {"color": colour, "alpha": 0.55, "markersize": 4.5, "markeredgewidth": 0}
+            axes.plot(shown[~disturbed] / MS, y + height[~disturbed], ".", **calm)
+            axes.plot(shown[disturbed] / MS, y + height[disturbed], "x", color=colour, alpha=0.7, markersize=3.5)
             median = r.times.median_s / MS
             axes.plot([median, median], [y - 0.36, y + 0.36], color=style.INK, linewidth=1.4)
         for scene, axes in zip(scenes.values(), grid.flat, strict=False):
@@ -124,9 +127,30 @@ def rounds(records: Sequence[Record]) -> Chart | None:
         f"{scenes[slowest.info.scene]}, median {units.seconds(slowest.times.median_s)}, slowest round "
         f"{units.seconds(slowest.times.max_s)}."
     )
-    note = f"One dot per round, at most {MOST_DOTS} evenly chosen ones per row. Long tails are disturbances."
+    note = (
+        f"One dot per round, at most {MOST_DOTS} evenly chosen ones per row. Within a row, passes follow each other "
+        "from top to bottom. Crosses: the machine was disturbed during that pass."
+    )
     height = 0.9 + -(-len(scenes) // columns) * (0.5 + 0.3 * len(names))
     return style.chart("rounds", "Every round of one photo", alt, note, draw, height)
+
+
+def _dots(
+    record: Record, generator: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Return seconds, height and whether disturbed of the rounds that are shown; without passes the height is drawn."""
+    rounds_s, by_pass = record.times.rounds_s, record.info.rounds_by_pass
+    passes = len(record.times.passes_s)
+    if passes:
+        number = np.repeat(np.arange(passes), by_pass)
+        height = np.linspace(-SPREAD, SPREAD, passes)[number] if passes > 1 else np.zeros(len(rounds_s))
+        disturbed = np.isin(number + 1, record.info.noise.disturbed_passes)
+    else:
+        rounds_s = np.sort(rounds_s)
+        height = generator.uniform(-SPREAD, SPREAD, len(rounds_s))
+        disturbed = np.zeros(len(rounds_s), bool)
+    shown = np.unique(np.linspace(0, len(rounds_s) - 1, MOST_DOTS).astype(int))
+    return rounds_s[shown], height[shown], disturbed[shown]
 
 
 def threads(records: Sequence[Record]) -> Chart | None:

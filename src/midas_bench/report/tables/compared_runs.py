@@ -17,16 +17,15 @@ def comparison(compared: Comparison, number_: int) -> Table | None:
         estimate, low = (c.ratio.estimate, c.ratio.low) if c.ratio else (None, None)
         verdict = "no verdict" if c.ratio else "no ratio with 0"
         rows.append([
-            code(c.fullname.rsplit("::", 1)[-1]), TableCell(c.figure), number(write(c.before), c.before),
-            number(write(c.after), c.after), number(units.times(estimate), estimate),
-            number(units.span(c.ratio), low),
+            code(c.fullname.rsplit("::", 1)[-1]), number(units.times(estimate), estimate),
             TableCell(c.verdict or verdict, status=statuses.get(c.verdict or "", "")),
-            TableCell("noisy" if c.noisy else ""),
+            number(units.span(c.ratio), low), TableCell(c.figure), number(write(c.before), c.before),
+            number(write(c.after), c.after), TableCell("noisy" if c.noisy else ""),
         ])  # fmt: skip
     before, after = compared.before.label, compared.after.label
     kind = "95 % interval" if compared.by_file else "95 % interval within these runs"
     sides = [Column(clean(label), numeric=True) for label in (before, after)]
-    columns: list[str | Column] = ["cell", "figure", *sides, "ratio#", f"{kind}#", "verdict", "machine"]
+    columns: list[str | Column] = ["cell", "ratio#", "verdict", f"{kind}#", "figure", *sides, "machine"]
     return table(f"comparison-{number_}", f"{after} / {before}", columns, rows)
 
 

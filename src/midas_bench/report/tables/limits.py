@@ -50,16 +50,23 @@ def roofline(roofs: Sequence[Roof]) -> Table | None:
             number(f"{units.digits((roof.record.info.flop or 0) / 1e9)} GFLOP", roof.record.info.flop),
             number(units.flop_rate(roof.record.info.peak_flop_per_s), roof.record.info.peak_flop_per_s),
             number(units.seconds(roof.least_s), roof.least_s),
-            number(units.percent_span(roof.share), roof.share.estimate),
+            _share_of_peak(roof.share),
         ]
         for roof in roofs
     ]
     columns = ("backend", "batch#", "threads#", "time#", "work#", "peak#", "least time#", "share of peak#")
     note = (
         "Peak: the highest rate of a matrix product in the backend's precision on as many threads, measured once in "
-        "this run. Work: operations of the graph that runs, as direct convolutions. Least time: work over peak."
+        "this run. Work: operations of the graph that runs, as direct convolutions. Least time: work over peak. "
+        "A share above 100 % is none: the product was disturbed, or this CPU has a faster way than the product's."
     )
     return table("roofline", "How far from this machine's peak", columns, rows, note=note)
+
+
+def _share_of_peak(share: Interval) -> TableCell:
+    if share.estimate <= 1:
+        return number(units.percent_span(share), share.estimate)
+    return TableCell("above 100 %", key=share.estimate, status="unsure")
 
 
 def peers(timings: Sequence[tuple[str, Record, Interval]]) -> Table | None:

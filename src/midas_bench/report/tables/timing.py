@@ -28,13 +28,26 @@ def cells_table(cells: pd.DataFrame) -> Table | None:
             number(units.seconds(row.stddev_s), row.stddev_s),
             count(row.rounds),
             _rate(none_if_missing(row.images_per_second)),
-            TableCell(units.NOTHING if none_if_missing(row.noisy) is None else "noisy" if row.noisy else "quiet",
-                 status="bad" if none_if_missing(row.noisy) else ""),
+            count(none_if_missing(row.passes)),
+            TableCell(_machine(row), status="bad" if none_if_missing(row.noisy) else ""),
         ]
         for _, row in timed.iterrows()
-    ]  # fmt: skip
-    columns = ("cell", "median#", "95 % interval#", "mean#", "min#", "std. dev.#", "rounds#", "images/s#", "machine")
-    return table("cells", "Every timed cell", columns, rows)
+    ]
+    columns = (
+        "cell", "median#", "95 % interval#", "mean#", "min#", "std. dev.#", "rounds#", "images/s#", "passes#", "machine"
+    )  # fmt: skip
+    note = "With passes, the median is one over passes, and the interval comes from the spread between them."
+    return table("cells", "Every timed cell", columns, rows, note=note)
+
+
+def _machine(row: pd.Series[Any]) -> str:
+    """Say whether the machine was quiet: in how many passes it was not, where there are several."""
+    noisy, disturbed = none_if_missing(row.noisy), none_if_missing(row.disturbed_passes)
+    if noisy is None:
+        return units.NOTHING
+    if disturbed:
+        return f"disturbed in {disturbed} of {row.passes}"
+    return "noisy" if noisy else "quiet"
 
 
 def _rate(images_per_second: float | None) -> TableCell:

@@ -183,13 +183,23 @@ def test_true_depth_is_read_from_a_folder_of_any_name(manifest, tmp_path, encode
     ("scene", "name", "content", "message"),
     [
         ("beach", "a.jpg", b"", "beach: is for an unknown scene 'beach'; choose from street"),
-        ("pet", ".txt", b"", "holds no photos; make one folder per scene in it: street, indoor, pet, portrait"),
-        ("pet", "a.txt", b"", r"holds no photos \(left out: 1 video or other: pet/a\.txt\); make one folder per scene"),
+        (
+            "pet",
+            ".txt",
+            b"",
+            "holds no photos; put photos into it, or one folder per scene: street, indoor, pet, portr",
+        ),
+        ("pet", "a.txt", b"", r"holds no photos \(left out: 1 video or other: pet/a\.txt\); put photos into it"),
         ("pet", "a.jpg", b"GIF89a", r"holds no photos \(left out: 1 GIF: pet/a\.jpg\)"),
         ("DCIM", "a.txt", b"", r"holds no photos \(left out: 1 folder: DCIM\)"),
-        ("pet", "a.jpg", b"", r"pet/a\.jpg: is empty \(0 bytes\)"),
-        ("pet", "a.jpg", b"<html>", r"pet/a\.jpg: is not a JPEG, PNG or WebP \(first bytes 3c 68 74 6d\)"),
-        ("pet", "a.jfif", b"", r"pet/a\.jfif: is empty \(0 bytes\)"),
+        ("pet", "a.jpg", b"", r"holds no photos \(left out: 1 damaged \(is empty \(0 bytes\)\): pet/a\.jpg\)"),
+        (
+            "pet",
+            "a.jpg",
+            b"<html>",
+            r"1 damaged \(is not a JPEG, PNG or WebP \(first bytes 3c 68 74 6d\)\): pet/a\.jpg",
+        ),
+        (".", "a.jfif", b"", r"1 damaged \(is empty \(0 bytes\)\): a\.jfif"),
     ],
 )
 def test_an_unusable_folder_is_the_users_error(tmp_path, scene, name, content, message):
@@ -199,12 +209,32 @@ def test_an_unusable_folder_is_the_users_error(tmp_path, scene, name, content, m
 
 
 @pytest.mark.parametrize("quality", [{}, {"progressive": True}])
-def test_a_photo_of_ones_own_whose_rows_are_missing_is_refused_before_anything_is_measured(tmp_path, encode, quality):
+def test_a_photo_of_ones_own_whose_rows_are_missing_is_left_out_with_a_word(tmp_path, encode, quality):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     whole = encode(noise, "JPEG", **quality)
     add(tmp_path, "pet", "a.jpg", whole[: len(whole) // 2] + b"\xff\xd9")
-    with pytest.raises(UserError, match=r"pet/a\.jpg: is damaged and cannot be decoded \(libjpeg: "):
-        scene_photos.from_folder(tmp_path)
+    add(tmp_path, "pet", "b.jpg", whole)
+    lines = []
+    assert [photo.file for photo in scene_photos.from_folder(tmp_path, lines.append)["pet"]] == ["b.jpg"]
+    [line] = lines
+    assert line.startswith("left out: 1 damaged (is damaged and cannot be decoded (libjpeg: ")
+    assert line.endswith(": pet/a.jpg")
+
+
+def test_a_folder_of_photos_alone_is_one_scene(tmp_path, jpeg):
+    for name in ("a.jpg", "b.jpg"):
+        add(tmp_path, ".", name, jpeg)
+    add(tmp_path, "notes", "a.txt", b"")
+    lines = []
+    scenes = scene_photos.from_folder(tmp_path, lines.append)
+    assert {scene: [photo.file for photo in photos] for scene, photos in scenes.items()} == {"own": ["a.jpg", "b.jpg"]}
+    assert lines == ["left out: 1 folder: notes"]
+
+
+def test_photos_that_no_batch_takes_are_named():
+    scenes = {"pet": [photo(f"{number}.jpg") for number in range(5)], "own": [photo("a.jpg")]}
+    text = "pet: 5 photos, the first 4 are timed (not 4.jpg); own: 1 photo"
+    assert scene_photos.timed_text(scenes, 4) == text
 
 
 @pytest.mark.parametrize("name", ["a", "a.jfif", "a.JPE", "a.mpo", "a.heic", "a.png", "a.txt", "IMG 1", "-rf"])

@@ -21,6 +21,8 @@ from midas_bench.errors import UserError, printable
 
 BATCH_SIZES = (1, 2, 3, 4)
 SCENES = ("street", "indoor", "pet", "portrait")
+OWN_SCENE = "own"
+"""What the scene of a user's photos is called that stand in no folder of a scene."""
 SUFFIXES = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".mpo": "JPEG", ".png": "PNG", ".webp": "WEBP",
     ".heic": "HEIC", ".heif": "HEIC", ".hif": "HEIC", ".avif": "AVIF",
@@ -281,21 +283,21 @@ def no_photos(folder: Path, others: Sequence[LeftOut], next_step: str) -> UserEr
 
 
 def from_folder(folder: Path, warn: Callable[[str], object] = lambda _: None) -> dict[str, list[Photo]]:
-    """Read a user's photos: one folder per scene, named like it; scenes without a folder are left out.
+    """Read a user's photos: one folder per scene, named like it; a folder of photos alone is one scene, `OWN_SCENE`.
 
     Args:
-        folder: holds the scenes' folders; other folders without photos are passed over.
-        warn: is called with one line that counts and names what is passed over, if anything is.
+        folder: holds the scenes' folders, or photos; other folders without photos are passed over.
+        warn: is called with one line that counts and names what is passed over, if anything is; damaged photos are.
 
     Raises:
-        UserError: there is no such folder, it holds none of the scenes or photos of an unknown one, or a folder or a
-            photo is unusable.
+        UserError: there is no such folder, it holds neither a scene nor a photo that can be read, or photos of an
+            unknown scene.
     """
-    advice = f"make one folder per scene in it: {', '.join(SCENES)}"
+    advice = f"put photos into it, or one folder per scene: {', '.join(SCENES)}"
     if not folder.is_dir():
         raise UserError(folder, "no such folder", advice)
     top = listing(folder)
-    others = [*(LeftOut(path.name, "outside of the scenes' folders") for path in top.photos), *top.others]
+    others = [*top.others]
     photos: dict[str, list[Photo]] = {}
     for scene_folder in top.folders:
         scene = scene_folder.name
@@ -307,12 +309,17 @@ def from_folder(folder: Path, warn: Callable[[str], object] = lambda _: None) ->
             inside = Listing((), (), ())
         if inside.photos:
             _check_scene(scene, scene_folder)
-            photos[scene] = [_read(path, scene, path.name, decodable=True) for path in inside.photos]
+            photos[scene] = _readable(inside.photos, scene, f"{scene}/", others)
         elif scene not in SCENES:
             others.append(LeftOut(scene, FOLDER))
             continue
         others += [LeftOut(f"{scene}/{other.name}", other.kind) for other in inside.others]
         others += [LeftOut(f"{scene}/{path.name}", FOLDER) for path in inside.folders]
+    if photos:
+        others += [LeftOut(path.name, "outside of the scenes' folders") for path in top.photos]
+    else:
+        photos[OWN_SCENE] = _readable(top.photos, OWN_SCENE, "", others)
+    photos = {scene: of_scene for scene, of_scene in photos.items() if of_scene}
     if not photos:
         raise no_photos(folder, others, advice)
     if others:
@@ -320,8 +327,30 @@ def from_folder(folder: Path, warn: Callable[[str], object] = lambda _: None) ->
     return _ordered(photos)
 
 
+def _readable(paths: Sequence[Path], scene: str, prefix: str, others: list[LeftOut]) -> list[Photo]:
+    """Read the photos that can be read, and add the damaged ones to the others."""
+    photos = []
+    for path in paths:
+        try:
+            photos.append(_read(path, scene, path.name, decodable=True))
+        except UserError as error:
+            others.append(LeftOut(f"{prefix}{path.name}", f"damaged ({error.reason})"))
+    return photos
+
+
+def timed_text(scenes: Scenes, largest_batch: int) -> str:
+    """Say how many photos each scene has, and which of them no batch takes."""
+    texts = []
+    for scene, photos in scenes.items():
+        count = f"{scene}: {len(photos)} photo{'s' * (len(photos) != 1)}"
+        rest = [printable(photo.file) for photo in photos[largest_batch:]]
+        shown = ", ".join(rest[:MOST_NAMES]) + (f" and {len(rest) - MOST_NAMES} more" if len(rest) > MOST_NAMES else "")
+        texts.append(f"{count}, the first {largest_batch} are timed (not {shown})" if rest else count)
+    return "; ".join(texts)
+
+
 def _check_scene(scene: str, thing: Path) -> None:
-    if scene not in SCENES:
+    if scene not in (*SCENES, OWN_SCENE):
         raise UserError(thing, f"is for an unknown scene {scene!r}", f"choose from {', '.join(SCENES)}")
 
 
@@ -341,4 +370,4 @@ def _read(path: Path, scene: str, file: str, *, decodable: bool = False) -> Phot
 
 
 def _ordered(scenes: Mapping[str, list[Photo]]) -> dict[str, list[Photo]]:
-    return {scene: scenes[scene] for scene in SCENES if scene in scenes}
+    return {scene: scenes[scene] for scene in (*SCENES, OWN_SCENE) if scene in scenes}

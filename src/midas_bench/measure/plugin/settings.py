@@ -228,6 +228,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             write_line(config, f"left out: {reason}")
         for line in run.left_out_photos:
             write_line(config, f"! {line}", yellow=True)
+        if run.settings.photos:
+            write_line(config, f"photos: {scene_photos.timed_text(run.scenes, max(run.batch_sizes))}")
         for finding in examine(run.machine, run.condition):
             write_line(config, f"! {finding}", yellow=True)
         write_line(config, TIMING_ONLY if source == "seeded" else f"weights: {source} ({run.weights.sha256[:8]})")

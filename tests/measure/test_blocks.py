@@ -21,7 +21,7 @@ from midas_bench.measure.blocks import (
     log_ratios,
     start_order,
 )
-from midas_bench.measure.worker_client import TimedCall, WorkerSpec
+from midas_bench.measure.worker_client import TimedCall, Worker, WorkerSpec
 from midas_bench.processes import ProcessDiedError
 from midas_bench.results.units import MIB
 
@@ -241,6 +241,16 @@ def test_a_worker_that_hangs_is_given_up(arm, log, monkeypatch):
     monkeypatch.setattr(worker_client, "CALL_TIMEOUT_S", 0.5)
     with pytest.raises(ProcessDiedError, match="arm a: no answer within"):
         take(1, [arm("a", hang=True)], [A])
+    nobody_left(log)
+
+
+def test_a_call_is_given_the_time_that_the_caller_has(arm, log):
+    with (
+        pytest.raises(ProcessDiedError, match=r"arm a: no answer within 0\.5 s"),
+        Worker(arm("a", hang=True), None) as a,
+    ):
+        a.open(60)
+        a.call(A, 0.5)
     nobody_left(log)
 
 

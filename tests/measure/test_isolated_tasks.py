@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,6 +23,16 @@ def config_for(backend, cache_dir):
 def test_an_unknown_isolated_task_raises_process_died():
     with pytest.raises(ProcessDiedError, match="KeyError: 'no such task'"):
         ask(MODULE, {"task": "no such task"}, PATIENCE_S)
+
+
+def test_a_graph_is_made_for_the_backend_that_is_asked_for(monkeypatch, tmp_path):
+    made = []
+    monkeypatch.setattr(
+        isolated_tasks.registry, "prepare", lambda name, _, cache, photos: made.append((name, cache, photos))
+    )
+    config = replace(PipelineConfig.from_json(config_for("onnx", tmp_path)), calibration=("a.jpg",))
+    assert isolated_tasks.handle({"task": "graph", "config": config.to_json()}) == {}
+    assert made == [("onnx", tmp_path, ("a.jpg",))]
 
 
 @pytest.mark.parametrize(

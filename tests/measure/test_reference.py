@@ -62,6 +62,7 @@ def test_eager_computes_the_reference_whatever_backend_is_measured(config, asked
 
 def test_a_cached_reference_is_not_computed_again(config, asked):
     Reference(config).prepare([A])
+    assert Reference(config).lacking([A, BB, BB]) == [BB]
     Reference(config).prepare([A, BB])
     assert [request["photos"] for request in asked] == [["/photos/a"], ["/photos/bb"]]
     Reference(replace(config, threads=1, backend="jit")).prepare([A, BB])

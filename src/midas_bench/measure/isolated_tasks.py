@@ -86,6 +86,13 @@ def startup(request: Reply) -> Reply:
     }
 
 
+def graph(request: Reply) -> Reply:
+    """Make the backend's graph unless the cache has it."""
+    config = resolve(PipelineConfig.from_json(request["config"]))
+    registry.prepare(config.backend, config.weights, Path(config.cache_dir), config.calibration)
+    return {}
+
+
 def builds(request: Reply) -> Reply:
     """Report how the runtimes were built and how many threads each would take by itself."""
     del request
@@ -119,6 +126,7 @@ TASKS: dict[str, Callable[[Reply], Reply]] = {
     "reference": reference,
     "memory": memory,
     "startup": startup,
+    "graph": graph,
     "builds": builds,
     "peak": peak,
 }

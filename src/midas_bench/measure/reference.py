@@ -44,7 +44,7 @@ class Reference:
 
     def prepare(self, photos: Sequence[Photo]) -> None:
         """Compute what the cache lacks, all in one child."""
-        lacking = [photo for photo in dict.fromkeys(photos) if not self._path(photo).is_file()]
+        lacking = self.lacking(photos)
         if not lacking:
             return
         with tempfile.TemporaryDirectory(prefix="midas-bench-") as folder:
@@ -58,6 +58,10 @@ class Reference:
             ask("midas_bench.measure.isolated_tasks", request, TIMEOUT_S)
             for photo, output in zip(lacking, outputs, strict=True):
                 write_whole(self._path(photo), output.read_bytes())
+
+    def lacking(self, photos: Sequence[Photo]) -> list[Photo]:
+        """Return the photos whose depth would have to be computed."""
+        return [photo for photo in dict.fromkeys(photos) if not self._path(photo).is_file()]
 
     def _path(self, photo: Photo) -> Path:
         decides = {

@@ -94,7 +94,7 @@ class Worker:
         )
         self._core = core
 
-    def open(self) -> Mapping[str, Sequence[str]]:
+    def open(self, timeout_s: float | None = None) -> Mapping[str, Sequence[str]]:
         """Load the arm's pipelines, and return the names of the calls that each has.
 
         Raises:
@@ -102,30 +102,31 @@ class Worker:
         """
         arm = self._arm
         request = {"open": arm.pipelines, "core": self._core, "slowdown": arm.slowdown, "tree": arm.tree}
-        ready: Mapping[str, Sequence[str]] = self._ask(request, OPEN_TIMEOUT_S)["ready"]
+        ready: Mapping[str, Sequence[str]] = self._ask(request, timeout_s or OPEN_TIMEOUT_S)["ready"]
         self.startup_s = time.perf_counter() - self._start_s
         return ready
 
-    def save(self, probe: TimedCall, path: Path) -> list[tuple[int, ...]]:
+    def save(self, probe: TimedCall, path: Path, timeout_s: float | None = None) -> list[tuple[int, ...]]:
         """Make one call, write the arrays that it returns one behind the other, and return their shapes.
 
         Raises:
             ProcessDiedError: as `call`.
         """
         request = {"pipeline": probe.pipeline, "call": probe.call, "save": str(path)}
-        return [tuple(shape) for shape in self._ask(request, CALL_TIMEOUT_S)["shapes"]]
+        return [tuple(shape) for shape in self._ask(request, timeout_s or CALL_TIMEOUT_S)["shapes"]]
 
     def peak_bytes(self) -> int | None:
         """Return the process's highest resident memory so far, or None where the system keeps no such mark."""
         return peak_bytes(self._process.pid)
 
-    def call(self, probe: TimedCall) -> float:
+    def call(self, probe: TimedCall, timeout_s: float | None = None) -> float:
         """Make one call and return its seconds.
 
         Raises:
             WorkerDiedError: the worker ended, or did not answer in time and was killed.
         """
-        return float(self._ask({"pipeline": probe.pipeline, "call": probe.call}, CALL_TIMEOUT_S)["seconds"])
+        request = {"pipeline": probe.pipeline, "call": probe.call}
+        return float(self._ask(request, timeout_s or CALL_TIMEOUT_S)["seconds"])
 
     def _ask(self, request: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
         assert self._process.stdin is not None

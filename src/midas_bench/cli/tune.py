@@ -12,6 +12,7 @@ from typing import Any
 
 from midas_bench import scene_photos
 from midas_bench.bundle import suite_photos
+from midas_bench.cli.main import EXIT_INTERRUPTED
 from midas_bench.cpu import default_threads
 from midas_bench.depth.backends import registry
 from midas_bench.depth.config import PipelineConfig, resolve
@@ -20,6 +21,7 @@ from midas_bench.files import check_writable, write_whole
 from midas_bench.measure import machine
 from midas_bench.measure.doctor import advise
 from midas_bench.measure.tune import TunePlan, tune
+from midas_bench.measure.tune_candidates import by_promise
 from midas_bench.measure.tune_output import Advice
 from midas_bench.options import add_to_parser, seconds, split, thread_counts
 from midas_bench.results.tuning_results import Trial
@@ -48,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, write chart and JSON, and print the best set-ups; 3 if nothing could be measured."""
+    """Measure, write chart and JSON, and print the best set-ups; 3 if nothing could be measured, 130 after Ctrl-C."""
     budget_s = seconds("--budget", arguments.budget, bare="s")
     if not LEAST_BUDGET_S <= budget_s <= MOST_BUDGET_S:
         next_step = f"give {LEAST_BUDGET_S:g} to {MOST_BUDGET_S:g} seconds"
@@ -75,11 +77,13 @@ def run(arguments: argparse.Namespace) -> int:
     files = write(arguments.output, document, tuned.trials)
     if not arguments.json:
         print(f"\n{', '.join(map(str, files))}")
+    if tuned.interrupted:
+        return EXIT_INTERRUPTED
     return 0 if advice.choices else EXIT_NOTHING
 
 
 def choose_backends(asked: Sequence[str], exact: bool) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return the backends to try, those that open fast first, and why each of the others is left out.
+    """Return the backends to try, the most promising first, and why each of the others is left out.
 
     Raises:
         UserError: a name is unknown or cannot run here, or none is left.
@@ -100,7 +104,7 @@ def choose_backends(asked: Sequence[str], exact: bool) -> tuple[tuple[str, ...],
             names.append(name)
     if not names:
         raise UserError("--exact", f"leaves none of {', '.join(left_out)}", "leave it out, or name an exact backend")
-    return tuple(sorted(names, key=lambda name: not registry.find(name).reads_onnx)), left_out
+    return by_promise(names), left_out
 
 
 def default_thread_counts() -> tuple[int, ...]:

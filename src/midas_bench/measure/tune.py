@@ -1,55 +1,62 @@
-"""Find what to deploy on this machine, within a time: backends, threads, batches and streams take turns, few stay.
+"""Find what to deploy on this machine, within a time: set-ups take turns in passes, and the slow ones leave the race.
 
-First each backend runs alone in a fresh process, which shows whether it opens and what memory it needs. Then three
-rounds of interleaved calls follow, in workers started anew for each. The first takes every backend with one photo on
-all threads. The second takes the survivors (`tuning.survivors`) with every thread count and batch size, and as a
-stream: photos side by side, on the fewest threads each. The third takes their survivors, for longer. At last the memory
-of those is measured. Set-ups without enough time or memory are listed with the reason.
+Every candidate has a process of its own, which is opened once and lives until the candidate leaves. A pass visits each
+of them briefly, in a drawn order, so that drift and disturbance meet all of them; the noise probe runs around each
+visit. The first passes are for each backend, with one photo on all threads and as a stream (photos side by side). Those
+that stay are joined by their batches and smaller thread counts. After some more passes the best go on until the budget
+ends. What there is too little time or memory for is listed with the reason: the least promising, for they come last.
 """
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from midas_bench import scene_photos
-from midas_bench.cpu import allowed_cores
 from midas_bench.depth.backends import registry
-from midas_bench.depth.calls import long_stream_photos
-from midas_bench.depth.config import Resolved, make_graph
-from midas_bench.errors import UserError
-from midas_bench.measure.blocks import WARM_UP_CALLS, interleaved
+from midas_bench.depth.config import Resolved
+from midas_bench.errors import UserError, printable
 from midas_bench.measure.isolated_tasks import MODULE
-from midas_bench.measure.worker_client import TimedCall, WorkerDiedError, WorkerSpec
+from midas_bench.measure.tune_budget import Budget, BudgetProgress
+from midas_bench.measure.tune_candidates import first_looks, further_looks, opened
+from midas_bench.measure.tune_depth import closeness
+from midas_bench.measure.tune_race import Race
+from midas_bench.measure.worker_client import WorkerDiedError
 from midas_bench.processes import ProcessDiedError, ask
+from midas_bench.results.passes import ENOUGH
 from midas_bench.results.ranking import Setup
-from midas_bench.results.tuning_results import Trial, leaders, survivors
+from midas_bench.results.tuning_results import Closeness, Trial, setup_name, survivors
 from midas_bench.scene_photos import Photo
 
-BATCH_SIZES = (1, 4)
-ROUNDS = (6, 6, 20)
-"""Calls of each set-up, round by round; six are the fewest that give a median an interval."""
-LEAST_ROUNDS = 3
-ROUND_END_SHARES = (0.6, 0.8, 0.9)
-"""The share of the budget by which each round ends at the latest."""
-LAST_TRY_SHARE = 0.45
-"""The share of the budget after which no further backend is tried."""
+LOOK_PASSES = 3
+"""Passes after which some leave; the median of three is not moved far by one that is disturbed."""
+MOST_PASSES = 40
+LEADERS = 4
+"""Fastest exact set-up and fastest of reduced precision, for latency and for throughput each."""
+GRAPHS_SHARE = 0.5
+"""The share of the budget by which the last graph is made."""
+LOOK_SHARE, FIELD_SHARE = 0.5, 0.75
+"""The share of the time after the graphs by which the first passes, and those of all set-ups, end at the latest."""
 OPENING_SHARE = 0.25
-"""The share of the budget that one backend may take for opening and its first calls."""
+"""The share of the budget that one process may take for opening and its first calls."""
+GRAPH_S = 20.0
+"""Less time is not begun with: making one took 17 to 46 s of CPU time on a virtual core."""
+OPENING_S, PROBE_S = 3.0, 0.4
+"""What opening a process, and the probe around a visit, are taken to need before any was seen."""
 CALLS = 3
 MEMORY_SHARE = 0.8
-"""The share of the available memory that simultaneous workers may need."""
-SEED = 3
+"""The share of the available memory that a process may be expected to need."""
 
-BudgetProgress = Callable[[str, float], None]
-"""Takes what is being done, and the seconds that are left of the budget."""
+TOO_LATE = "the budget ended before its turn; a larger --budget includes it"
+INTERRUPTED = "interrupted before its turn"
+ITS_ERROR = "midas_bench.errors.UserError: "
+"""What precedes the last words of a process that ended with one."""
 
 
 @dataclass(frozen=True)
@@ -77,186 +84,187 @@ class Tuning:
 
     Attributes:
         trials: every set-up that was measured.
-        left_out: what was not, or not to the end, by name, and why.
+        left_out: what was not, or not to the end, by name, and why; none of it is among the trials.
         elapsed_s: how long it took.
+        passes: how many there were.
+        opening_s: seconds of it that went into opening processes.
+        graphs_s: likewise into making graphs, which is done once.
+        interrupted: whether the user ended it early.
     """
 
     trials: tuple[Trial, ...]
     left_out: dict[str, str]
     elapsed_s: float
+    passes: int = 0
+    opening_s: float = 0.0
+    graphs_s: float = 0.0
+    interrupted: bool = False
 
 
 def tune(plan: TunePlan, progress: BudgetProgress, now: Callable[[], float] = time.monotonic) -> Tuning:
-    """Measure, and end about when the budget does; what a round needs is estimated from what was seen before.
+    """Measure until the budget ends, or Ctrl-C; what the next step needs is estimated from what was seen before.
 
     Raises:
         UserError: the cache cannot be written, or the weights are not usable: then no backend would do better.
     """
-    return _Search(plan, progress, now).run()
+    return _Search(plan, Budget(plan.budget_s, progress, now)).run()
 
 
 class _Search:
-    def __init__(self, plan: TunePlan, progress: BudgetProgress, now: Callable[[], float]) -> None:
+    def __init__(self, plan: TunePlan, budget: Budget) -> None:
         self._plan = plan
-        self._now = now
-        self._begun_s = now()
-        self._progress = progress
-        self._shuffle = random.Random(SEED)
-        self._trials: dict[Setup, Trial] = {}
+        self._budget = budget
+        self._race = Race(budget)
+        self._closeness: dict[str, Closeness] = {}
         self._left_out: dict[str, str] = {}
-        self._open_s: dict[str, float] = {}
+        self._late: list[Setup] = []
 
     def run(self) -> Tuning:
-        plan = self._plan
-        for name in plan.backends:
-            self._try_backend(name)
-        stay = self._round(0, list(self._trials))
-        backends = dict.fromkeys(trial.setup.backend for trial in stay)
-        stay = self._round(1, [setup for backend in backends for setup in self._setups(backend)]) or stay
-        leading = [trial.setup for trial in leaders(stay)]
-        setups = list(dict.fromkeys([*leading, *(trial.setup for trial in stay)]))
-        last = self._round(2, setups, leading, keep_all=True) or stay
-        for trial in last:
-            self._trials[trial.setup] = replace(self._trials[trial.setup], finalist=True)
-        for trial in last:
-            if trial.peak_bytes is None and self._left_s() > 2 * self._open_s[trial.setup.backend]:
-                self._report_progress(f"{_name(trial.setup)}: measuring its memory")
-                self._measure_memory(trial.setup, _name(trial.setup))
-        return Tuning(tuple(self._trials.values()), self._left_out, self._now() - self._begun_s)
+        interrupted = False
+        try:
+            self._search()
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            self._race.close()
+        return Tuning(
+            trials=tuple(self._trials()),
+            left_out=self._left_out | self._race.lost | self._named_late(INTERRUPTED if interrupted else TOO_LATE),
+            elapsed_s=self._budget.elapsed_s,
+            passes=self._race.passes,
+            opening_s=sum(seconds for _, seconds in self._budget.opening_s),
+            graphs_s=self._budget.graphs_s,
+            interrupted=interrupted,
+        )
 
-    def _setups(self, backend: str) -> list[Setup]:
-        """Return a backend with each batch size and thread count, and as a stream."""
-        threads = self._plan.threads
-        setups = [Setup(backend, size, count) for size in BATCH_SIZES for count in threads]
-        # next to single photos, whose pipeline it uses: what comes late is left out first
-        setups.insert(len(threads), Setup(backend, 1, threads[-1], stream_photos=long_stream_photos(threads[-1])))
-        return setups
+    def _search(self) -> None:
+        race, threads = self._race, self._plan.threads
+        self._admit(first_looks([name for name in self._plan.backends if self._has_graph(name)], threads), LOOK_SHARE)
+        self._compare_depth()
+        race.take_turns(LOOK_PASSES, LOOK_SHARE)
+        stay = survivors(self._trials())
+        race.keep([trial.setup for trial in stay])
+        already = len(race.seen)
+        self._admit(further_looks(list(dict.fromkeys(trial.setup.backend for trial in stay)), threads), FIELD_SHARE)
+        if len(race.seen) > already:
+            race.take_turns(LOOK_PASSES, FIELD_SHARE)
+            stay = survivors([trial for trial in self._trials() if trial.finalist])
+        race.keep(self._affordable(stay))
+        self._fill_in_memory()
+        race.take_turns(MOST_PASSES, 1.0)
 
-    def _left_s(self, share: float = 1.0) -> float:
-        return share * self._plan.budget_s - (self._now() - self._begun_s)
-
-    def _report_progress(self, text: str) -> None:
-        self._progress(text, max(0.0, self._left_s()))
+    def _trials(self) -> list[Trial]:
+        return self._race.trials(self._closeness)
 
     def _config(self, setup: Setup) -> Resolved:
         return replace(self._plan.config, backend=setup.backend, threads=setup.threads or self._plan.threads[0])
 
-    def _try_backend(self, name: str) -> None:
-        """Make the backend's graph if need be, and run it in a process of its own."""
-        if self._left_s(LAST_TRY_SHARE) <= 0:
-            self._left_out[name] = "the budget ended before its turn; a larger --budget includes it"
-            return
+    def _photos(self, setup: Setup) -> list[str]:
+        return scene_photos.batch(self._plan.photos, setup.batch_size).paths
+
+    def _has_graph(self, name: str) -> bool:
+        """Make the backend's graph if need be, in a process that can be ended with the budget."""
+        config = replace(self._plan.config, backend=name)
+        if registry.is_prepared(name, config.weights, Path(config.cache_dir), config.calibration):
+            return True
+        left_s = GRAPHS_SHARE * self._plan.budget_s - self._budget.elapsed_s
+        if left_s < GRAPH_S:
+            self._left_out[name] = "its graph is not made yet, and too little time was left; a larger --budget makes it"
+            return False
+        self._budget.report(f"making the graph for {name}: once, up to a minute")
         try:
-            make_graph(replace(self._plan.config, backend=name), self._report_progress)
+            with self._budget.making_graph():
+                ask(MODULE, {"task": "graph", "config": config.to_json()}, left_s)
         except UserError as error:
-            self._raise_what_all_share(error)
+            # one about a backend leaves the others a chance
+            if error.thing == config.weights.path or Path(error.thing).is_relative_to(config.cache_dir):
+                raise
             self._left_out[name] = error.why
-            return
-        self._report_progress(f"{name}: opening it and measuring its memory")
-        begun_s = self._now()
-        self._measure_memory(Setup(name, 1, self._plan.threads[0]), name)
-        self._open_s[name] = self._now() - begun_s
+        except ProcessDiedError as error:
+            self._left_out[name] = f"its graph could not be made: {error}"
+        return name not in self._left_out
 
-    def _raise_what_all_share(self, error: Exception) -> None:
-        """Raise an error about the weights or the cache; one about a backend leaves the others a chance."""
-        config = self._plan.config
-        if isinstance(error, UserError) and (
-            error.thing == config.weights.path or Path(error.thing).is_relative_to(config.cache_dir)
-        ):
-            raise error
-
-    def _measure_memory(self, setup: Setup, name: str) -> None:
-        photos = scene_photos.batch(self._plan.photos, setup.batch_size).paths
-        request = {"task": "memory", "config": self._config(setup).to_json(), "photos": photos, "calls": CALLS}
-        request["stream"] = setup.stream_photos > 0
-        try:
-            reply = ask(MODULE, request, OPENING_SHARE * self._plan.budget_s)
-        except (ProcessDiedError, UserError) as error:
-            self._raise_what_all_share(error)
-            self._left_out[name] = str(error)
-            return
-        self._keep(setup, peak_bytes=reply["peak_rss_bytes"])
-
-    def _keep(self, setup: Setup, **measured: Any) -> Trial:
-        trial = self._trials.get(setup) or Trial(setup, registry.find(setup.backend).exact)
-        self._trials[setup] = replace(trial, **measured)
-        return self._trials[setup]
-
-    def _round(
-        self, number: int, setups: Sequence[Setup], needed: Sequence[Setup] = (), keep_all: bool = False
-    ) -> list[Trial]:
-        """Let the set-ups take turns in a round, counted from 0; return those that stay.
-
-        None stays where time is too short for all of them or for a needed one: the others would win without a rival.
-        """
-        afforded = self._afforded(setups, self._left_s(ROUND_END_SHARES[number]))
-        if not afforded or not set(needed) <= set(afforded):
-            return []
-        self._report_progress(f"round {number + 1} of {len(ROUNDS)}: {len(afforded)} set-ups take turns")
-        probes = {setup: _probe(setup) for setup in afforded}
-        calls_s: dict[Setup, list[float]] = {setup: [] for setup in afforded}
-        taking_turns = interleaved(self._arms(afforded), [list(probes.values())], ROUNDS[number], self._shuffle, None)
-        try:
-            with closing(taking_turns) as rounds:
-                for count, seconds in enumerate(rounds, start=1):
-                    for setup, probe in probes.items():
-                        calls_s[setup].append(seconds[probe])
-                    if count >= LEAST_ROUNDS and self._left_s(ROUND_END_SHARES[number]) <= 0:
-                        break
-        except WorkerDiedError as error:
-            self._left_out[error.arm] = error.reason
-            alive, needed = ([s for s in given if _arm_name(s) != error.arm] for given in (setups, needed))
-            return self._round(number, alive, needed, keep_all)
-        trials = [self._keep(setup, calls_s=tuple(calls)) for setup, calls in calls_s.items()]
-        return trials if keep_all else survivors(trials)
-
-    def _arms(self, setups: Sequence[Setup]) -> list[WorkerSpec]:
-        arms: dict[str, dict[str, Any]] = {}
+    def _admit(self, setups: Iterable[Setup], share: float) -> None:
+        """Open, from the first on, what time and memory suffice for; the first passes are included."""
         for setup in setups:
-            photos = scene_photos.batch(self._plan.photos, setup.batch_size).paths
-            pipeline = {"photos": photos, "config": asdict(self._config(setup))}
-            arms.setdefault(_arm_name(setup), {})[str(setup.batch_size)] = pipeline
-        return [WorkerSpec(name, pipelines) for name, pipelines in arms.items()]
-
-    def _afforded(self, setups: Sequence[Setup], left_s: float) -> list[Setup]:
-        """Return, from the first on, what the time and the memory that are left suffice for."""
-        memory_bytes = MEMORY_SHARE * psutil.virtual_memory().available
-        afforded: list[Setup] = []
-        for setup in setups:
-            first = self._trials[Setup(setup.backend, 1, self._plan.threads[0])]
-            photo_s = first.call.estimate if first.call else self._open_s[setup.backend] / 10
-            slower = self._plan.threads[0] / (setup.threads or 1)
-            side_by_side = max(1, allowed_cores() // (setup.threads or 1)) if setup.stream_photos else 1
-            call_s = photo_s * slower * setup.photos_per_call / side_by_side
-            earlier = self._trials.get(setup)
-            call_s = earlier.call.estimate if earlier and earlier.call else call_s
-            calls_s = (WARM_UP_CALLS + LEAST_ROUNDS) * (call_s + 0.1)
-            left_s -= self._open_s[setup.backend] * _opening_share(setup, afforded) + calls_s
-            memory_bytes -= first.peak_bytes or 0
-            if min(left_s, memory_bytes) < 0:
-                lacking = "time" if left_s < 0 else "memory"
-                self._left_out[_name(setup)] = f"too little {lacking} was left to measure it"
+            if setup.backend in self._left_out:
                 continue
-            afforded.append(setup)
-        return afforded
+            visits_s = [candidate.visit_s for candidate in self._race.running]
+            visits_s.append(max(visits_s, default=1.0))
+            needed_s = self._budget.expected_opening_s(setup.backend, OPENING_S) + LOOK_PASSES * sum(visits_s)
+            if needed_s > self._budget.left_s(share):
+                self._late.append(setup)
+            elif self._expected_bytes(setup.backend) > MEMORY_SHARE * psutil.virtual_memory().available:
+                self._left_out[setup_name(setup)] = "too little memory was left to measure it"
+            else:
+                self._open(setup)
 
+    def _expected_bytes(self, backend: str) -> int:
+        peaks = {c.setup.backend: c.peak_bytes or 0 for c in self._race.seen}
+        return peaks.get(backend, max(peaks.values(), default=0))
 
-def _opening_share(setup: Setup, others: Sequence[Setup]) -> float:
-    """Return the share of an opening that a set-up costs beside others, whose worker or pipeline it may use."""
-    same_worker = [other for other in others if _arm_name(other) == _arm_name(setup)]
-    if any(other.batch_size == setup.batch_size for other in same_worker):
-        return 0.0
-    return 0.5 if same_worker else 1.0
+    def _open(self, setup: Setup) -> None:
+        name = setup_name(setup)
+        self._budget.report(f"{name}: opening it")
+        time_out = self._budget.time_out(OPENING_SHARE * self._plan.budget_s)
+        try:
+            with self._budget.opening(setup.backend):
+                self._race.join(opened(setup, self._config(setup), self._photos(setup), time_out, PROBE_S))
+        except WorkerDiedError as error:
+            self._raise_what_all_share(error.reason)
+            is_known = any(candidate.setup.backend == setup.backend for candidate in self._race.seen)
+            self._left_out[name if is_known else setup.backend] = error.reason.removeprefix(ITS_ERROR)
 
+    def _raise_what_all_share(self, last_words: str) -> None:
+        """Raise an error about the weights or the cache, which no other backend would do better with."""
+        text = last_words.removeprefix(ITS_ERROR)
+        for place in filter(None, (self._plan.config.weights.path, self._plan.config.cache_dir)):
+            if text != last_words and text.startswith(printable(place)):
+                thing, _, why = text.partition(": ")
+                reason, _, next_step = why.partition("; ")
+                raise UserError(thing, reason, next_step)
 
-def _arm_name(setup: Setup) -> str:
-    return f"{setup.backend}, threads {setup.threads}"
+    def _compare_depth(self) -> None:
+        self._budget.report("comparing the depth of reduced precision with an exact one")
+        may_compute = self._budget.left_s(LOOK_SHARE) > GRAPH_S
+        [photo] = scene_photos.batch(self._plan.photos, 1).photos
+        time_out = self._budget.time_out()
+        self._closeness = closeness(self._race, self._plan.config, photo, time_out, may_compute)
 
+    def _affordable(self, stay: Sequence[Trial]) -> list[Setup]:
+        """Return as many, from the first on, as there is time for enough passes of; the leaders in any case."""
+        lacking = max(1, ENOUGH - (self._race.passes - self._race.field_since))
+        visits_s = {candidate.setup: candidate.visit_s for candidate in self._race.running}
+        left_s = self._budget.left_s()
+        kept: list[Setup] = []
+        for trial in stay:
+            left_s -= lacking * visits_s[trial.setup]
+            if left_s >= 0 or len(kept) < LEADERS:
+                kept.append(trial.setup)
+        return kept
 
-def _name(setup: Setup) -> str:
-    return f"{_arm_name(setup)}, {'stream' if setup.stream_photos else f'batch {setup.batch_size}'}"
+    def _fill_in_memory(self) -> None:
+        """Measure the finalists' memory in processes of their own where the system keeps no mark of a peak."""
+        for candidate in self._race.running:
+            setup = candidate.setup
+            enough_time = self._budget.left_s() > 2 * self._budget.expected_opening_s(setup.backend, OPENING_S)
+            if candidate.peak_bytes is None and enough_time:
+                self._budget.report(f"{setup_name(setup)}: measuring its memory")
+                config, is_stream = self._config(setup).to_json(), setup.stream_photos > 0
+                request: dict[str, Any] = {"task": "memory", "config": config, "photos": self._photos(setup)}
+                request |= {"calls": CALLS, "stream": is_stream}
+                # what cannot be had does not end the search
+                with suppress(ProcessDiedError, UserError):
+                    candidate.peak_bytes = ask(MODULE, request, self._budget.time_out()())["peak_rss_bytes"]
 
-
-def _probe(setup: Setup) -> TimedCall:
-    # a stream needs no pipeline of its own: it takes that of one photo
-    return TimedCall(_arm_name(setup), str(setup.batch_size), "long_stream" if setup.stream_photos else "pipeline")
+    def _named_late(self, why: str) -> dict[str, str]:
+        """Name what there was no time for: a backend as a whole where none of it was measured, and for `why`."""
+        named = {name.partition(" ")[0] for name in (*self._left_out, *self._race.lost)}
+        named |= {candidate.setup.backend for candidate in self._race.seen if candidate.readings}
+        unvisited = [candidate.setup for candidate in self._race.seen if not candidate.readings]
+        late = {
+            setup_name(setup): "too little time was left to measure it"
+            for setup in (*self._late, *unvisited)
+            if setup.backend in named and setup.backend not in self._left_out
+        }
+        return late | {backend: why for backend in self._plan.backends if backend not in named}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,9 +13,13 @@ from midas_bench.measure.tune import TunePlan, Tuning
 from midas_bench.results import tuning_results, units
 from midas_bench.results.ranking import Setup
 from midas_bench.results.recommendations import stream_python
-from midas_bench.results.tuning_results import Choice, Trial
+from midas_bench.results.tuning_results import Choice, Trial, setup_name
 
 TITLES = {"latency": "lowest latency", "throughput": "highest throughput", "memory": "least memory"}
+NAMED_WEIGHTS = ("auto", "official", "seeded")
+"""Others are a file, which another folder knows by its whole path alone."""
+UNDECIDED = "the machine was too disturbed to say; the best of it was"
+REMEDY = "run again when it is idle (midas-bench doctor names what is busy)"
 
 
 @dataclass(frozen=True)
@@ -43,17 +47,19 @@ class Advice:
 
     def python(self, setup: Setup) -> list[str]:
         """Return the lines that open this pipeline and call it."""
-        return python_lines(setup, self.weights)
+        path = None if self.weights in NAMED_WEIGHTS else self.plan.config.weights.path
+        return python_lines(setup, path or self.weights)
 
     def lines(self) -> list[str]:
         """Return the text."""
         trials = self.tuned.trials
         lines = [f"{len(trials)} set-ups measured in {self.tuned.elapsed_s:.0f} s on {self.machine.cpu_model}"]
+        lines += [self._time_line()] if self.tuned.passes or self.tuned.interrupted else []
         lines += [TIMING_ONLY] if self.plan.config.weights.source == "seeded" else []
         shown: set[Setup] = set()
         for choice in self.choices:
             setup = choice.best.setup
-            lines += ["", f"{TITLES[choice.question]}: {trial_summary(choice.best, choice.question)}", *caveats(choice)]
+            lines += ["", answer_line(choice), *caveats(choice)]
             code = ["opened as above"] if setup in shown else self.python(setup)
             lines += [f"    {line}" for line in code]
             shown.add(setup)
@@ -63,8 +69,17 @@ class Advice:
             lines += [f"  {front_line(trial)}" for trial in front]
         if self.left_out:
             lines += ["", "left out:"]
-            lines += [f"  {name}: {reason}" for name, reason in self.left_out.items()]
+            lines += [f"  {', '.join(names)}: {reason}" for reason, names in _by_reason(self.left_out).items()]
         return lines
+
+    def _time_line(self) -> str:
+        """Say what the time went into, and that the user ended it."""
+        tuned = self.tuned
+        shares = [f"opening took {tuned.opening_s:.0f} s ({tuned.opening_s / tuned.elapsed_s:.0%})"]
+        if tuned.graphs_s:
+            shares.append(f"making graphs, once, {tuned.graphs_s:.0f} s ({tuned.graphs_s / tuned.elapsed_s:.0%})")
+        early = "interrupted: this is what was known by then; " if tuned.interrupted else ""
+        return f"{early}{tuned.passes} passes; {'; '.join(shares)}"
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it in JSON types and SI units."""
@@ -75,11 +90,16 @@ class Advice:
             "weights": self.plan.config.weights.identity,
             "budget_s": self.plan.budget_s,
             "elapsed_s": self.tuned.elapsed_s,
+            "passes": self.tuned.passes,
+            "opening_s": self.tuned.opening_s,
+            "graphs_s": self.tuned.graphs_s,
+            "interrupted": self.tuned.interrupted,
             "answers": {
                 choice.question: {
                     **tuning_results.to_json(choice.best),
                     "exact_alternative": tuning_results.to_json(choice.exact) if choice.exact else None,
                     "too_close_to_call": [setup_name(setup) for setup in choice.tied],
+                    "too_disturbed_to_say": choice.disturbed,
                     "python": self.python(choice.best.setup),
                 }
                 for choice in self.choices
@@ -90,45 +110,74 @@ class Advice:
 
 
 def python_lines(setup: Setup, weights: str) -> list[str]:
-    """Return the import and the two lines that open a pipeline and give it `photos`: paths, bytes or pixels."""
+    """Return lines that run in any folder: they open this pipeline and give it photos of the user's own."""
     arguments = [repr(setup.backend), f"threads={setup.threads}"]
     arguments += [f"weights={weights!r}"] if weights != "auto" else []
-    plural = "s" if setup.batch_size > 1 else ""
-    calling = [
-        f"pipeline = DepthPipeline.open({', '.join(arguments)})",
-        f"heatmaps = pipeline(photos)  # {setup.batch_size} photo{plural} per call",
-    ]
-    if setup.stream_photos:
-        calling = stream_python(arguments)
-    return ["from midas_bench import DepthPipeline", *calling]
+    per_call = f" * {setup.batch_size}" if setup.batch_size > 1 else ""
+    kind = "as many as you like" if setup.stream_photos else f"{setup.batch_size} per call"
+    calling = stream_python(arguments)
+    if not setup.stream_photos:
+        calling = [calling[0], "    heatmaps = pipeline(photos)"]
+    photos = f'photos = ["photo.jpg"]{per_call}  # your own, {kind}: paths, bytes or pixels'
+    return ["from midas_bench import DepthPipeline", photos, *calling]
+
+
+def answer_line(choice: Choice) -> str:
+    """Name the winner, or where most passes were disturbed what would have been one."""
+    summary = trial_summary(choice.best, choice.question)
+    said = f"{UNDECIDED} {summary}; {REMEDY}" if choice.disturbed else summary
+    return f"{TITLES[choice.question]}: {said}"
 
 
 def caveats(choice: Choice) -> list[str]:
-    """Give the relative cost of the best exact set-up, and name those that the calls do not tell from the best."""
+    """Say what speaks against the best: its depth, what an exact one costs, and what the passes do not tell from it."""
     lines = []
-    if choice.exact and choice.relative_cost:
-        figure = "memory" if choice.question == "memory" else "time per photo"
-        relative_cost = f"{units.times_span(choice.relative_cost)} the {figure}"
-        lines.append(f"  exact: {trial_summary(choice.exact, choice.question)}, {relative_cost}")
+    if choice.best.closeness and choice.best.closeness.problem:
+        lines.append(f"  {choice.best.closeness.problem}")
+    if choice.exact:
+        summary = trial_summary(choice.exact, choice.question)
+        lines.append(f"  exact: {summary}" + (f", {_cost_text(choice)}" if choice.relative_cost else ""))
     if choice.tied:
-        lines.append(f"  too close to call: {', '.join(map(setup_name, choice.tied))}")
+        *names, last = map(setup_name, (choice.best.setup, *choice.tied))
+        lines.append(f"  too close to call: {', '.join(names)} and {last}")
     return lines
 
 
-def setup_name(setup: Setup) -> str:
-    """Name a set-up in full."""
-    calls = "stream" if setup.stream_photos else f"batch {setup.batch_size}"
-    return f"{setup.backend} (threads {setup.threads}, {calls})"
+def _cost_text(choice: Choice) -> str:
+    assert choice.relative_cost is not None
+    figure = "memory" if choice.question == "memory" else "time per photo"
+    return f"{units.times_span(choice.relative_cost)} the {figure}"
 
 
 def trial_summary(trial: Trial, question: str) -> str:
-    """Name a set-up, its figure for the question, and whether its precision is reduced."""
+    """Name a set-up, its figure for the question, how close its depth is, and how many passes were disturbed."""
     figures = {
         "latency": units.seconds_span(trial.call) if trial.call else "",
         "throughput": units.rate_span(trial.images_per_second) if trial.images_per_second else "",
         "memory": units.mib(trial.peak_bytes),
     }
-    return f"{setup_name(trial.setup)}, {figures[question]}" + ("" if trial.exact else ", reduced precision")
+    noise = "" if question == "memory" else f", disturbed in {trial.disturbed} of {len(trial.visits)} passes"
+    return f"{setup_name(trial.setup)}, {figures[question]}{_precision(trial)}{noise}"
+
+
+def _precision(trial: Trial) -> str:
+    """Say that a set-up's precision is reduced, and how close its depth is nevertheless."""
+    if trial.exact:
+        return ""
+    close = trial.closeness
+    if close is None:
+        return ", reduced precision (depth not compared)"
+    return (
+        f", reduced precision (rank correlation {close.rank_correlation:.4f} with {close.reference}, "
+        f"mean error {units.percent(close.mean_relative_error)})"
+    )
+
+
+def _by_reason(left_out: Mapping[str, str]) -> Mapping[str, Sequence[str]]:
+    names: dict[str, list[str]] = {}
+    for name, reason in left_out.items():
+        names.setdefault(reason, []).append(name)
+    return names
 
 
 def front_line(trial: Trial) -> str:
@@ -136,5 +185,5 @@ def front_line(trial: Trial) -> str:
     seconds = units.seconds(trial.call.estimate if trial.call else None)
     call = "" if trial.setup.stream_photos else f"{seconds} per call"
     rate = units.rate(trial.images_per_second.estimate if trial.images_per_second else None)
-    reduced = "" if trial.exact else "  reduced precision"
-    return f"{setup_name(trial.setup):<38}{call:>18}{rate:>16}{units.mib(trial.peak_bytes):>10}{reduced}"
+    precision = _precision(trial).replace(", ", "  ", 1)
+    return f"{setup_name(trial.setup):<38}{call:>18}{rate:>16}{units.mib(trial.peak_bytes):>10}{precision}"

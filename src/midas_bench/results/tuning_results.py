@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from midas_bench.results.intervals import Interval, bootstrap_ratio, median_interval
+from midas_bench.results.intervals import Interval
+from midas_bench.results.passes import pass_interval
 from midas_bench.results.ranking import Setup
+from midas_bench.results.recommendations import DISTURBED
 
 QUESTIONS = ("latency", "throughput", "memory")
 TIMED = ("latency", "throughput")
@@ -23,43 +25,107 @@ LEAST_KEPT = 2
 
 
 @dataclass(frozen=True)
+class Visit:
+    """A set-up's calls in one pass.
+
+    Attributes:
+        number: of the pass; set-ups with the same number were visited within seconds of each other.
+        calls_s: seconds of each call, which is one batch or one stream.
+        disturbances: what disturbed it, in words; none where the machine was quiet.
+    """
+
+    number: int
+    calls_s: tuple[float, ...]
+    disturbances: tuple[str, ...] = ()
+
+    @property
+    def median_s(self) -> float:
+        """What the pass says of the set-up."""
+        return float(np.median(self.calls_s))
+
+
+@dataclass(frozen=True)
+class Closeness:
+    """How close the depth of reduced precision is to an exact backend's, on the photo that was timed.
+
+    Attributes:
+        reference: the exact backend.
+        rank_correlation: Spearman's, over the pixels.
+        mean_relative_error: as a share of the depth range.
+        max_relative_error: likewise.
+        flipped_pairs: share of random pixel pairs whose order is reversed.
+        problem: why that is not good enough, or None.
+    """
+
+    reference: str
+    rank_correlation: float
+    mean_relative_error: float
+    max_relative_error: float
+    flipped_pairs: float
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
 class Trial:
     """One set-up and what was measured of it.
 
     Attributes:
         setup: backend and threads, and a batch size or a stream.
         exact: whether its depth is eager's within rounding; if not, its precision is reduced.
-        calls_s: seconds of each call, which is one batch or one stream, in the last round that it took part in.
+        visits: what its figures stand on: one visit a pass.
         peak_bytes: the highest resident memory of a fresh process; None where that was not measured.
-        finalist: whether it took part in the last round; only then its times compare with the winners'.
+        finalist: whether it stayed to the end; only then its times compare with the winners'.
+        earlier: its visits before the last set-ups joined, which decided only who stays.
+        closeness: of its depth, where its precision is reduced and that was measured.
     """
 
     setup: Setup
     exact: bool
-    calls_s: tuple[float, ...] = ()
+    visits: tuple[Visit, ...] = ()
     peak_bytes: int | None = None
     finalist: bool = False
+    earlier: tuple[Visit, ...] = ()
+    closeness: Closeness | None = None
 
     @property
     def call(self) -> Interval | None:
-        """The median seconds of a call, with an interval where six calls or more stand behind it."""
-        if not self.calls_s:
+        """The seconds of a call: the median over passes, and an interval from the spread between them."""
+        if not self.visits:
             return None
-        median_s = float(np.median(self.calls_s))
-        return median_interval(self.calls_s) or Interval(median_s, median_s, median_s, confidence=0.0)
+        medians_s = [visit.median_s for visit in self.visits]
+        median_s = float(np.median(medians_s))
+        return pass_interval(medians_s) or Interval(median_s, median_s, median_s, confidence=0.0)
 
     @property
     def images_per_second(self) -> Interval | None:
         """Photos per second, likewise."""
         return self.call.inverted().mapped(self.setup.photos_per_call) if self.call else None
 
+    @property
+    def disturbed(self) -> int:
+        """In how many passes the machine was disturbed during its visit."""
+        return sum(bool(visit.disturbances) for visit in self.visits)
+
     def cost(self, question: str) -> float | None:
         """Return what the question wants least of: seconds of a call with one photo, seconds per photo, or bytes."""
         if question == "memory":
             return self.peak_bytes
-        if self.call is None or (question == "latency" and self.setup.photos_per_call != 1):
+        if self.call is None or not self._is_asked(question):
             return None
         return self.call.estimate / self.setup.photos_per_call
+
+    def quiet_cost(self, question: str) -> float | None:
+        """Return the cost by its undisturbed passes alone, where it has any: what decides whether it stays.
+
+        A pass is set aside by the noise probe, never by its result.
+        """
+        quiet = [visit.median_s for visit in self.visits if not visit.disturbances]
+        if question == "memory" or not quiet or not self._is_asked(question):
+            return self.cost(question)
+        return float(np.median(quiet)) / self.setup.photos_per_call
+
+    def _is_asked(self, question: str) -> bool:
+        return question != "latency" or self.setup.photos_per_call == 1
 
 
 @dataclass(frozen=True)
@@ -70,8 +136,9 @@ class Choice:
         question: latency, throughput or memory.
         best: what to deploy.
         exact: the best one whose depth is exact, where the best of all is not; else None.
-        relative_cost: what `exact` takes over `best`, in time or memory.
-        tied: set-ups whose interleaved calls do not tell them from the best.
+        relative_cost: what `exact` takes over `best`, in time or memory; None where they share fewer than two passes.
+        tied: set-ups that the passes do not tell from the best.
+        disturbed: whether half of the visits behind it or more were disturbed, so that it may be chance.
     """
 
     question: str
@@ -79,38 +146,37 @@ class Choice:
     exact: Trial | None
     relative_cost: Interval | None
     tied: tuple[Setup, ...]
+    disturbed: bool = False
 
 
-def ranked(trials: Sequence[Trial], question: str) -> list[Trial]:
-    """Return the trials that the question can be asked of, the best first; of equal ones a batch before a stream."""
-    costs = [(cost, trial) for trial in trials if (cost := trial.cost(question)) is not None]
+def ranked(trials: Sequence[Trial], question: str, quiet: bool = False) -> list[Trial]:
+    """Return the trials that the question can be asked of, the best first; of equal ones a batch before a stream.
+
+    With `quiet` they are ranked by their undisturbed passes where they have any.
+    """
+    costs = [(cost, t) for t in trials if (cost := t.quiet_cost(question) if quiet else t.cost(question)) is not None]
     order = sorted(costs, key=lambda row: (row[0], row[1].setup.stream_photos, row[1].setup))
     return [trial for _, trial in order]
 
 
 def survivors(trials: Sequence[Trial]) -> list[Trial]:
-    """Return what goes on to the next round.
+    """Return what stays in the race, the leader of each list first.
 
     For latency and for throughput each, these are the best quarter of the exact set-ups and of the others, at least
-    two of each.
+    two of each. Only undisturbed passes count, where there are any.
     """
-    kept: dict[Setup, Trial] = {}
-    for question in TIMED:
-        for exact in (True, False):
-            order = ranked([trial for trial in trials if trial.exact == exact], question)
-            for trial in order[: max(LEAST_KEPT, math.ceil(len(order) * KEPT))]:
-                kept[trial.setup] = trial
-    return list(kept.values())
-
-
-def leaders(trials: Sequence[Trial]) -> list[Trial]:
-    """Return the best for latency and for throughput, of the exact set-ups and of the others."""
-    orders = [ranked([t for t in trials if t.exact == exact], q) for q in TIMED for exact in (True, False)]
-    return list(dict.fromkeys(order[0] for order in orders if order))
+    lists = [
+        order[: max(LEAST_KEPT, math.ceil(len(order) * KEPT))]
+        for question in TIMED
+        for exact in (False, True)
+        if (order := ranked([trial for trial in trials if trial.exact == exact], question, quiet=True))
+    ]
+    places = range(max(map(len, lists), default=0))
+    return list(dict.fromkeys(order[place] for place in places for order in lists if place < len(order)))
 
 
 def choices(trials: Sequence[Trial]) -> list[Choice]:
-    """Return the answers that the trials allow; the timed ones are about those of the last round."""
+    """Return the answers that the trials allow; the timed ones are about those that stayed to the end."""
     answers = []
     for question in QUESTIONS:
         order = ranked([t for t in trials if question == "memory" or t.finalist], question)
@@ -118,38 +184,69 @@ def choices(trials: Sequence[Trial]) -> list[Choice]:
             best, *others = order
             exact = None if best.exact else next((trial for trial in others if trial.exact), None)
             relative_cost = _relative_cost(exact, best, question) if exact else None
-            tied = tuple(t.setup for t in others if question != "memory" and _relative_cost(t, best, question).low <= 1)
-            answers.append(Choice(question, best, exact, relative_cost, tied))
+            timed = question != "memory"
+            tied = tuple(t.setup for t in others if timed and not _is_slower(t, best, question))
+            answers.append(
+                Choice(question, best, exact, relative_cost, tied, timed and _mostly_disturbed(best, others))
+            )
     return answers
 
 
-def _relative_cost(other: Trial, best: Trial, question: str) -> Interval:
+def _is_slower(other: Trial, best: Trial, question: str) -> bool:
+    """Tell whether the passes are sure of it."""
+    ratio = _relative_cost(other, best, question)
+    return ratio is not None and ratio.low > 1
+
+
+def _mostly_disturbed(best: Trial, others: Sequence[Trial]) -> bool:
+    """Tell whether half of the best's visits or more were disturbed, or of the visits to all that are compared."""
+    fields = ([best], [best, *others])
+    return any(sum(t.disturbed for t in field) >= DISTURBED * sum(len(t.visits) for t in field) for field in fields)
+
+
+def _relative_cost(other: Trial, best: Trial, question: str) -> Interval | None:
     if question == "memory":
-        ratio = (other.peak_bytes or 0) / (best.peak_bytes or 1)
-        return Interval(ratio, ratio, ratio, confidence=0.0)
-    return bootstrap_ratio(other.calls_s, best.calls_s).mapped(best.setup.photos_per_call / other.setup.photos_per_call)
+        of_memory = (other.peak_bytes or 0) / (best.peak_bytes or 1)
+        return Interval(of_memory, of_memory, of_memory, confidence=0.0)
+    pairs = _shared(other.visits, best.visits)
+    ratio = pass_interval([theirs / mine if mine else 0.0 for theirs, mine in pairs])
+    return ratio.mapped(best.setup.photos_per_call / other.setup.photos_per_call) if ratio else None
+
+
+def _shared(one: Sequence[Visit], other: Sequence[Visit]) -> list[tuple[float, float]]:
+    """Return the medians of both for each pass that both took part in."""
+    others = {visit.number: visit.median_s for visit in other}
+    return [(visit.median_s, others[visit.number]) for visit in one if visit.number in others]
 
 
 def pareto(trials: Sequence[Trial]) -> list[Trial]:
     """Return the trials that no other one beats in time per call, images per second and memory together.
 
-    A stream has no calls: it stands for its images per second and its memory.
+    Two are compared over the passes that they share, for the machine may have changed between others. A stream has no
+    calls: it stands for its images per second and its memory.
     """
-    costs_of = {t.setup: costs for t in trials if (costs := _costs(t)) is not None}
-
-    def beaten(costs: tuple[float, ...]) -> bool:
-        return any(
-            all(a <= b for a, b in zip(other, costs, strict=True)) and other != costs for other in costs_of.values()
-        )
-
-    return [t for t in trials if t.setup in costs_of and not beaten(costs_of[t.setup])]
+    known = [t for t in trials if t.call is not None and t.peak_bytes is not None]
+    return [t for t in known if not any(_beats(other, t) for other in known)]
 
 
-def _costs(trial: Trial) -> tuple[float, float, float] | None:
-    if trial.call is None or trial.peak_bytes is None:
-        return None
-    call_s = math.inf if trial.setup.stream_photos else trial.call.estimate
-    return call_s, trial.call.estimate / trial.setup.photos_per_call, float(trial.peak_bytes)
+def _beats(one: Trial, other: Trial) -> bool:
+    pairs = _shared((*one.earlier, *one.visits), (*other.earlier, *other.visits))
+    assert one.call is not None
+    assert other.call is not None
+    mine, theirs = np.median(pairs, axis=0) if pairs else (one.call.estimate, other.call.estimate)
+    ours, others = _costs(one, float(mine)), _costs(other, float(theirs))
+    return ours != others and all(a <= b for a, b in zip(ours, others, strict=True))
+
+
+def _costs(trial: Trial, call_s: float) -> tuple[float, float, float]:
+    assert trial.peak_bytes is not None
+    return math.inf if trial.setup.stream_photos else call_s, call_s / trial.setup.photos_per_call, trial.peak_bytes
+
+
+def setup_name(setup: Setup) -> str:
+    """Name a set-up in full."""
+    calls = "stream" if setup.stream_photos else f"batch {setup.batch_size}"
+    return f"{setup.backend} (threads {setup.threads}, {calls})"
 
 
 def to_json(trial: Trial) -> dict[str, Any]:
@@ -166,5 +263,13 @@ def to_json(trial: Trial) -> dict[str, Any]:
         "images_per_second": rate.estimate if rate else None,
         "peak_rss_bytes": trial.peak_bytes,
         "finalist": trial.finalist,
-        "calls_s": list(trial.calls_s),
+        "calls_s": [call_s for visit in trial.visits for call_s in visit.calls_s],
+        "passes": [_visit_json(visit) for visit in trial.visits],
+        "earlier_passes": [_visit_json(visit) for visit in trial.earlier],
+        "disturbed_passes": trial.disturbed,
+        "fidelity": asdict(trial.closeness) if trial.closeness else None,
     }
+
+
+def _visit_json(visit: Visit) -> dict[str, Any]:
+    return {"number": visit.number, "median_s": visit.median_s, "disturbances": list(visit.disturbances)}

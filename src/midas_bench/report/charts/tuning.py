@@ -71,10 +71,10 @@ def tuning(trials: Sequence[Trial]) -> Chart | None:
 
     alt = "Set-ups that no other one beats in time per call, throughput and memory together. "
     alt += "; ".join(f"{t.setup.backend} {label(t.setup)}: {figures(t)}" for t in front)
-    fewest, most = min(len(t.calls_s) for t in measured), max(len(t.calls_s) for t in measured)
+    fewest, most = min(len(t.visits) for t in measured), max(len(t.visits) for t in measured)
     note = (
         "Filled: on the Pareto front; t: threads, b: photos per call, stream: photos side by side, which have no time "
         "of a call. Bars: 95 % intervals of the median, "
-        f"n = {fewest} to {most} calls; set-ups that were dropped early have few, and were timed in another round."
+        f"n = {fewest} to {most} passes; set-ups that left early have few, and were timed in other passes."
     )
     return style.chart("tuning", "What to deploy", alt, note, draw, 3.6)

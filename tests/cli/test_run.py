@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -120,7 +121,22 @@ def installed(tmp_path_factory, project):
         return ran.stdout + ran.stderr
 
     midas_bench.folder = elsewhere
+    midas_bench.python, midas_bench.torch = python, whole
     return midas_bench
+
+
+@pytest.mark.slow
+def test_the_python_that_tune_prints_runs_without_a_checkout(installed, graphs, photos):
+    flags = ["--backend=onnx", "--threads=1", "--weights=seeded", "--budget=30s", "--output=tuned"]
+    installed("tune", *flags, torch=True, MIDAS_BENCH_CACHE=str(graphs))
+    answers = json.loads((installed.folder / "tuned/tuning.json").read_text())["answers"]
+    shutil.copy(photos["pet"].path, installed.folder / "photo.jpg")
+    variables = {"PYTHONPATH": str(installed.torch), "MIDAS_BENCH_CACHE": str(graphs)}
+    how = {"cwd": installed.folder, "env": os.environ | variables, "capture_output": True}
+    assert "latency" in answers
+    for answer in answers.values():
+        ran = subprocess.run([installed.python, "-c", "\n".join(answer["python"])], check=False, **how)
+        assert (ran.returncode, ran.stderr) == (0, b"")
 
 
 @pytest.mark.slow

@@ -371,6 +371,16 @@ def test_what_no_time_was_left_for_is_named_beside_what_was_measured_of_its_back
     assert tuned.left_out[name("onnx-int8", 1, "batch 4")] == "too little time was left to measure it"
 
 
+@pytest.mark.parametrize("budget_s", [60.0, 100.0, DEFAULT_BUDGET_S])
+@pytest.mark.parametrize("slower", [1.5, 3, 6])
+def test_nobody_leaves_early_though_visits_take_longer_than_was_expected(world, plan, slower, budget_s):
+    world.machine_slowdown = lambda _: slower if world.passes else 1
+    tuned = find(world, plan(budget_s=budget_s))
+    assert all(len((*t.earlier, *t.visits)) >= LOOK_PASSES for t in tuned.trials if not t.finalist)
+    assert best(tuned)["latency"] == INT8
+    assert tuned.elapsed_s <= 1.1 * budget_s
+
+
 def test_a_call_that_hangs_at_the_end_of_the_budget_costs_no_result(world, plan):
     world.disturbance = lambda arm, visit: 1000.0 if arm == name("onnx-int8") and world.now_s > 100 else 1.0  # noqa: ARG005
     tuned = find(world, plan(budget_s=120.0))

@@ -42,7 +42,7 @@ LEADERS = 4
 GRAPHS_SHARE = 0.5
 """The share of the budget by which the last graph is made."""
 LOOK_SHARE, FIELD_SHARE = 0.5, 0.75
-"""The share of the time after the graphs by which the first passes, and those of all set-ups, end at the latest."""
+"""The share of the time after the graphs by which the first passes, and those of all set-ups, are expected to end."""
 OPENING_SHARE = 0.25
 """The share of the budget that one process may take for opening and its first calls."""
 GRAPH_S = 20.0
@@ -141,17 +141,20 @@ class _Search:
         race, threads = self._race, self._plan.threads
         self._admit(first_looks([name for name in self._plan.backends if self._has_graph(name)], threads), LOOK_SHARE)
         self._compare_depth()
-        race.take_turns(LOOK_PASSES, LOOK_SHARE)
+        if not race.take_turns(LOOK_PASSES):
+            # nobody leaves because of one or two passes
+            return
         stay = survivors(self._trials())
         race.keep([trial.setup for trial in stay])
         already = len(race.seen)
         self._admit(further_looks(list(dict.fromkeys(trial.setup.backend for trial in stay)), threads), FIELD_SHARE)
         if len(race.seen) > already:
-            race.take_turns(LOOK_PASSES, FIELD_SHARE)
+            if not race.take_turns(LOOK_PASSES):
+                return
             stay = survivors([trial for trial in self._trials() if trial.finalist])
         race.keep(self._affordable(stay))
         self._fill_in_memory()
-        race.take_turns(MOST_PASSES, 1.0)
+        race.take_turns(MOST_PASSES)
 
     def _trials(self) -> list[Trial]:
         return self._race.trials(self._closeness)

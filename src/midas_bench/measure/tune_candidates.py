@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -130,7 +131,7 @@ def opened(setup: Setup, config: Resolved, photos: Sequence[str], time_out: Time
     with ExitStack() as stack:
         worker = stack.enter_context(Worker(spec, None))
         worker.open(time_out())
-        call_s = min([worker.call(_one(setup), time_out()) for _ in range(WARM_UP_CALLS)])
+        call_s = median([worker.call(_one(setup), time_out()) for _ in range(WARM_UP_CALLS)])
         one_s = call_s
         if setup.stream_photos:
             call_s *= setup.stream_photos / max(1, allowed_cores() // (setup.threads or 1))

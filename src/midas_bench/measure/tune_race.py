@@ -43,17 +43,17 @@ class Race:
         self.seen.append(candidate)
         self.field_since = self.passes
 
-    def take_turns(self, passes: int, share: float) -> None:
-        """Make passes until so many are made, or the next one would end after this share of the time."""
-        for number in range(passes):
+    def take_turns(self, passes: int) -> bool:
+        """Make so many passes, and tell whether the time sufficed for all of them; none is begun that would not end."""
+        for _ in range(passes):
             needed_s = sum(candidate.visit_s for candidate in self.running)
-            # what was just opened is looked at once, even if opening took longer than was expected
-            too_late = needed_s > self._budget.left_s(share if number else 1.0)
-            if not self.running or (too_late and self.passes):
-                return
-            self._pass(needed_s)
+            if not self.running or (self.passes and needed_s > self._budget.left_s()):
+                return False
+            if not self._pass(needed_s):
+                return False
+        return True
 
-    def _pass(self, needed_s: float) -> None:
+    def _pass(self, needed_s: float) -> bool:
         """Visit each candidate once, in a drawn order; the most promising first where time will not do for all."""
         self.passes += 1
         self._budget.report(f"pass {self.passes}: {len(self.running)} set-ups take turns")
@@ -63,13 +63,13 @@ class Race:
         for place, candidate in enumerate(order):
             begun_s = self._budget.now()
             if candidate.visit_s > self._budget.left_s() and (place or self.passes > 1):
-                return
+                return False
             try:
                 calls_s = candidate.visit(self._budget.time_out())
             except WorkerDiedError as error:
                 if candidate.readings and self._budget.left_s() <= 0:
                     # killed because the budget ended: what was measured of it holds
-                    return
+                    return False
                 self.lose(candidate, error.reason)
                 before = self._probe.read(IDLE_S)
                 continue
@@ -77,6 +77,7 @@ class Race:
             candidate.readings.append((self.passes, calls_s, before, after))
             candidate.visit_s = self._budget.now() - begun_s
             before = after
+        return True
 
     def lose(self, candidate: Candidate, reason: str) -> None:
         """Take a candidate that died out of the race and of the results."""

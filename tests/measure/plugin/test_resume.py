@@ -19,7 +19,7 @@ CELLS = [
     for size in (1, 2, 3, 4)
     for scene in ("street", "indoor", "pet")
 ]
-MOMENTS = 20
+MOMENTS, RUNS = 20, 5
 CELL_S, START_S = 0.15, 1.5
 """About what a cell takes whose calls take 10 ms, and what a run takes to come to its first."""
 
@@ -413,25 +413,32 @@ def test_a_full_disk_ends_the_run_in_one_line_and_loses_nothing(fake):
 
 
 def test_sigkill_at_twenty_moments_loses_no_finished_cell(fake):
-    """Kill at random moments spread over the whole run: before, within and between its cells."""
+    """Kill runs, and what resumes them, at random moments: before, within and between their cells."""
     assert fake.run().code == 0
     expected = {row["fullname"]: row["extra_info"].keys() for row in assert_whole(fake).values()}
     draw = random.Random(3)
     finished_counts = []
-    for moment in range(MOMENTS):
+    for run in range(RUNS):
         for path in fake.files():
             path.unlink()
-        reached = moment * len(CELLS) // MOMENTS
-        process = fake.start(FAKE_CALLS_S="[0.01]")
-        fake.until(lambda: len(fake.rows("cell")) >= reached, process)  # noqa: B023 - called at once
-        time.sleep(draw.uniform(0, CELL_S if reached else START_S))
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        kept = {row["fullname"]: row for row in fake.rows("cell")}
-        assert len(kept) >= reached
-        finished_counts.append(len(kept))
+        kept = {}
+        for moment in range(run, MOMENTS, RUNS):
+            resumed = moment >= RUNS
+            reached = moment * len(CELLS) // MOMENTS
+            if resumed:
+                # one cell more tells that it has started; the last one ends the run
+                reached = max(reached, min(len(kept) + 1, len(CELLS) - 1))
+            process = fake.start(*["--resume"] * resumed, FAKE_CALLS_S="[0.01]")
+            fake.until(lambda: len(fake.rows("cell")) >= reached, process)  # noqa: B023 - called at once
+            time.sleep(draw.uniform(0, CELL_S if reached else START_S))
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            before, kept = kept, {row["fullname"]: row for row in fake.rows("cell")}
+            assert list(kept) == CELLS[: len(kept)]
+            assert len(kept) >= reached
+            assert {name: kept[name] for name in before} == before
+            finished_counts.append(len(kept))
         saved_before = fake.files()
-        assert list(kept) == CELLS[: len(kept)]
         ran = fake.run("--resume")
         assert ran.code == 0, ran.output
         rows = assert_whole(fake)

@@ -20,7 +20,6 @@ from PIL import Image
 
 from midas_bench.depth import weights
 from midas_bench.depth.backends import registry
-from midas_bench.depth.weights import Weights
 from midas_bench.files import CACHE_VARIABLE, locked
 from midas_bench.results.run_files import read
 from midas_bench.results.runs import Run
@@ -162,11 +161,6 @@ def checkpoint(seeded_network, tmp_path_factory: pytest.TempPathFactory) -> Path
     path = tmp_path_factory.mktemp("checkpoint") / "midas small.pt"
     torch.save(state, path)
     return path
-
-
-@pytest.fixture(scope="session")
-def checkpoint_weights(checkpoint: Path) -> Weights:
-    return weights.resolve(str(checkpoint), checkpoint.parent)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 import ast
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -13,10 +12,9 @@ import pytest
 
 from midas_bench.depth import artifacts
 from midas_bench.depth.artifacts import artifact, is_cached, key
-from midas_bench.depth.backends import registry
 from midas_bench.depth.quantize import inputs
 from midas_bench.depth.recipe import find_recipe
-from midas_bench.depth.weights import Weights, resolve, seeded
+from midas_bench.depth.weights import Weights, seeded
 from midas_bench.errors import UserError
 from midas_bench.files import sha256_of
 from midas_bench.processes import ProcessDiedError
@@ -286,19 +284,6 @@ def test_a_real_graph_that_is_damaged_is_made_again(tmp_path, graphs, project, m
     photo = str(project / "fixtures/images/chelsea.jpg")
     subprocess.run([*DEPTH, "--backend", "jit", photo, "-o", str(tmp_path / "out.png")], check=True)
     assert graph.stat().st_size == pytest.approx(len(whole), rel=0.01)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["eager", "jit", "onnx", "openvino"])
-def test_weights_and_a_cache_of_any_name_run_on_every_kind_of_backend(checkpoint, tmp_path, name):
-    if registry.missing(registry.find(name)):
-        pytest.skip(str(registry.missing(registry.find(name))))
-    path = tmp_path / os.fsdecode(b"caf\xe9\n.pt")
-    shutil.copy(checkpoint, path)
-    cache_dir = tmp_path / os.fsdecode(b"cach\xe9")
-    backend = registry.load(name, resolve(str(path), cache_dir), 1, cache_dir)
-    assert np.ptp(backend(np.zeros((1, 3, 256, 256), np.float32))) > 0
-    backend.close()
 
 
 @pytest.fixture

@@ -1,6 +1,9 @@
 """What every backend of the registry keeps to."""
 
+import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ from midas_bench.cpu import allowed_cores
 from midas_bench.depth import photo
 from midas_bench.depth.backends import registry
 from midas_bench.depth.preprocess import preprocess
-from midas_bench.depth.weights import seeded
+from midas_bench.depth.weights import resolve, seeded
 
 THREADS = allowed_cores()
 
@@ -151,9 +154,20 @@ def test_a_closed_backend_says_so_and_another_can_be_opened(row, load, batch):
         second.close()
 
 
+@pytest.fixture(scope="module")
+def of_any_name(checkpoint, tmp_path_factory):
+    """Give a checkpoint and a cache whose names are no UTF-8."""
+    folder = tmp_path_factory.mktemp("any")
+    path = Path(shutil.copy(checkpoint, folder / os.fsdecode(b"caf\xe9\n.pt")))
+    return path, folder / os.fsdecode(b"cach\xe9")
+
+
 @pytest.mark.slow  # one more graph each
-def test_it_computes_with_the_weights_it_is_given(row, checkpoint_weights, cache_dir, calibration, batch, eager_depth):
-    opened = registry.load(row.name, checkpoint_weights, THREADS, cache_dir, calibration)
+def test_it_computes_with_the_weights_it_is_given_and_both_they_and_the_cache_have_any_name(
+    row, of_any_name, calibration, batch, eager_depth
+):
+    path, cache_dir = of_any_name
+    opened = registry.load(row.name, resolve(str(path), cache_dir), THREADS, cache_dir, calibration)
     try:
         depth = opened(batch[:1])
     finally:

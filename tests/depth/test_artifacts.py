@@ -12,6 +12,7 @@ import pytest
 
 from midas_bench.depth import artifacts
 from midas_bench.depth.artifacts import artifact, is_cached, key
+from midas_bench.depth.backends import registry
 from midas_bench.depth.quantize import inputs
 from midas_bench.depth.recipe import find_recipe
 from midas_bench.depth.weights import Weights, seeded
@@ -259,31 +260,23 @@ def test_nothing_of_a_build_that_was_killed_is_used_or_kept(tmp_path, files_in):
     assert json.loads(made.path.with_suffix(".json").read_text())["sha256"] == sha256_of(made.path)
 
 
-DEPTH = [sys.executable, "-m", "midas_bench.cli.main", "depth", "--weights", "seeded"]
+def test_two_real_processes_on_an_empty_cache_end_with_one_sound_graph(cold_onnx, files_in):
+    first, second = cold_onnx["processes"]
+    assert first["sha256"] == second["sha256"]
+    assert [Path(name).suffix for name in files_in(cold_onnx["cache"])] == [".json", ".onnx"]
 
 
 @pytest.mark.slow
-def test_two_real_runs_on_an_empty_cache_end_with_one_sound_graph(tmp_path, project, monkeypatch, files_in):
-    monkeypatch.setenv("MIDAS_BENCH_CACHE", str(tmp_path / "cache"))
-    photo = str(project / "fixtures/images/chelsea.jpg")
-    commands = [[*DEPTH, photo, "-o", str(tmp_path / name)] for name in ("a.png", "b.png")]
-    with subprocess.Popen(commands[0]) as first, subprocess.Popen(commands[1]) as second:
-        pass
-    assert (first.returncode, second.returncode) == (0, 0)
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert [Path(name).suffix for name in files_in(tmp_path / "cache")] == [".json", ".onnx"]
-
-
-@pytest.mark.slow
-def test_a_real_graph_that_is_damaged_is_made_again(tmp_path, graphs, project, monkeypatch):
-    cache = shutil.copytree(graphs, tmp_path / "cache")
-    [graph] = (cache / "artifacts").glob(f"midas_small-jit-{key('jit', seeded())}.pt")
-    whole = graph.read_bytes()
-    graph.write_bytes(whole[: len(whole) // 2])
-    monkeypatch.setenv("MIDAS_BENCH_CACHE", str(cache))
-    photo = str(project / "fixtures/images/chelsea.jpg")
-    subprocess.run([*DEPTH, "--backend", "jit", photo, "-o", str(tmp_path / "out.png")], check=True)
-    assert graph.stat().st_size == pytest.approx(len(whole), rel=0.01)
+def test_a_real_graph_that_is_damaged_is_made_again(graphs, calibration):
+    # of one photo: no graph is made faster
+    photos = calibration[:1]
+    made = artifact("onnx-int8", seeded(), graphs, photos)
+    whole = made.path.read_bytes()
+    made.path.write_bytes(whole[: len(whole) // 2])
+    backend = registry.load("onnx-int8", seeded(), 1, graphs, photos)
+    assert np.ptp(backend(np.zeros((1, 3, 256, 256), np.float32))) > 0
+    backend.close()
+    assert made.path.stat().st_size == pytest.approx(len(whole), rel=0.01)
 
 
 @pytest.fixture

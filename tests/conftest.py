@@ -18,7 +18,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from midas_bench.depth import weights
+from midas_bench import processes
+from midas_bench.depth import artifacts, quantize, weights
 from midas_bench.depth.backends import registry
 from midas_bench.files import CACHE_VARIABLE, locked
 from midas_bench.results.run_files import read
@@ -156,6 +157,18 @@ def photos() -> dict[str, Photo]:
 def calibration(photos: dict[str, Photo]) -> tuple[str, ...]:
     """Give paths of photos to calibrate on."""
     return tuple(str(photo.path) for photo in photos.values())
+
+
+@pytest.fixture
+def makes_int8_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make int8 graphs in this process, for many small ones: importing NNCF takes each new process five seconds."""
+
+    def ask(module: str, request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        if module != quantize.__name__:
+            return processes.ask(module, request, timeout_s)
+        return quantize.build(json.loads(json.dumps(request)))
+
+    monkeypatch.setattr(artifacts, "ask", ask)
 
 
 @pytest.fixture(scope="session")

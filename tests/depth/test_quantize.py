@@ -156,6 +156,7 @@ RUNS = [
 ]
 
 
+@pytest.mark.usefixtures("makes_int8_here")
 @pytest.mark.parametrize(("name", "opset"), RUNS)
 def test_a_users_own_model_of_any_opset_runs_on_every_backend_that_reads_it(
     saved, tmp_path, calibration, batch, name, opset

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -46,13 +47,31 @@ print(json.dumps({"modules": sorted(sys.modules), **told}))
 """
 
 
+LONGEST = (
+    "test_conformance.py", "test_resume.py", "test_plugin.py", "test_telemetry.py", "test_command.py",
+    "test_loadgen.py", "test_run.py",
+)  # fmt: skip
+"""Modules that take minutes, however few their tests are; the second to compile finds what the first compiled."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Give each of xdist's processes whole modules, whose fixtures are made once."""
     if getattr(config.option, "numprocesses", None):
         config.option.dist = "loadfile"
+        # xdist would begin with the modules of many tests, and one of a single long test would be the last
+        config.option.loadscopereorder = False
         # threads that spin take the other processes' cores
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that xdist's processes end together."""
+    if hasattr(config, "workerinput"):
+        tests = Counter(item.path for item in items)
+        rank = {name: number for number, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: (rank.get(item.path.name, len(rank)), -tests[item.path], item.path))
 
 
 @pytest.fixture(scope="session")

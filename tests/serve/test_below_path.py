@@ -94,9 +94,9 @@ def test_the_description_names_the_server_where_it_is(follow, page_url, photo):
         assert follow("api/depth", base, "POST", body=photo).status == 200
 
 
-@pytest.mark.parametrize("path", [".//api/depth", "api//depth", ".///api////depth"])
+@pytest.mark.parametrize("path", ["api//depth", "//api////depth"])
 def test_double_slashes_need_no_redirect(follow, page_url, photo, path):
-    reply = follow(page_url + path.removeprefix("./"), method="POST", body=photo)
+    reply = follow(page_url + path, method="POST", body=photo)
     assert reply.status == 200
     assert "location" not in reply.headers
 

@@ -139,40 +139,16 @@ def test_a_form_with_an_empty_file_is_the_files_fault(url, ask, form):
 
 @pytest.fixture
 def connected(url):
-    def asked(text: str, body: bytes = b"") -> dict:
+    def asked(text: str) -> dict:
         host = urlsplit(url)
         with socket.create_connection((host.hostname, host.port), timeout=60) as connection:
-            connection.sendall(text.encode() + body)
+            connection.sendall(text.encode())
             read = b""
             while piece := connection.recv(65536):
                 read += piece
         return json.loads(read.split(b"\r\n\r\n", 1)[1])
 
     return asked
-
-
-@pytest.mark.parametrize("version", ["1.0", "2.0"])
-def test_chunks_in_a_version_of_http_without_them_are_told_so(connected, sound, version):
-    head = f"POST /api/depth HTTP/{version}\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{len(sound):x}\r\n"
-    problem = connected(head, sound + b"\r\n0\r\n\r\n")
-    assert problem["status"] == 400
-    assert f"HTTP/{version} knows no Transfer-Encoding" in problem["detail"]
-    assert "Content-Length" in problem["next_step"]
-
-
-@pytest.mark.parametrize("encoding", ["gzip", "gzip, chunked", "identity", "br", "xchunked"])
-def test_a_transfer_encoding_that_is_not_understood_is_told_so(connected, encoding):
-    problem = connected(f"POST /api/depth HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: {encoding}\r\n\r\n")
-    assert problem["status"] == 501
-    assert "Transfer-Encoding" in problem["detail"]
-    assert "chunked" in problem["next_step"]
-
-
-@pytest.mark.parametrize("length", ["-1", "many", "0x10", "9" * 5000])
-def test_a_length_that_is_no_number_is_told_so(connected, length):
-    problem = connected(f"POST /api/depth HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n")
-    assert problem["status"] == 400
-    assert "Content-Length" in problem["next_step"]
 
 
 FORMS = {

@@ -3,7 +3,6 @@ from __future__ import annotations
 import gc
 import itertools
 import threading
-import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -217,16 +216,6 @@ def test_of_photos_past_their_deadline_no_more_are_held_than_workers_have(stuck,
     until(lambda: Upload.held == 2 == one.workers)
     network.gate.set()
     until(lambda: one.in_work == 0)
-
-
-def test_the_deadline_counts_from_the_arrival_of_the_request(engine, network, photo):
-    one = engine(deadline_s=30.0)
-    network.hold()
-    with pytest.raises(RefusedError) as caught:
-        one(photo, JPEG, time.perf_counter() - 30.0)
-    assert caught.value.problem.reason == "deadline"
-    assert one.queue_length == 0
-    network.gate.set()
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import re
 from collections.abc import Callable, Mapping
@@ -10,6 +12,7 @@ from typing import IO, Any
 
 from flask import Flask, Request, Response, abort, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.wsgi import ClosingIterator
 
 from midas_bench.depth.config import resolve
 from midas_bench.depth.pipeline import DepthPipeline
@@ -22,15 +25,8 @@ from midas_bench.serve.problems import Problem, RefusedError
 from midas_bench.serve.representations import ANSWERS, JPEG, Representation, choose
 from midas_bench.serve.serve_config import ServeConfig
 
-REFUSED = "midas_bench.refused"
-"""In a request's environment: status and reason of a refusal by the HTTP server, which left the body unread."""
-ARRIVED = "midas_bench.arrived"
-"""In a request's environment: when its last byte arrived, on the clock of `time.perf_counter`."""
-BUSY = {
-    "uploads": "more photos are being uploaded than there is room for",
-    "draining": "the server is stopping, and the request did not arrive in time",
-}
-"""Details of the HTTP server's refusals with 503, by the problem's reason."""
+MALFORMED = "midas_bench.malformed"
+"""In a request's environment: why its body could not be read."""
 
 SECURITY = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -42,6 +38,10 @@ SECURITY = {
 FORM_PARTS = 16
 FORM_START_BYTES = 1024
 """A form must begin within them: Werkzeug searches all bytes before its start, again with each piece it reads."""
+DROPPED_BYTES = 64 << 20
+"""Bytes of a body beyond the limit that are still read."""
+PIECE_BYTES = 64 << 10
+"""Bytes of a body to read at a time: for each chunk, cheroot copies what one reading has so far."""
 METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE")
 SAMPLES_CACHED_S = 3600
 
@@ -61,7 +61,48 @@ class _Application(Flask):
     def wsgi_app(self, environ: Any, start_response: Any) -> Any:
         # Flask would redirect to the path with single slashes, and leave out the prefix that a proxy has stripped.
         environ["PATH_INFO"] = re.sub("//+", "/", environ["PATH_INFO"])
-        return super().wsgi_app(environ, start_response)
+        body = environ["wsgi.input"]
+        try:
+            whole = _receive(environ, self.config["MAX_CONTENT_LENGTH"])
+        except ValueError as error:
+            whole, environ[MALFORMED] = True, f"the body is malformed: {error}"
+        answer = super().wsgi_app(environ, start_response)
+        return answer if whole else ClosingIterator(answer, lambda: _drop(body))
+
+
+def _receive(environ: Any, limit_bytes: int) -> bool:
+    """Read all of a body within the limit, and tell whether that was all.
+
+    An unread rest would be taken for the next request of its connection.
+
+    Raises:
+        OSError: it did not arrive; the HTTP server closes the connection, after a 408 if that was for want of time.
+        ValueError: its length or a chunk is malformed.
+    """
+    declared_bytes = int(environ.get("CONTENT_LENGTH") or 0)
+    if declared_bytes < 0:
+        raise ValueError("its Content-Length is negative")
+    if declared_bytes > limit_bytes:
+        return False
+    body = io.BytesIO()
+    while body.tell() <= limit_bytes and (piece := environ["wsgi.input"].read(PIECE_BYTES)):
+        body.write(piece)
+    if body.tell() < declared_bytes:
+        raise ConnectionResetError(errno.ECONNRESET, "the client hung up")
+    environ["CONTENT_LENGTH"] = str(body.tell())
+    environ.pop("HTTP_TRANSFER_ENCODING", None)
+    whole = body.tell() <= limit_bytes
+    body.seek(0)
+    environ["wsgi.input"] = body
+    return whole
+
+
+def _drop(body: IO[bytes]) -> None:
+    """Read on behind a refusal: many clients read no answer before they have sent all."""
+    with contextlib.suppress(OSError, ValueError):
+        for _ in range(DROPPED_BYTES // PIECE_BYTES):
+            if not body.read(PIECE_BYTES):
+                break
 
 
 @dataclass(frozen=True)
@@ -101,7 +142,7 @@ def create_app(config: ServeConfig, open_pipeline: Callable[[], DepthPipeline] |
 
     def compute_depth(photo: bytes, answer: Representation) -> DepthResult:
         try:
-            result = engine(photo, answer, request.environ.get(ARRIVED))
+            result = engine(photo, answer)
         except RefusedError as error:
             raise RefusedError(client_mistakes.explain_sending(error.problem, photo, request)) from error
         metrics.spent(result.stage_s)
@@ -170,11 +211,10 @@ def create_app(config: ServeConfig, open_pipeline: Callable[[], DepthPipeline] |
 
     @app.before_request
     def refuse() -> None:
-        if REFUSED in request.environ:
-            status, reason = request.environ[REFUSED]
-            if status == 503:
-                raise RefusedError(problems.busy(reason, BUSY[reason], engine.retry_after_s()))
-            abort(status, reason if status in (400, 501) else None)
+        if MALFORMED in request.environ:
+            abort(400, request.environ[MALFORMED])
+        if (request.content_length or 0) > limit_bytes:
+            abort(413)
         if request.method == "POST" and request.headers.get("Sec-Fetch-Site") == "cross-site":
             raise RefusedError(problems.from_another_site())
         encoding = request.headers.get("Content-Encoding", "identity")
@@ -192,7 +232,7 @@ def create_app(config: ServeConfig, open_pipeline: Callable[[], DepthPipeline] |
 
     @app.errorhandler(HTTPException)
     def failed(error: HTTPException) -> Response:
-        if error.code == 413 and REFUSED not in request.environ and (request.content_length or 0) <= limit_bytes:
+        if error.code == 413 and (request.content_length or 0) <= limit_bytes:
             return problem_response(problems.large_form(FORM_PARTS))
         problem = problems.of_http(error, limit_bytes)
         uploads = request.path == "/api/depth" or request.method == "PUT"

@@ -120,20 +120,18 @@ class Engine:
             if self.state == "starting":
                 self.state = "ready"
 
-    def __call__(self, photo: bytes, answer: Representation, arrived_s: float | None = None) -> DepthResult:
+    def __call__(self, photo: bytes, answer: Representation) -> DepthResult:
         """Return the answer for one photo; waits for it until its deadline, and no longer.
 
         Args:
             photo: encoded.
             answer: the representation to encode.
-            arrived_s: when it arrived, on the clock of `time.perf_counter`; the deadline counts from then. By default
-                now.
 
         Raises:
             RefusedError: the photo is not usable, or there is no room or no time for it.
             UserError: the model gives no depth for it.
         """
-        arrived_s = time.perf_counter() if arrived_s is None else arrived_s
+        arrived_s = time.perf_counter()
         try:
             # Only the first bytes are looked at here. All else takes time that the file decides, so a worker does it.
             if format_of(photo[:HEAD_BYTES]) not in FORMATS:

@@ -15,14 +15,14 @@ BINARY: dict[str, Any] = {}
 PHOTO_PROBLEMS = {
     400: "The photo is missing, empty, cut off or damaged, or the request is malformed.",
     403: "A page of another site sent it.",
-    408: "It took too long to arrive.",
-    413: "The body is over the limit; it was not read.",
+    413: "The body is over the limit.",
     415: "Not a JPEG, PNG or WebP, or compressed.",
     422: "Too many pixels; the header is checked before decoding.",
     500: "The network failed, or its model gives no depth for this photo.",
-    503: "The queue is full, the photo was not finished within the deadline, too much is being uploaded, or the server "
-    "starts or stops; see `Retry-After`.",
+    503: "The queue is full, the photo was not finished within the deadline, or the server starts or stops; see "
+    "`Retry-After`.",
 }
+STALLED = {"408": {"description": "It did not arrive.", "content": {"text/plain": {"schema": {"type": "string"}}}}}
 
 
 def description(config: ServeConfig) -> dict[str, Any]:
@@ -87,6 +87,7 @@ def _depth(config: ServeConfig) -> dict[str, Any]:
                 "content": {answer.media_type: {"schema": BINARY} for answer in ANSWERS},
             },
             **{str(status): _problem(meaning) for status, meaning in problems.items()},
+            **STALLED,
         },
     }
 
@@ -117,6 +118,7 @@ def _form(config: ServeConfig) -> dict[str, Any]:
         "responses": {
             "200": {"description": "The page with the heat map.", "content": page},
             **{str(status): {"description": meaning, "content": page} for status, meaning in problems.items()},
+            **STALLED,
         },
     }
 

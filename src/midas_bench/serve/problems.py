@@ -84,7 +84,7 @@ def of_model(error: UserError) -> Problem:
 def busy(reason: str, detail: str, retry_after_s: int, alternative: str = "") -> Problem:
     """Return the problem of a server that cannot take or finish the photo now.
 
-    The reason is `queue-full`, `deadline`, `uploads`, `starting` or `draining`; `alternative` is a further next step.
+    The reason is `queue-full`, `deadline`, `starting` or `draining`; `alternative` is a further next step.
     """
     wait = f"try again in {retry_after_s} s{alternative}"
     return Problem(503, reason, "The server is busy", detail, wait, {"Retry-After": str(retry_after_s)})
@@ -126,11 +126,8 @@ NEXT_STEPS = {
     400: "send an HTTP/1.1 request, and with a body its Content-Length",
     404: "openapi.json, beside the page, lists what there is",
     405: "the Allow header and openapi.json, beside the page, name the methods",
-    408: "send it faster, or scale the photo down",
     413: "send a smaller photo, or scale it down",
-    431: "send fewer or shorter headers",
     500: "try another photo; the server's log has the error",
-    501: "send the body as it is, with its Content-Length or by HTTP/1.1 with Transfer-Encoding: chunked alone",
 }
 
 

@@ -8,7 +8,7 @@ from midas_bench.depth.config import PipelineConfig
 from midas_bench.errors import missing_libraries
 from midas_bench.scene_photos import Photo
 
-LIBRARIES = ("flask", "waitress", "prometheus_client")
+LIBRARIES = ("flask", "cheroot", "prometheus_client")
 MIB = 1 << 20
 
 

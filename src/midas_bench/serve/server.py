@@ -1,49 +1,57 @@
-"""The application behind waitress: in memory, bounded, and finishing what it accepted before it stops."""
+"""The application behind cheroot: in memory, bounded, and finishing what it accepted before it stops."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import logging
+import os
+import queue
 import signal
 import socket
-import sys
 import threading
-import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from waitress.server import create_server
+from cheroot.wsgi import Server
 
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.errors import UserError
 from midas_bench.serve.app import Service, create_app
-from midas_bench.serve.channel import Channel
 from midas_bench.serve.engine import Engine
 from midas_bench.serve.serve_config import ServeConfig
 
-SPARE_THREADS = 8
-"""Threads beyond those that hold accepted photos: for health checks, for the page, and for refusing without delay."""
-RECEIVE_BYTES = 256 << 10
+SPARE_THREADS = 16
+"""Threads beyond those that hold accepted photos: for uploads, health checks and the page, and for refusing at once."""
 HEADERS_BYTES = 32 << 10
-"""Limit of a request's head, as in other servers: the time to parse an Accept header grows with its square."""
 BACKLOG = 1024
 CONNECTIONS = 512
-"""At this limit, a new connection replaces the one whose client has been silent for the longest time."""
-SILENT_S = 30
-"""A connection on which nothing moves for so long is closed. waitress closes those whose client should send. It would
-wait without end for a client that does not read its answer."""
-CHECK_S = 0.25
-IDLE_S = 0.5
-"""How long a stopping server still listens to a connection that may have a request under way."""
-UPLOADS_S = 4.0
+"""Connections that may stay open without a request; beyond them, each is closed behind its answer."""
+SILENT_S = 10
+"""A connection on which nothing moves for so long is closed."""
+UPLOADS_S = 4
 """How long a stopping server still waits for the rest of requests that are being received."""
 DRAIN_S = 8.0
-"""Time for fetching answers, after the deadline of photos. With the two below, a stopping server needs 10 s at most."""
-THREADS_S = 1.0
+"""Time for fetching answers, after the deadline of photos. With the one below, a stopping server needs 10 s at most."""
 WORKERS_S = 0.5
-"""How long threads and workers get to end; by then no client waits for them."""
+"""How long workers get to end; by then no client waits for them."""
+
+
+class _HttpServer(Server):
+    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
+        """Log the server's own errors; clients that disconnect are usual."""
+        logging.getLogger(__name__).log(level, msg, exc_info=traceback)
+
+    @staticmethod
+    def bind_socket(socket_: socket.socket, bind_addr: Any) -> socket.socket:
+        """Bind the socket, or close it; cheroot leaves it open."""
+        try:
+            socket_.bind(bind_addr)
+        except BaseException:
+            socket_.close()
+            raise
+        return socket_
 
 
 class DepthServer:
@@ -66,44 +74,26 @@ class DepthServer:
         service: Service = app.extensions["midas_bench"]
         self.engine: Engine = service.engine
         self._config = config
-        # requests that wait for a thread are usual here, and not worth a warning
-        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-        listening = _listening_socket(host, port)
-        held = config.queue_size + self.engine.workers * config.batch
-        self._sockets: dict[int, Any] = {}
-        self._http = create_server(
+        threads = config.queue_size + self.engine.workers * config.batch + SPARE_THREADS
+        self._http = _HttpServer(
+            (host, port),
             app,
-            map=self._sockets,
-            sockets=[listening],
-            threads=held + SPARE_THREADS,
-            ident="midas-bench",
-            max_request_header_size=HEADERS_BYTES,
-            # waitress refuses bodies of this size and more
-            max_request_body_size=config.max_upload_bytes + 1,
-            # without a limit, so that no upload and no answer goes to a temporary file
-            inbuf_overflow=sys.maxsize,
-            outbuf_overflow=sys.maxsize,
-            recv_bytes=RECEIVE_BYTES,
-            # waitress counts its own two sockets too
-            connection_limit=CONNECTIONS + 3,
-            channel_timeout=SILENT_S,
-            cleanup_interval=SILENT_S // 3,
-            # select() is limited to 1024 descriptors
-            asyncore_use_poll=True,
-            # clients that disconnect are usual, too
-            log_socket_errors=False,
+            numthreads=threads,
+            max=threads,
+            server_name="midas-bench",
+            request_queue_size=BACKLOG,
+            timeout=SILENT_S,
+            shutdown_timeout=UPLOADS_S,
         )
-        self._http.channel_class = Channel
-        self._http.room_bytes = held * config.max_upload_bytes
-        address, taken_port = listening.getsockname()[:2]
+        self._http.keep_alive_conn_limit = CONNECTIONS
+        self._http.max_request_header_size = HEADERS_BYTES
+        _take_port(self._http, f"{host}:{port}")
+        address, taken_port = self._http.bind_addr
         self.url = f"http://[{address}]:{taken_port}" if ":" in address else f"http://{address}:{taken_port}"
-        self._next_look_s = 0.0
-        self._stop = threading.Event()
-        # reentrant, because a signal handler may need it while its own thread holds it
-        self._end_lock = threading.RLock()
-        self._ended = False
+        # unlike an Event, a signal handler may use it while its own thread is inside it
+        self._stop: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._failure: BaseException | None = None
-        self._loaded = threading.Event()
+        self._loaded = False
 
     def run(self, ready: Callable[[], object] = lambda: None) -> bool:
         """Answer until `stop` is called; `ready` is called when the model is loaded and warm.
@@ -117,23 +107,17 @@ class DepthServer:
         Raises:
             UserError: the model cannot be loaded.
         """
+        threading.Thread(target=self._http.serve, name="midas-bench-http", daemon=True).start()
         threading.Thread(target=self._load, args=(ready,), name="midas-bench-load", daemon=True).start()
-        while not self._stop.is_set():
-            self._serve_once(CHECK_S * 4)
-        self._drain()
+        self._stop.get()
+        answered = self._drain()
         if self._failure is not None:
             raise self._failure
-        if not self._loaded.is_set():
-            return False
-        return self.engine.close(WORKERS_S)
+        return self._loaded and self.engine.close(WORKERS_S) and answered
 
     def stop(self) -> None:
         """Make `run` finish what was accepted and return; may be called from anywhere, a signal handler included."""
-        # under the lock, because after the end the trigger's descriptor may belong to something else
-        with self._end_lock:
-            self._stop.set()
-            if not self._ended:
-                self._http.pull_trigger()
+        self._stop.put(None)
 
     def stop_on_signals(self) -> None:
         """Stop on SIGTERM and SIGINT; a second one does what it always does."""
@@ -152,72 +136,32 @@ class DepthServer:
             self._failure = error
             self.stop()
             return
-        self._loaded.set()
+        self._loaded = True
         # the reader of standard output may be gone
         with contextlib.suppress(OSError):
             ready()
 
-    def _serve_once(self, timeout_s: float) -> None:
-        if len(self._http.active_channels) >= CONNECTIONS:
-            silent = [channel for channel in self._http.active_channels.values() if channel.awaits_client]
-            if silent:
-                min(silent, key=lambda channel: channel.last_activity).handle_close()
-        self._http.asyncore.loop(timeout=timeout_s, use_poll=True, map=self._sockets, count=1)
-        if time.monotonic() > self._next_look_s:
-            self._next_look_s = time.monotonic() + SILENT_S / 3
-            for unread in [channel for channel in self._http.active_channels.values() if channel.is_unread(SILENT_S)]:
-                unread.handle_close()
+    def _drain(self) -> bool:
+        """Close the port and answer every client; return whether all answers are sent.
 
-    def _drain(self) -> None:
-        """Accept the connections that wait, close the port, and answer every client.
-
-        A client that connects between the last accept and the close is reset: no system call does both.
+        A client that connects in the instant before the close is reset: no system call both accepts and closes.
         """
-        self._http.socket.setblocking(False)
-        # at most as many as the system has queued: new connections could arrive without an end
-        for _ in range(BACKLOG):
-            before = len(self._http.active_channels)
-            self._http.handle_accept()
-            if before == len(self._http.active_channels):
-                break
-        self._http.accepting = False
-        self._http.del_channel()
-        self._http.socket.close()
-        # only now, when the port is closed and each answer is its connection's last
         self.engine.drain()
-        begun_s = time.monotonic()
-        until_s = begun_s + self._config.deadline_s + DRAIN_S
-        while self._http.active_channels and time.monotonic() < until_s:
-            self._serve_once(CHECK_S)
-            # waitress uses the clock of `time.time`
-            settled_s = time.time() - IDLE_S
-            for channel in list(self._http.active_channels.values()):
-                if channel.idle and channel.last_activity < settled_s:
-                    channel.will_close = True
-                elif time.monotonic() > begun_s + UPLOADS_S:
-                    channel.give_up()
-        self._http.task_dispatcher.shutdown(cancel_pending=True, timeout=THREADS_S)
-        with self._end_lock:
-            self._ended = True
-            self._http.asyncore.close_all(self._sockets)
+        # in a thread, because it waits without end for a thread that sends to a slow client
+        stopping = threading.Thread(target=self._http.stop, name="midas-bench-stop", daemon=True)
+        stopping.start()
+        stopping.join(self._config.deadline_s + DRAIN_S)
+        return not stopping.is_alive()
 
 
-def _listening_socket(host: str, port: int) -> socket.socket:
-    thing = f"{host}:{port}"
+def _take_port(http: Server, thing: str) -> None:
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, kind, protocol)
-        try:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(address)
-            # the port is ours only after `listen`: others may bind the same one
-            listening.listen(BACKLOG)
-        except BaseException:
-            listening.close()
-            raise
+        http.prepare()
     # UnicodeError: the name cannot be a host's name
     except (OSError, OverflowError, UnicodeError) as error:
-        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        if http.socket:
+            http.socket.close()
+        # cheroot passes on the words of the system, but not always its number
+        if os.strerror(errno.EADDRINUSE) in str(error):
             raise UserError(thing, "is taken", "choose another --port, or 0 for a free one") from error
         raise UserError(thing, f"cannot be listened on ({error})", "check --host and --port") from error
-    return listening

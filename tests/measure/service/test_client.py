@@ -3,8 +3,10 @@
 import asyncio
 import itertools
 import re
+import select
+import socket
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -13,7 +15,6 @@ from midas_bench.measure.service.client import (
     CONNECTION,
     TIMEOUT,
     Client,
-    Message,
     closed_loop,
     open_loop,
     post,
@@ -69,11 +70,11 @@ class Fake:
             writer.write(b"SSH-2.0\r\n\r\n")
             return False
         closes = body == b"last"
-        status = b"200" if closes else body
+        status = b"200" if body in (b"last", b"leaves") else body
         writer.write(b"HTTP/1.1 %s x\r\n" % status + b"Connection: close\r\n" * closes + b"content-length: 9\r\n\r\n")
         await asyncio.sleep(0)  # head and body arrive apart
         writer.write(b"heat maps")
-        return not closes
+        return not closes and body != b"leaves"
 
 
 def against(fake, scenario, timeout_s=PLENTY_S, **how):
@@ -83,16 +84,16 @@ def against(fake, scenario, timeout_s=PLENTY_S, **how):
         server = await asyncio.start_server(fake, "127.0.0.1", 0)
         client = Client("127.0.0.1", server.sockets[0].getsockname()[1], timeout_s, **how)
         try:
-            return await scenario(client)
+            return await asyncio.to_thread(scenario, client)
         finally:
-            await client.close()
+            client.close()
             server.close()
 
     return asyncio.run(run())
 
 
 def requests(*bodies):
-    return [post(body.decode(), body, "x") for body in bodies]
+    return [post(body.decode(), body) for body in bodies]
 
 
 def one_request(client, body, **how):
@@ -118,19 +119,29 @@ def test_a_server_that_says_nothing_is_given_up():
 
 
 def test_where_nobody_listens_each_request_is_counted_once():
-    async def run():
-        server = await asyncio.start_server(Fake(), "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        server.close()
-        await server.wait_closed()
-        return await closed_loop(Client("127.0.0.1", port, PLENTY_S), requests(b"200", b"200", b"200"), 2, PLENTY_S)
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        client = Client(*unheard.getsockname(), PLENTY_S)
+        sent = closed_loop(client, requests(b"200", b"200", b"200"), 2, PLENTY_S)
+    assert [one.outcome for one in sent] == [CONNECTION] * 3
 
-    assert [sent.outcome for sent in asyncio.run(run())] == [CONNECTION] * 3
+
+def test_a_kept_connection_that_the_server_has_closed_is_opened_again():
+    fake = Fake()
+    leaves, answered = requests(b"leaves", b"200")
+
+    def scenario(client):
+        sent = [client.send(leaves, 0.0)]
+        select.select([client._opened[0].sock], [], [], PLENTY_S)  # until the server has hung up
+        return [*sent, client.send(answered, 0.0)]
+
+    assert [one.outcome for one in against(fake, scenario)] == ["200", "200"]
+    assert fake.connections == 2
 
 
 def test_a_closed_loop_of_so_many_clients_sends_every_message_once_on_so_many_connections():
     fake = Fake(waiting=4)
-    bodies = [b"%d" % (200 + number % 7) for number in range(40)]
+    bodies = [b"%d" % (400 + number % 7) for number in range(40)]
     sent = against(fake, lambda client: closed_loop(client, requests(*bodies), 4, PLENTY_S))
     assert Counter(each.outcome for each in sent) == Counter(body.decode() for body in bodies)
     assert Counter(fake.bodies) == Counter(bodies)
@@ -170,10 +181,10 @@ def test_an_open_loops_times_are_the_seeds_even_if_the_client_is_late():
 
 def test_who_aborts_midway_is_no_request_and_who_sends_slowly_is_one():
     fake = Fake()
-    [whole] = requests(b"200").pop().parts
+    [whole] = requests(b"200")
     messages = [
-        Message("hangs", (whole[:-1],), aborts=True),
-        Message("slow", (whole[:20], whole[20:]), pause_s=0.02),
+        replace(whole, parts=(b"20",), aborts=True),
+        replace(whole, parts=(b"2", b"00"), pause_s=0.02),
         *requests(b"200"),
     ]
     sent = against(fake, lambda client: closed_loop(client, messages, 1, PLENTY_S))

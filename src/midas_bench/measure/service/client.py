@@ -1,21 +1,21 @@
-"""A load client that takes little CPU: prepared requests, kept connections, one event loop, raw HTTP/1.1.
+"""A load client that takes little CPU: prepared requests on kept connections of the standard library, in threads.
 
 It knows nothing of photos; its own process is `load_process.py`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import random
-import re
+import select
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 
-HEAD_BYTES = 4 << 20
-"""Bytes of an answer that asyncio buffers before it stops the sender: most heat maps fit whole."""
-LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-CLOSES = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
+MOST_UNDER_WAY = 1000
+"""Requests of an open loop that may be under way at a time; each has a thread and a connection."""
 
 CONNECTION = "connection"
 TIMEOUT = "timeout"
@@ -27,19 +27,28 @@ RECONNECT_DELAY_S = 0.05
 
 @dataclass(frozen=True)
 class Message:
-    """A request, as bytes.
+    """A request.
 
     Attributes:
         name: what it holds, for counting.
-        parts: sent one after the other.
+        headers: of the request.
+        parts: of the body, sent one after the other.
         pause_s: between them.
         aborts: whether the client then closes the connection, without an answer.
     """
 
     name: str
+    headers: Mapping[str, str]
     parts: tuple[bytes, ...]
     pause_s: float = 0.0
     aborts: bool = False
+
+    def body(self) -> Iterator[bytes]:
+        """Yield the parts, at their times."""
+        for number, part in enumerate(self.parts):
+            if number:
+                time.sleep(self.pause_s)
+            yield part
 
 
 @dataclass(frozen=True)
@@ -59,24 +68,22 @@ class RequestResult:
     outcome: str
 
 
-def post(name: str, body: bytes, host: str, accept: str = "image/png", content_type: str = "image/jpeg") -> Message:
+def post(name: str, body: bytes, accept: str = "image/png", content_type: str = "image/jpeg") -> Message:
     """Return the request that sends a photo."""
-    head = (
-        f"POST /api/depth HTTP/1.1\r\nHost: {host}\r\nAccept: {accept}\r\nContent-Type: {content_type}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
-    return Message(name, (head.encode() + body,))
+    headers = {"Accept": accept, "Content-Type": content_type, "Content-Length": str(len(body))}
+    return Message(name, headers, (body,))
 
 
 class Client:
-    """Sends requests on as many connections as are wanted at a time, and keeps those that are free."""
+    """Sends requests from any number of threads, and keeps a connection for each."""
 
     def __init__(self, host: str, port: int, timeout_s: float, clock: Callable[[], float] = time.perf_counter) -> None:
         self._host = host
         self._port = port
         self._timeout_s = timeout_s
         self._clock = clock
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._of_thread = threading.local()
+        self._opened: list[HTTPConnection] = []
         self._start_s = clock()
 
     def begin(self) -> None:
@@ -87,87 +94,90 @@ class Client:
         """Return the seconds since the load began."""
         return self._clock() - self._start_s
 
-    async def send(self, message: Message, due_s: float) -> RequestResult:
+    def send(self, message: Message, due_s: float) -> RequestResult:
         """Send one request and wait for its answer; each request has exactly one outcome."""
+        begun_s = time.monotonic()
         try:
-            async with asyncio.timeout(self._timeout_s):
-                outcome = await self._exchange(message)
+            outcome = self._exchange(message)
+            # the sockets' own limit is that of each wait
+            if time.monotonic() - begun_s > self._timeout_s:
+                outcome = TIMEOUT
         except TimeoutError:
             outcome = TIMEOUT
         # refused, cut off, or no HTTP
-        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError):
+        except (OSError, HTTPException, ValueError):
             outcome = CONNECTION
         return RequestResult(message.name, due_s, self.now_s(), outcome)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Hang up."""
-        for _, writer in self._idle:
-            writer.close()
-        await asyncio.gather(*(writer.wait_closed() for _, writer in self._idle), return_exceptions=True)
-        self._idle.clear()
+        for connection in self._opened:
+            connection.close()
 
-    async def _exchange(self, message: Message) -> str:
-        reader, writer = await self._connection()
+    def _exchange(self, message: Message) -> str:
+        connection = self._connection()
         kept = False
         try:
-            for number, part in enumerate(message.parts):
-                if number:
-                    await asyncio.sleep(message.pause_s)
-                writer.write(part)
-                await writer.drain()
+            connection.request("POST", "/api/depth", message.body(), message.headers)
             if message.aborts:
                 return ABORTED
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = LENGTH.search(head)
-            if not head.startswith(b"HTTP/1.1 ") or length is None:
-                raise ValueError(head)
-            await reader.readexactly(int(length[1]))
-            kept = CLOSES.search(head) is None
-            return str(int(head[9:12]))
+            answer = connection.getresponse()
+            answer.read()
+            kept = True
+            return str(answer.status)
         finally:
-            if kept:
-                self._idle.append((reader, writer))
-            else:
-                writer.close()
+            if not kept:
+                connection.close()
 
-    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        while self._idle:
-            reader, writer = self._idle.pop()
-            if not reader.at_eof():
-                return reader, writer
-            # the server closed the idle connection
-            writer.close()
-        return await asyncio.open_connection(self._host, self._port, limit=HEAD_BYTES)
+    def _connection(self) -> HTTPConnection:
+        """Return the thread's own connection; where it is closed, the next request opens it."""
+        if not hasattr(self._of_thread, "connection"):
+            self._of_thread.connection = HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+            self._opened.append(self._of_thread.connection)
+        connection: HTTPConnection = self._of_thread.connection
+        # the server closed the idle connection
+        if connection.sock and select.select([connection.sock], [], [], 0)[0]:
+            connection.close()
+        return connection
 
 
-async def closed_loop(client: Client, messages: Iterable[Message], clients: int, until_s: float) -> list[RequestResult]:
+def closed_loop(client: Client, messages: Iterable[Message], clients: int, until_s: float) -> list[RequestResult]:
     """Let each client send the next message once it has the last answer, until `until_s` or the last message."""
     remaining = iter(messages)
+    drawing = threading.Lock()
     sent: list[RequestResult] = []
     client.begin()
 
-    async def send_in_turn() -> None:
-        while (due_s := client.now_s()) < until_s and (message := next(remaining, None)) is not None:
-            sent.append(await client.send(message, due_s))
-            if sent[-1].outcome == CONNECTION:
-                await asyncio.sleep(RECONNECT_DELAY_S)
+    def draw() -> Message | None:
+        with drawing:
+            return next(remaining, None)
 
-    await asyncio.gather(*(send_in_turn() for _ in range(clients)))
+    def send_in_turn() -> None:
+        while (due_s := client.now_s()) < until_s and (message := draw()) is not None:
+            result = client.send(message, due_s)
+            sent.append(result)
+            if result.outcome == CONNECTION:
+                time.sleep(RECONNECT_DELAY_S)
+
+    with ThreadPoolExecutor(clients) as pool:
+        for future in [pool.submit(send_in_turn) for _ in range(clients)]:
+            future.result()
     return sent
 
 
-async def open_loop(
+def open_loop(
     client: Client, messages: Iterable[Message], per_second: float, until_s: float, seed: int
 ) -> list[RequestResult]:
     """Send at the times of a Poisson process, whether or not the ones before were answered."""
     draw = random.Random(seed)
     client.begin()
     due_s = 0.0
-    under_way: list[asyncio.Task[RequestResult]] = []
-    for message in messages:
-        due_s += draw.expovariate(per_second)
-        if due_s >= until_s:
-            break
-        await asyncio.sleep(max(0.0, due_s - client.now_s()))
-        under_way.append(asyncio.create_task(client.send(message, due_s)))
-    return list(await asyncio.gather(*under_way))
+    under_way: list[Future[RequestResult]] = []
+    with ThreadPoolExecutor(MOST_UNDER_WAY) as pool:
+        for message in messages:
+            due_s += draw.expovariate(per_second)
+            if due_s >= until_s:
+                break
+            time.sleep(max(0.0, due_s - client.now_s()))
+            under_way.append(pool.submit(client.send, message, due_s))
+        return [future.result() for future in under_way]

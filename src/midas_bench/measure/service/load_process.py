@@ -5,17 +5,15 @@ Run as `python -m midas_bench.measure.service.load_process`.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 
-from midas_bench.measure.service.client import Client, RequestResult, closed_loop, open_loop, post
+from midas_bench.measure.service.client import Client, Message, RequestResult, closed_loop, open_loop, post
 from midas_bench.measure.service.soak_requests import draw_messages
 from midas_bench.processes import Reply, answer
 
@@ -28,42 +26,33 @@ def load(request: Reply) -> Reply:
 
     Reports every request, and the CPU seconds that this process took for them.
     """
-    host, port = request["host"], request["port"]
-    messages = itertools.cycle([post(photo, Path(photo).read_bytes(), host) for photo in request["photos"]])
+    messages = itertools.cycle([post(photo, Path(photo).read_bytes()) for photo in request["photos"]])
 
-    async def run() -> list[RequestResult]:
-        client = Client(host, port, request["timeout_s"])
+    def run(client: Client) -> list[RequestResult]:
         if "clients" in request:
-            sent = await closed_loop(client, messages, request["clients"], request["until_s"])
-        else:
-            sent = await open_loop(client, messages, request["per_second"], request["until_s"], request["seed"])
-        await client.close()
-        return sent
+            return closed_loop(client, messages, request["clients"], request["until_s"])
+        return open_loop(client, messages, request["per_second"], request["until_s"], request["seed"])
 
-    return _reported(run())
+    return _reported(request, run)
 
 
 def soak(request: Reply) -> Reply:
     """Send `requests` good and bad messages from `clients`, and watch the memory of the process `pid`."""
-    host, port = request["host"], request["port"]
     photos = [Path(photo).read_bytes() for photo in request["photos"]]
     watched = psutil.Process(request["pid"])
     rss_bytes: list[int] = []
     every = max(1, request["requests"] // MEMORY_SAMPLES)
 
-    def messages() -> Any:
-        for number, message in enumerate(draw_messages(photos, host, request["requests"], request["seed"])):
+    def messages() -> Iterator[Message]:
+        for number, message in enumerate(draw_messages(photos, request["requests"], request["seed"])):
             if number % every == 0:
                 rss_bytes.append(int(watched.memory_info().rss))
             yield message
 
-    async def run() -> list[RequestResult]:
-        client = Client(host, port, request["timeout_s"])
-        sent = await closed_loop(client, messages(), request["clients"], float("inf"))
-        await client.close()
-        return sent
+    def run(client: Client) -> list[RequestResult]:
+        return closed_loop(client, messages(), request["clients"], float("inf"))
 
-    return _reported(run()) | {"rss_bytes": rss_bytes}
+    return _reported(request, run) | {"rss_bytes": rss_bytes}
 
 
 def pipeline(request: Reply) -> Reply:
@@ -85,9 +74,11 @@ def pipeline(request: Reply) -> Reply:
     return {"ended_s": ended_s}
 
 
-def _reported(run: Coroutine[Any, Any, list[RequestResult]]) -> Reply:
+def _reported(request: Reply, run: Callable[[Client], list[RequestResult]]) -> Reply:
+    client = Client(request["host"], request["port"], request["timeout_s"])
     before_s = time.process_time()
-    sent = asyncio.run(run)
+    sent = run(client)
+    client.close()
     return {"cpu_s": time.process_time() - before_s, "sent": [list(vars(result).values()) for result in sent]}
 
 

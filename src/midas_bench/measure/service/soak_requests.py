@@ -41,17 +41,17 @@ DEFAULT_WEIGHT = 5
 """The weight of every name that `WEIGHTS` does not list."""
 
 
-def draw_messages(photos: Sequence[bytes], host: str, requests: int, seed: int) -> Iterator[Message]:
+def draw_messages(photos: Sequence[bytes], requests: int, seed: int) -> Iterator[Message]:
     """Yield so many messages, drawn by the seed, made of these JPEGs."""
     draw = random.Random(seed)
-    by_name = messages(photos, host)
+    by_name = messages(photos)
     names = list(by_name)
     weights = [WEIGHTS.get(name, DEFAULT_WEIGHT) for name in names]
     for name in draw.choices(names, weights, k=requests):
         yield draw.choice(by_name[name])
 
 
-def messages(photos: Sequence[bytes], host: str) -> dict[str, list[Message]]:
+def messages(photos: Sequence[bytes]) -> dict[str, list[Message]]:
     """Return the messages of each name of `OUTCOMES`."""
     small = {kind: [_small(photo, kind) for photo in photos] for kind in ("JPEG", "PNG", "WEBP")}
     jpegs = small["JPEG"]
@@ -65,30 +65,27 @@ def messages(photos: Sequence[bytes], host: str) -> dict[str, list[Message]]:
         "page with a photo behind it": [b"<html><script>" + photo for photo in jpegs],
         "bomb": [_bomb(12_000)],
     }
-    by_name = {name: [post(name, body, host) for body in of_name] for name, of_name in bodies.items()}
+    by_name = {name: [post(name, body) for body in of_name] for name, of_name in bodies.items()}
     by_name["small photo"] = [
-        post("small photo", body, host, accept, f"image/{kind.lower()}")
+        post("small photo", body, accept, f"image/{kind.lower()}")
         for kind, of_kind in small.items() for body in of_kind for accept in (answer.media_type for answer in ANSWERS)
     ]  # fmt: skip
-    by_name["too large"] = [_too_large(host)]
-    requests = [post("", photo, host).parts[0] for photo in jpegs]
-    halves = [
-        Message("sent slowly", (request[: len(request) // 2], request[len(request) // 2 :]), PAUSE_S)
-        for request in requests
+    too_large = post("too large", bytes(BEGINNING_BYTES))
+    # its client sends the beginning and looks
+    over_limit = {"Content-Length": str(ServeConfig.max_upload_bytes + 1)}
+    by_name["too large"] = [replace(too_large, headers={**too_large.headers, **over_limit})]
+    by_name["sent slowly"] = [
+        replace(post("sent slowly", photo), parts=_halves(photo), pause_s=PAUSE_S) for photo in jpegs
     ]
-    by_name["sent slowly"] = halves
     by_name["hung up midway"] = [
-        replace(message, name="hung up midway", parts=message.parts[:1], aborts=True) for message in halves
+        replace(post("hung up midway", photo), parts=_halves(photo)[:1], aborts=True) for photo in jpegs
     ]
     return by_name
 
 
-def _too_large(host: str) -> Message:
-    """Return a request with a body over the server's default limit; its client sends the beginning and looks."""
-    beginning = bytes(BEGINNING_BYTES)
-    [whole] = post("too large", beginning, host).parts
-    length = b"Content-Length: %d"
-    return Message("too large", (whole.replace(length % len(beginning), length % (ServeConfig.max_upload_bytes + 1)),))
+def _halves(photo: bytes) -> tuple[bytes, bytes]:
+    middle = len(photo) // 2
+    return photo[:middle], photo[middle:]
 
 
 def _small(photo: bytes, format: str) -> bytes:

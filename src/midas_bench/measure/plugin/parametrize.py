@@ -86,13 +86,14 @@ def threads(run: RunContext) -> int:
     return run.config.threads
 
 
-@pytest.fixture(scope="module")
+# for each cell anew: between two cells of a module another pipeline may set the process's threads, or close this one
+@pytest.fixture
 def opened(run: RunContext, backend: str, threads: int) -> OpenedPipeline:
     """Give the open pipeline of one backend."""
     return _opened(run, backend, threads, "fast")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def article(run: RunContext, threads: int) -> OpenedPipeline:
     """Give the article's recipe: eager, with Pillow and torchvision before it."""
     if run.settings.model:

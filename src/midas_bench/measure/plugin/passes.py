@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 
 import pytest
@@ -20,7 +21,7 @@ from midas_bench.measure.passes import LEAST_PASSES, VISIT_S, PassBudget, anothe
 from midas_bench.measure.plugin import internals
 from midas_bench.measure.plugin.cell import VISITS, Visit, VisitHistory
 from midas_bench.measure.plugin.noise import MAX_RERUNS, NOISE_MONITOR
-from midas_bench.measure.plugin.run_journal import Row
+from midas_bench.measure.plugin.run_journal import JournalledVisit, Row
 from midas_bench.measure.plugin.run_state import RUN_STATE, RunState
 from midas_bench.measure.plugin.settings import RUN, SETTINGS, is_cell, write_line
 from midas_bench.results.recommendations import widest_price
@@ -40,16 +41,23 @@ class Wanted:
 
     Attributes:
         rounds: in all passes together, or None.
-        seconds: in all passes together, or None; a cell that has them and its rounds ends the passes.
+        seconds: in all passes together, or None; where given, there are no more passes than the least.
     """
 
     rounds: int | None
     seconds: float | None
 
-    def of_visit(self) -> Visit:
-        """Return the part of one visit, if there are no more passes than the least."""
-        seconds = VISIT_S if self.seconds is None else self.seconds / LEAST_PASSES
-        return Visit(ceil((self.rounds or 1) / LEAST_PASSES), seconds)
+    def of_visit(self, earlier: Sequence[Row] = ()) -> Visit:
+        """Return the part of the next visit: the visits of the least passes share what is asked for."""
+        visits = max(1, LEAST_PASSES - len(earlier))
+        stats = [row["stats"] for row in earlier]
+        rounds = (self.rounds or 1) - sum(len(of_visit["data"]) for of_visit in stats)
+        seconds = VISIT_S
+        if self.seconds is not None:
+            # a round is as long as its calls together
+            had_s = sum(sum(of_visit["data"]) * of_visit["iterations"] for of_visit in stats)
+            seconds = max(0.0, self.seconds - had_s) / visits
+        return Visit(max(1, ceil(rounds / visits)), seconds)
 
 
 def wanted(config: pytest.Config) -> Wanted:
@@ -65,8 +73,9 @@ def wanted(config: pytest.Config) -> Wanted:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """Run the cells in passes; leave a run that times nothing, and errors of the collection, to pytest."""
-    state = session.config.stash.get(RUN_STATE, None)
-    if state is None or session.testsfailed:
+    config = session.config
+    state = config.stash.get(RUN_STATE, None)
+    if state is None or (session.testsfailed and not config.option.continue_on_collection_errors):
         return None
     PassLoop(session, state).run()
     return True
@@ -123,6 +132,7 @@ class PassLoop:
         self._budget = PassBudget(config.stash[SETTINGS].budget_s, time.monotonic, time.monotonic() - state.elapsed_s)
         self._items = {item.nodeid: item for item in session.items if is_cell(item)}
         self._reports: dict[str, list[pytest.TestReport]] = {}
+        self._last: pytest.Item | None = None
         self._progress = Progress(config, self._budget)
         # what is left for the passes: cells that failed, or measure themselves, leave it
         self._timed = [name for name in self._items if self._expected_s(name) is None and name not in state.finished]
@@ -130,25 +140,26 @@ class PassLoop:
     def run(self) -> None:
         """Make the first pass, then cells with processes of their own, then passes until the end."""
         state = self._state
+        self._config.pluginmanager.register(self, "midas-bench-passes")
         try:
             for item in self._session.items:
                 if not is_cell(item):
-                    self._config.hook.pytest_runtest_protocol(item=item, nextitem=self._any_other(item))
+                    self._run_item(item, self._any_other(item))
                     self._stop_if_asked()
-            pass_s = self._pass(1)
-            self._cells_of_their_own(pass_s)
+            self._pass(1)
+            self._cells_of_their_own()
             number = 1
-            while self._timed and self._another(number, pass_s):
+            while self._timed and self._another(number):
                 number += 1
-                pass_s = self._pass(number)
-            state.passes_ended = True
+                self._pass(number)
+            self._tear_down(None)
+            self._ended(number)
         finally:
             state.merge_visits()
         self._log_timed()
 
-    def _pass(self, number: int) -> float:
-        """Visit every cell that pass `number` has not seen, and return the seconds that took."""
-        start_s = time.monotonic()
+    def _pass(self, number: int) -> None:
+        """Visit every cell that pass `number` has not seen."""
         order = drawn_order(self._groups(number), SEED, number)
         cells = sum(map(len, order))
         for place, group in enumerate(order):
@@ -156,7 +167,6 @@ class PassLoop:
             self._visit_group(group, following)
             self._progress.show(number, cells, len(group))
         self._progress.clear()
-        return time.monotonic() - start_s
 
     def _groups(self, number: int) -> dict[Hashable, list[str]]:
         """Return the cells that have no visit of pass `number` yet, by what is compared."""
@@ -168,29 +178,37 @@ class PassLoop:
 
     def _visit_group(self, names: Sequence[str], following: str | None) -> None:
         """Visit cells side by side, with one look at the machine before and one after them."""
+        begun_s = self._budget.elapsed_s
         for attempt in range(1 + self._reruns):
             self._monitor.begin()
             visited: dict[str, tuple[Row, bool]] = {}
             for place, name in enumerate(names):
                 next_name = names[place + 1] if place + 1 < len(names) else following
-                self._history.visit = self._wanted.of_visit()
+                self._history.visit = self._wanted.of_visit(self._state.visits.get(name, ()))
                 row = self._visit(name, next_name)
                 if row is not None:
                     visited[name] = (row, self._history.visit.timed)
+                if self._session.shouldfail or self._session.shouldstop:
+                    break
             noise = self._monitor.end(failed=not visited)
-            if not noise.noisy or attempt == self._reruns or not self._monitor.prepare_rerun():
+            # what failed was reported, and is not visited again
+            names = list(visited)
+            if not names or not noise.noisy or attempt == self._reruns or not self._monitor.prepare_rerun():
                 break
+        ended_s = self._budget.elapsed_s
         for name, (row, timed) in visited.items():
             row["extra_info"]["noise"] = noise.to_json() | row["extra_info"].get("noise", {})
             if timed:
-                self._keep(name, row)
+                visit = JournalledVisit(row, ended_s, (ended_s - begun_s) / len(visited))
+                self._or_exit(partial(self._state.add_visit, visit))
             else:
                 self._finish_at_once(name, row)
+        self._stop_if_asked()
 
-    def _keep(self, name: str, row: Row) -> None:
-        """Put a visit on disk, or stop the run if the disk does not take it."""
+    def _or_exit(self, write: Callable[[], None]) -> None:
+        """Write to the journal, or stop the run if the disk does not take it."""
         try:
-            self._state.add_visit(name, row, self._budget.elapsed_s)
+            write()
         except UserError as error:
             pytest.exit(f"{error}; then go on with --resume", returncode=3)
 
@@ -199,16 +217,43 @@ class PassLoop:
         item = self._items[name]
         # an item that follows itself would keep its own fixtures
         nextitem = self._items[following] if following not in (None, name) else self._any_other(item)
-        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+        reports = self._run_item(item, nextitem)
         row = self._state.pending.pop(name, None)
         self._state.profiles[name] = internals.forget(self._config, name)
         if row is None or any(not report.passed for report in reports):
             self._leave_out(name)
             self._log(item, reports)
-            self._stop_if_asked()
             return None
         self._reports[name] = reports
         return row
+
+    def _run_item(self, item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
+        """Run an item within what other plugins do around each; return the reports of a cell."""
+        self._tear_down(item)
+        self._last = item
+        self._config.hook.pytest_runtest_protocol(item=item, nextitem=nextitem)
+        return self._reports.pop(item.nodeid, [])
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        """Keep the reports of a cell, which is reported after its last visit; leave a test to pytest."""
+        if not is_cell(item):
+            return None
+        self._reports[item.nodeid] = runtestprotocol(item, nextitem=nextitem, log=False)
+        return True
+
+    def _tear_down(self, item: pytest.Item | None) -> None:
+        """Tear down the shared fixtures that this next item does not use: the last one may have expected another."""
+        last = self._last
+        if last is None:
+            return
+        teardown = partial(self._session._setupstate.teardown_exact, item)
+        call = pytest.CallInfo.from_call(teardown, when="teardown", reraise=(KeyboardInterrupt, pytest.exit.Exception))
+        if call.excinfo is None:
+            return
+        self._leave_out(last.nodeid)
+        self._log(last, [last.ihook.pytest_runtest_makereport(item=last, call=call)])
+        self._stop_if_asked()
 
     def _any_other(self, item: pytest.Item) -> pytest.Item | None:
         """Return an item that keeps the session's fixtures, and others of the same module where there is one."""
@@ -223,8 +268,8 @@ class PassLoop:
     def _finish_at_once(self, name: str, row: Row) -> None:
         self._leave_out(name)
         self._state.pending[name] = row
+        self._state.elapsed_s = self._budget.elapsed_s
         self._log(self._items[name], self._reports.pop(name))
-        self._stop_if_asked()
 
     def _log(self, item: pytest.Item, reports: Sequence[pytest.TestReport]) -> None:
         self._progress.clear()
@@ -240,8 +285,9 @@ class PassLoop:
         if self._session.shouldstop:
             raise self._session.Interrupted(self._session.shouldstop)
 
-    def _cells_of_their_own(self, pass_s: float) -> None:
+    def _cells_of_their_own(self) -> None:
         """Run the cells that start processes of their own, each once, as thoroughly as the budget allows."""
+        pass_s = self._state.pass_s[1]
         left = {name: seconds for name in self._items if (seconds := self._expected_s(name)) is not None}
         done_s, start_s = 0.0, time.monotonic()
         for name in list(left):
@@ -259,24 +305,23 @@ class PassLoop:
         marker = self._items[name].get_closest_marker("expected_seconds")
         return None if marker is None or name in self._state.finished else float(marker.args[0])
 
-    def _another(self, made: int, pass_s: float) -> bool:
+    def _another(self, made: int) -> bool:
         """Decide whether the run goes on after so many passes."""
-        asked, begun = self._wanted, max(map(len, self._state.visits.values()), default=0)
-        if made < begun:
+        if self._state.passes is not None:
+            return made < self._state.passes
+        begun = max(map(len, self._state.visits.values()), default=0)
+        if made < max(begun, LEAST_PASSES):
             return True
-        if made < LEAST_PASSES or (asked.rounds and not self._have(asked.rounds, 0.0)):
-            return True
-        if asked.seconds is not None:
-            return not self._have(0, asked.seconds)
-        if self._run.settings.quick:
+        if self._wanted.seconds is not None or self._run.settings.quick:
             return False
         records = run_from({"benchmarks": self._state.merged_rows()}, self._state.journal.path).records
-        return another_pass(made, self._budget, pass_s, widest_price(records))
+        return another_pass(made, self._budget, self._state.pass_s[made], widest_price(records))
 
-    def _have(self, rounds: int, seconds: float) -> bool:
-        """Tell whether every cell has so many rounds, and so many seconds of them."""
-        data = [[s for row in self._state.visits[name] for s in row["stats"]["data"]] for name in self._timed]
-        return all(len(of_cell) >= rounds and sum(of_cell) >= seconds for of_cell in data)
+    def _ended(self, passes: int) -> None:
+        """Put on disk how many passes there are: a run that is killed while it reports them shall make no more."""
+        if self._state.passes is None:
+            self._or_exit(partial(self._state.end_passes, passes))
+        self._state.passes_ended = True
 
     def _log_timed(self) -> None:
         """Report the cells of the passes, in their order."""

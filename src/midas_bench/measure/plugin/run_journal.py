@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,21 @@ class RunJournal:
         self.release()
 
 
+@dataclass(frozen=True)
+class JournalledVisit:
+    """A visit of a cell as the journal holds it.
+
+    Attributes:
+        visit: its row.
+        elapsed_s: what all cells took until it was over, interrupted runs included.
+        took_s: its share of what the cells took that were visited beside it.
+    """
+
+    visit: Row
+    elapsed_s: float
+    took_s: float
+
+
 def new_journal(folder: Path) -> RunJournal:
     """Name a journal by time and process, so that two runs at once do not mix."""
     return RunJournal(folder / f"journal-{datetime.now():%Y%m%d_%H%M%S}-{os.getpid()}.jsonl")
@@ -113,11 +129,11 @@ def finished_cells(rows: Sequence[Row]) -> dict[str, Row]:
     return finished
 
 
-def visits_of_cells(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Return the rows of each cell's visits, in the order of the passes, without cells that failed afterwards."""
-    visits: dict[str, list[Row]] = {}
+def visits_of_cells(rows: Sequence[Row]) -> dict[str, list[JournalledVisit]]:
+    """Return each cell's visits, in the order of the passes, without cells that failed afterwards."""
+    visits: dict[str, list[JournalledVisit]] = {}
     for row in rows:
         if "visit" in row:
-            visits.setdefault(row["visit"]["fullname"], []).append(row["visit"])
+            visits.setdefault(row["visit"]["fullname"], []).append(JournalledVisit(**row))
         visits.pop(row.get("failed", ""), None)
     return visits

@@ -6,7 +6,9 @@ JSON. The journal is removed once that JSON holds all of them.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
 import pytest
 
@@ -18,6 +20,7 @@ from midas_bench.measure.plugin import run_journal as journals
 from midas_bench.measure.plugin.option_checks import journal_folder
 from midas_bench.measure.plugin.resume_key import differences, resume_key
 from midas_bench.measure.plugin.run_journal import (
+    JournalledVisit,
     Row,
     RunJournal,
     finished_cells,
@@ -37,12 +40,14 @@ class RunState:
         planned: ids of the cells.
         journal: where each visit of a pass is written when it ends.
         finished: rows of the cells that are done, in the form of pytest-benchmark's JSON.
-        unplanned: finished cells of the journal that this run leaves out.
+        unplanned: cells of the journal that this run leaves out, by their last row.
         visits: rows of the visits to a cell that the passes made so far, one per pass.
         merged: cells whose visits were put together.
         profiles: of a cell's last visit, with --benchmark-cprofile.
+        passes: how many there are, or None as long as that is open.
         passes_ended: whether no further pass is to come.
-        elapsed_s: what the passes of an interrupted run took.
+        pass_s: what the visits of each pass took, by its number from 1.
+        elapsed_s: what the cells took so far, those of an interrupted run included.
     """
 
     def __init__(self, planned: Sequence[str], journal: RunJournal) -> None:
@@ -51,7 +56,9 @@ class RunState:
         self.visits: dict[str, list[Row]] = {}
         self.merged: dict[str, Row] = {}
         self.profiles: dict[str, object] = {}
+        self.passes: int | None = None
         self.passes_ended = False
+        self.pass_s: defaultdict[int, float] = defaultdict(float)
         self.elapsed_s = 0.0
         self.finished: dict[str, Row] = {}
         self.unplanned: dict[str, Row] = {}
@@ -64,14 +71,30 @@ class RunState:
         """Whether every planned cell was finished, or skipped for a reason, and no pass is to come."""
         return self.passes_ended and all(name in self.finished or name in self.skipped for name in self.planned)
 
-    def add_visit(self, name: str, row: Row, elapsed_s: float) -> None:
-        """Keep a visit of a pass, and put it on disk.
+    def add_visit(self, visit: JournalledVisit) -> None:
+        """Put a visit of a pass on disk, and keep it.
 
         Raises:
             UserError: the disk is full or the folder cannot be written.
         """
-        self.journal.append({"visit": row, "elapsed_s": elapsed_s})
-        self.visits.setdefault(name, []).append(row)
+        self.journal.append(asdict(visit))
+        self.keep_visit(visit)
+
+    def keep_visit(self, visit: JournalledVisit) -> None:
+        """Keep a visit that is on disk."""
+        of_cell = self.visits.setdefault(visit.visit["fullname"], [])
+        of_cell.append(visit.visit)
+        self.pass_s[len(of_cell)] += visit.took_s
+        self.elapsed_s = max(self.elapsed_s, visit.elapsed_s)
+
+    def end_passes(self, passes: int) -> None:
+        """Put on disk how many passes there are.
+
+        Raises:
+            UserError: the disk is full or the folder cannot be written.
+        """
+        self.journal.append({"passes": passes})
+        self.passes = passes
 
     def merged_rows(self) -> list[Row]:
         """Return one row for each visited cell, with the rounds of all its visits."""
@@ -83,9 +106,10 @@ class RunState:
         self.finished |= self.merged
 
     def finish(self, name: str) -> None:
-        """Keep the pending row of a cell as its result."""
+        """Keep the pending row of a cell as its result; one of several visits is on disk already."""
         self.finished[name] = row = self.pending.pop(name)
-        self.journal.append({"cell": row})
+        if name not in self.merged:
+            self.journal.append({"cell": row, "elapsed_s": self.elapsed_s})
 
     def to_json(self) -> Row:
         """Return the status that every saved file carries."""
@@ -187,9 +211,13 @@ def _resumed_state(config: pytest.Config, journal: RunJournal, now: Row, planned
     for name, row in finished_cells(rows).items():
         (state.finished if name in set(planned) else state.unplanned)[name] = row
     for name, visits in visits_of_cells(rows).items():
-        if name not in state.finished:
-            state.visits[name] = visits
-    state.elapsed_s = max((row["elapsed_s"] for row in rows if "visit" in row), default=0.0)
+        if name not in state.planned:
+            state.unplanned.setdefault(name, visits[-1].visit)
+        elif name not in state.finished:
+            for visit in visits:
+                state.keep_visit(visit)
+    state.elapsed_s = max((row["elapsed_s"] for row in rows if "elapsed_s" in row), default=0.0)
+    state.passes = next((row["passes"] for row in rows if "passes" in row), None)
     return state
 
 

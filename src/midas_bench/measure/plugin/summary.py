@@ -80,7 +80,8 @@ def _summarise(terminalreporter: pytest.TerminalReporter, config: pytest.Config,
         write(f"{kept}, which this run left out; --resume without -k goes on with it", yellow=True)
     if not state.complete:
         missing = len([name for name in state.planned if name not in state.finished and name not in state.skipped])
-        write(f"partial: {missing} of {len(state.planned)} cells are missing; add --resume to go on", red=True)
+        what = f"{missing} of {len(state.planned)} cells are missing" if missing else "the last pass is not whole"
+        write(f"partial: {what}; add --resume to go on", red=True)
 
 
 def _passes(state: RunState, records: Sequence[Record]) -> Iterator[str]:

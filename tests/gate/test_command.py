@@ -44,9 +44,9 @@ def gate(repository, checkpoint, monkeypatch, capsys, tmp_path):
 @pytest.fixture(autouse=True)
 def machine(monkeypatch):
     """Script what the probe says: nothing, whatever the machine does while the tests run."""
-    reasons = []
-    monkeypatch.setattr(measurement, "judge", lambda *_: NoiseReading(tuple(reasons), 1.0, 1.0, 0.0, 0.0))
-    return reasons
+    figures = {"matrix_ratio": 1.0, "copy_ratio": 1.0, "steal_fraction": 0.0, "others_fraction": 0.0}
+    monkeypatch.setattr(measurement, "judge", lambda *_: NoiseReading(**figures))
+    return figures
 
 
 def test_a_self_tests_file_is_read_in_every_encoding_of_unicode(tmp_path, encoded_text):
@@ -274,7 +274,7 @@ def test_a_budget_that_is_too_short_is_inconclusive_and_says_so(gate):
 
 @pytest.mark.slow
 def test_undecided_figures_are_invalid_on_a_disturbed_machine(gate, machine):
-    machine.append("other processes used 90% of a core")
+    machine["others_fraction"] = 0.9
     code, said, document = gate("--base", "main", "--budget", "1s")
     assert code == 3
     assert set(verdicts(document).values()) == {"invalid"}
@@ -284,7 +284,7 @@ def test_undecided_figures_are_invalid_on_a_disturbed_machine(gate, machine):
 
 @pytest.mark.slow
 def test_settled_figures_keep_their_verdict_on_a_disturbed_machine(gate, machine):
-    machine.append("other processes used 90% of a core")
+    machine["others_fraction"] = 0.9
     code, said, _ = gate("--base", "main", "--threshold", "30%")
     assert code == 0
     assert re.search(r"The machine was disturbed during (\d+) of \1 blocks; both sides shared it\.", said.out)

@@ -49,9 +49,9 @@ RULE = {
 def test_each_limit_decides_alone_and_exactly(what):
     limit, changed, reason = RULE[what]
     below = judge(BEFORE, replace(AFTER, **changed(limit - EPSILON)), BEST)
-    assert below.reasons == ()
+    assert below.reasons == []
     above = judge(BEFORE, replace(AFTER, **changed(limit + EPSILON)), BEST)
-    assert above.reasons == (reason,)
+    assert above.reasons == [reason]
     assert above.noisy
 
 

@@ -65,13 +65,24 @@ class Project:
         """Run to the end."""
         return ended(self.start(*arguments, **variables))
 
-    def interrupted(self, cells: int, *arguments: str, signal_number: int = signal.SIGKILL, **variables: str) -> Ran:
-        """Send a signal to the whole process group once so many cells are on disk; the fake backend waits for it."""
-        before = len(self.rows("cell"))
-        process = self.start(*arguments, **{"FAKE_HOLD_AFTER": str(cells)} | variables)
-        self.until(lambda: len(self.rows("cell")) >= before + cells, process)
+    def interrupted(self, visits: int, *arguments: str, signal_number: int = signal.SIGKILL, **variables: str) -> Ran:
+        """Send a signal to the whole process group once so many visits are on disk; the fake backend waits for it."""
+        real = any(argument.startswith("--backend") for argument in arguments)
+        before, held_before = len(self.rows("visit")), self.held()
+        process = self.start(*arguments, **{"FAKE_HOLD_AFTER": str(visits)} | variables)
+        if real:
+            self.until(lambda: len(self.rows("visit")) >= before + visits, process)
+        else:
+            # what is on disk may not be in the process's memory yet
+            self.until(lambda: self.held() > held_before, process)
+        assert len(self.rows("visit")) >= before + visits
         os.killpg(process.pid, signal_number)
         return ended(process)
+
+    def held(self) -> int:
+        """Count how often the fake backend waited."""
+        path = Path(self.environment["FAKE_EVENTS"])
+        return path.read_text().split().count("held") if path.exists() else 0
 
     def until(self, happened: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
         """Wait, but not for ever."""
@@ -97,6 +108,13 @@ class Project:
         """Give the whole rows of one kind in all journals."""
         lines = [line for path in self.journals() for line in path.read_text().split("\n")[:-1] if line]
         return [row[kind] for row in map(json.loads, lines) if kind in row]
+
+    def visits(self) -> dict[str, list[dict]]:
+        """Give the visits of each cell in the one journal, in the order of the passes."""
+        visits: dict[str, list[dict]] = {}
+        for row in self.rows("visit"):
+            visits.setdefault(row["fullname"], []).append(row)
+        return visits
 
     def files(self) -> list[Path]:
         return sorted(self.storage.rglob("*.json"))

@@ -20,17 +20,14 @@ CELLS = [
     for scene in ("street", "indoor", "pet")
 ]
 MOMENTS, RUNS = 20, 5
-CELL_S, START_S = 0.15, 1.5
-"""About what a cell takes whose calls take 10 ms, and what a run takes to come to its first."""
+PASSES = 2
+VISITS = PASSES * len(CELLS)
+VISIT_S, START_S = 0.1, 1.5
+"""About what a visit takes whose calls take 20 ms, and what a run takes to come to its first."""
 
 FAILS = """
 import pytest
 
-
-@pytest.fixture(scope="module")
-def stuck():
-    yield
-    raise RuntimeError("it would not close")
 
 def test_good(cell):
     cell.time("group", lambda: None)
@@ -44,6 +41,14 @@ def test_wrong(cell):
 
 def test_absent(cell):
     pytest.skip("no such CPU flag")
+"""
+STUCK = """
+import pytest
+
+@pytest.fixture(scope="module")
+def stuck():
+    yield
+    raise RuntimeError("it would not close")
 
 def test_stuck(cell, stuck):
     cell.time("group", lambda: None)
@@ -80,6 +85,22 @@ def assert_whole(fake, cells=CELLS):
     return {row["fullname"]: row for row in saved["benchmarks"]}
 
 
+def assert_kept(visits, rows, passes=PASSES):
+    """Check that the visits that were on disk begin the rounds of their cells, and all cells have the same passes."""
+    for name, of_cell in visits.items():
+        data = [seconds for visit in of_cell for seconds in visit["stats"]["data"]]
+        assert rows[name]["stats"]["data"][: len(data)] == data
+        counts = [len(visit["stats"]["data"]) for visit in of_cell]
+        assert rows[name]["extra_info"]["rounds_by_pass"][: len(counts)] == counts
+        first = of_cell[0]["extra_info"]
+        assert {key: rows[name]["extra_info"][key] for key in ("load_s", "max_relative_error") if key in first} == {
+            key: first[key] for key in ("load_s", "max_relative_error") if key in first
+        }
+    for row in rows.values():
+        assert len(row["extra_info"]["rounds_by_pass"]) == passes
+        assert sum(row["extra_info"]["rounds_by_pass"]) == len(row["stats"]["data"])
+
+
 def test_a_finished_run_leaves_one_complete_file_and_no_journal(fake):
     assert fake.run().code == 0
     rows = assert_whole(fake)
@@ -87,16 +108,14 @@ def test_a_finished_run_leaves_one_complete_file_and_no_journal(fake):
     assert all(len(row["stats"]["data"]) >= 3 for row in rows.values())
 
 
-def test_a_killed_run_keeps_each_finished_cell_and_resumes_to_the_same_as_an_uninterrupted_one(fake):
+def test_a_killed_run_keeps_each_visit_and_resumes_to_the_same_as_an_uninterrupted_one(fake):
     fake.interrupted(5)
     assert fake.files() == []
-    kept = fake.rows("cell")
-    assert [row["fullname"] for row in kept] == CELLS[:5]
+    kept = fake.visits()
+    assert len(kept) == 5
     assert fake.run("--resume").code == 0
-    rows = assert_whole(fake)
+    assert_kept(kept, assert_whole(fake))
     assert len(fake.files()) == 1
-    for row in kept:
-        assert rows[row["fullname"]] == row
     # the rest was measured, and nothing twice
     assert fake.run("--benchmark-compare", "--resume").code == 0
     assert [names(json.loads(path.read_text())) for path in fake.files()] == [CELLS, CELLS]
@@ -151,20 +170,19 @@ def test_a_comparison_without_a_baseline_or_with_another_machine_is_no_more_than
 def test_a_resumed_run_can_be_killed_and_resumed_again(fake):
     for _ in range(3):
         fake.interrupted(2, "--resume")
-    kept = {row["fullname"]: row for row in fake.rows("cell")}
-    assert list(kept) == CELLS[:6]
+    kept = fake.visits()
+    assert len(kept) == 6
     assert fake.run("--resume").code == 0
-    rows = assert_whole(fake)
-    assert {name: rows[name] for name in kept} == kept
+    assert_kept(kept, assert_whole(fake))
 
 
 def test_a_torn_line_is_passed_over_and_stays_harmless(fake):
     fake.interrupted(3)
     with fake.journal().open("a") as file:
-        file.write('{"cell":{"fullname":"bench/te')
-    whole = len(fake.rows("cell"))
+        file.write('{"visit":{"fullname":"bench/te')
+    whole = len(fake.rows("visit"))
     fake.interrupted(2, "--resume")
-    assert len(fake.rows("cell")) == whole + 2
+    assert len(fake.rows("visit")) == whole + 2
     ran = fake.run("--resume")
     assert ran.code == 0, ran.output
     assert_whole(fake)
@@ -190,44 +208,30 @@ def test_a_damaged_line_in_the_middle_is_a_usage_error(fake):
     assert len(fake.journals()) == 1
 
 
-def test_ctrl_c_saves_a_partial_file_without_the_interrupted_cell(fake):
-    cell_10 = CELLS[9]
-    fake.bench(
-        (fake.root / "bench/test_cells.py")
-        .read_text()
-        .replace(
-            "    cell.time",
-            "    if batch_size == 4:\n"
-            "        import os, signal\n"
-            "        run = opened.pipeline.run\n"
-            "        cell.time('group', lambda: (os.environ.get('CTRL_C') and len(log) > 7 and "
-            "os.kill(os.getpid(), signal.SIGINT), log.append(1)))\n"
-            "        return\n"
-            "    cell.time",
-        )
-        + "\n\nlog = []\n"
-    )
-    ran = fake.run(CTRL_C="yes")
-    assert ran.code == pytest.ExitCode.INTERRUPTED
-    assert "9 of 12 cells are missing" not in ran
-    assert "3 of 12 cells are missing; add --resume to go on" in ran
-    saved = fake.saved()
-    assert saved["midas_bench"]["status"] == "partial"
-    assert names(saved) == saved["midas_bench"]["finished"] == CELLS[:9]
-    assert cell_10 in saved["midas_bench"]["planned"]
-    assert fake.run("--resume").code == 0
-    rows = assert_whole(fake)
-    assert [rows[name] for name in CELLS[:9]] == saved["benchmarks"]
-
-
-def test_ctrl_c_sent_to_the_group_is_no_different(fake):
-    ran = fake.interrupted(4, signal_number=signal.SIGINT)
+@pytest.mark.parametrize(
+    ("visits", "message"),
+    [
+        (9, "partial: 3 of 12 cells are missing; add --resume to go on"),
+        (16, "partial: the last pass is not whole; add --resume to go on"),
+    ],
+    ids=["first pass", "second pass"],
+)
+def test_ctrl_c_saves_the_finished_visits_and_the_run_goes_on_in_the_middle_of_the_pass(fake, visits, message):
+    ran = fake.interrupted(visits, signal_number=signal.SIGINT)
     assert ran.code == pytest.ExitCode.INTERRUPTED, ran.output
+    assert message in ran
     saved = fake.saved()
     assert saved["midas_bench"]["status"] == "partial"
-    assert names(saved) == [row["fullname"] for row in fake.rows("cell")] == CELLS[:4]
+    assert saved["midas_bench"]["planned"] == CELLS
+    kept = fake.visits()
+    assert sum(map(len, kept.values())) == visits
+    assert names(saved) == saved["midas_bench"]["finished"] == [name for name in CELLS if name in kept]
+    for row in saved["benchmarks"]:
+        of_cell = kept[row["fullname"]]
+        assert row["stats"]["data"] == [seconds for visit in of_cell for seconds in visit["stats"]["data"]]
+    # nothing that is on disk is measured again
     assert fake.run("--resume").code == 0
-    assert_whole(fake)
+    assert_kept(kept, assert_whole(fake))
 
 
 def test_ctrl_c_within_a_hook_of_another_plugin_is_no_different(fake):
@@ -241,7 +245,8 @@ def test_ctrl_c_within_a_hook_of_another_plugin_is_no_different(fake):
     )
     ran = fake.run()
     assert ran.code == pytest.ExitCode.INTERRUPTED, ran.output
-    assert names(fake.saved()) == CELLS[:4]
+    assert names(fake.saved()) == [name for name in CELLS if name in fake.visits()]
+    assert CELLS[4] not in fake.visits()
 
 
 def test_resuming_what_is_all_there_succeeds_and_saves_it(fake):
@@ -264,6 +269,75 @@ def test_resuming_what_is_all_there_succeeds_and_saves_it(fake):
 def test_with_nothing_to_resume_everything_runs(fake):
     assert fake.run("--resume").code == 0
     assert_whole(fake)
+
+
+SIX_PASSES = """
+from pathlib import Path
+
+import scripted
+
+def time_in_a_group_of_its_own(cell, name):
+    lines = [line for path in Path(".benchmarks").rglob("journal-*") for line in path.read_text().splitlines()]
+    visits = sum('"visit"' in line and name in line for line in lines)
+
+    def call():
+        scripted.hold()
+        # each pass a little longer or shorter: after six of them the price is settled
+        scripted.sleep([64, 65, 64.5][visits % 3] / 1024)
+
+    cell.describe(kind="stage", stage="decode")
+    cell.time("group", call)
+
+def test_one(cell):
+    time_in_a_group_of_its_own(cell, "test_one")
+
+def test_two(cell):
+    time_in_a_group_of_its_own(cell, "test_two")
+
+def test_three(cell):
+    time_in_a_group_of_its_own(cell, "test_three")
+"""
+
+
+def of_six_passes(project):
+    """Make a project of a new one whose three cells are settled after six passes."""
+    project.bench(SIX_PASSES)
+    options = "-p benchmark -p fakes -p no:cacheprovider --benchmark-timer=scripted.now"
+    project.environment |= {"FAKE_CLOCK": "yes", "PYTEST_ADDOPTS": options}
+    return project
+
+
+@pytest.fixture(scope="module")
+def whole_rows(new_project):
+    """Give the rows of such a project's uninterrupted run."""
+    project = of_six_passes(new_project())
+    ran = project.run()
+    assert ran.code == 0, ran.output
+    rows = {row["fullname"]: row for row in project.saved()["benchmarks"]}
+    assert [row["extra_info"]["rounds_by_pass"] for row in rows.values()] == [[3] * 6] * 3
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("visits", "end_is_known"),
+    [(2, False), (5, False), (14, False), (18, False), (18, True)],
+    ids=["first pass", "second pass", "later pass", "after the last", "after the decision that it was the last"],
+)
+def test_sigkill_in_any_pass_or_after_the_last_resumes_to_the_same_rounds(fake, whole_rows, visits, end_is_known):
+    of_six_passes(fake).interrupted(visits)
+    journal = fake.journal()
+    head, *rows = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join([head, *[row for row in rows if end_is_known or '"visit"' in row]]))
+    assert fake.rows("passes") == ([6] if end_is_known else [])
+    kept = fake.visits()
+    assert sum(map(len, kept.values())) == visits
+    ran = fake.run("--resume")
+    assert ran.code == 0, ran.output
+    resumed = assert_whole(fake, list(whole_rows))
+    assert_kept(kept, resumed, passes=6)
+    for name, row in resumed.items():
+        assert row["stats"]["data"] == whole_rows[name]["stats"]["data"]
+        assert row["extra_info"].keys() == whole_rows[name]["extra_info"].keys()
 
 
 @pytest.fixture(scope="module")
@@ -317,10 +391,10 @@ def test_resuming_under_other_conditions_is_refused_with_the_difference_named(in
 
 
 def test_resume_force_resumes_under_other_conditions(interrupted):
-    kept = {row["fullname"]: row for row in interrupted.rows("cell")}
+    kept = interrupted.visits()
     assert interrupted.run("--resume=force", "--benchmark-min-rounds=4").code == 0
     rows = assert_whole(interrupted)
-    assert {name: rows[name] for name in kept} == kept
+    assert_kept(kept, rows)
     assert {row["options"]["min_rounds"] for row in rows.values()} == {3, 4}
 
 
@@ -334,7 +408,7 @@ def test_without_resume_a_new_run_leaves_the_old_journal_alone(interrupted):
 def test_two_runs_at_once_do_not_mix(fake):
     # one saves after the other: the second would otherwise resume what the first left behind
     from_first = fake.start(FAKE_HOLD_AFTER="1")
-    fake.until(lambda: fake.rows("cell"), from_first)
+    fake.until(lambda: fake.rows("visit"), from_first)
     second = fake.run("--resume", "-k", "street")
     assert second.code == 0, second.output
     assert from_first.poll() is None
@@ -348,6 +422,7 @@ def test_two_runs_at_once_do_not_mix(fake):
 
 def test_a_cell_that_fails_is_listed_with_its_reason_and_is_no_result(fake):
     fake.bench(FAILS)
+    (fake.root / "bench/test_stuck.py").write_text(STUCK)
     assert fake.run().code == pytest.ExitCode.TESTS_FAILED
     saved = fake.saved()
     assert [row["name"] for row in saved["benchmarks"]] == ["test_good"]
@@ -361,9 +436,9 @@ def test_a_cell_that_fails_is_listed_with_its_reason_and_is_no_result(fake):
     assert status["skipped"] == [{"cell": "bench/test_cells.py::test_absent", "reason": "no such CPU flag"}]
     # what failed runs again, even if it failed after it was timed
     fake.run("--resume")
-    assert [entry["cell"] for entry in fake.saved()["midas_bench"]["failed"]] == [
+    assert {entry["cell"] for entry in fake.saved()["midas_bench"]["failed"]} == {
         entry["cell"] for entry in status["failed"]
-    ]
+    }
 
 
 def test_a_child_that_dies_fails_its_cell_with_its_last_words_and_the_run_goes_on(fake):
@@ -372,7 +447,8 @@ def test_a_child_that_dies_fails_its_cell_with_its_last_words_and_the_run_goes_o
     saved = fake.saved()
     assert [row["name"] for row in saved["benchmarks"]] == ["test_memory[live]"]
     assert saved["benchmarks"][0]["extra_info"]["peak_rss_bytes"] == 3 << 20
-    raised, died = (entry["reason"] for entry in saved["midas_bench"]["failed"])
+    reasons = {entry["cell"].partition("[")[2]: entry["reason"] for entry in saved["midas_bench"]["failed"]}
+    raised, died = reasons["raise]"], reasons["die]"]
     assert raised.endswith("exit code 1: MemoryError: no room for a tensor of 3 GiB")
     assert "killed by SIGKILL (out of memory?)" in died
 
@@ -397,23 +473,23 @@ def test_a_run_that_measures_nothing_succeeds_only_if_that_was_asked_for(fake, s
     assert fake.journals() == [] or code
 
 
-def test_a_full_disk_ends_the_run_in_one_line_and_loses_nothing(fake):
-    ran = fake.run(FAKE_ROWS_UNTIL_FULL="5")  # the header and four cells
+@pytest.mark.parametrize(("rows", "visits"), [(5, 4), (25, 24)], ids=["visit", "end of passes"])
+def test_a_full_disk_ends_the_run_in_one_line_and_loses_nothing(fake, rows, visits):
+    ran = fake.run(FAKE_ROWS_UNTIL_FULL=str(rows))  # the header is one
     assert ran.code == 3
     lines = [line for line in ran.output.splitlines() if "No space left on device" in line]
     assert len(lines) == 1
     assert "then go on with --resume" in lines[0]
     assert "Traceback" not in ran
-    kept = fake.rows("cell")
-    assert [row["fullname"] for row in kept] == CELLS[:4]
-    assert fake.saved()["midas_bench"]["status"] == "partial"
+    kept = fake.visits()
+    assert sum(map(len, kept.values())) == visits
+    assert names(fake.saved()) == [name for name in CELLS if name in kept]
     assert fake.run("--resume").code == 0
-    rows = assert_whole(fake)
-    assert [rows[row["fullname"]] for row in kept] == kept
+    assert_kept(kept, assert_whole(fake))
 
 
 def test_sigkill_at_twenty_moments_loses_no_finished_cell(fake):
-    """Kill runs, and what resumes them, at random moments: before, within and between their cells."""
+    """Kill runs, and what resumes them, at random moments: before, within and between their visits."""
     assert fake.run().code == 0
     expected = {row["fullname"]: row["extra_info"].keys() for row in assert_whole(fake).values()}
     draw = random.Random(3)
@@ -422,27 +498,28 @@ def test_sigkill_at_twenty_moments_loses_no_finished_cell(fake):
         for path in fake.files():
             path.unlink()
         kept = {}
+        count = 0
         for moment in range(run, MOMENTS, RUNS):
             resumed = moment >= RUNS
-            reached = moment * len(CELLS) // MOMENTS
+            reached = moment * VISITS // MOMENTS
             if resumed:
-                # one cell more tells that it has started; the last one ends the run
-                reached = max(reached, min(len(kept) + 1, len(CELLS) - 1))
-            process = fake.start(*["--resume"] * resumed, FAKE_CALLS_S="[0.01]")
-            fake.until(lambda: len(fake.rows("cell")) >= reached, process)  # noqa: B023 - called at once
-            time.sleep(draw.uniform(0, CELL_S if reached else START_S))
+                # one visit more tells that it has started; the last ones end the run
+                reached = max(reached, min(count + 1, VISITS - 2))
+            process = fake.start(*["--resume"] * resumed, FAKE_CALLS_S="[0.02]")
+            fake.until(lambda: len(fake.rows("visit")) >= reached, process)  # noqa: B023 - called at once
+            time.sleep(draw.uniform(0, VISIT_S if reached else START_S))
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-            before, kept = kept, {row["fullname"]: row for row in fake.rows("cell")}
-            assert list(kept) == CELLS[: len(kept)]
-            assert len(kept) >= reached
-            assert {name: kept[name] for name in before} == before
-            finished_counts.append(len(kept))
+            before, kept = kept, fake.visits()
+            count = sum(map(len, kept.values()))
+            assert count >= reached
+            assert {name: kept[name][: len(visits)] for name, visits in before.items()} == before
+            finished_counts.append(count)
         saved_before = fake.files()
         ran = fake.run("--resume")
         assert ran.code == 0, ran.output
         rows = assert_whole(fake)
-        assert {name: rows[name] for name in kept} == kept
+        assert_kept(kept, rows)
         assert {name: row["extra_info"].keys() for name, row in rows.items()} == expected
         assert len(fake.files()) == 1 + len(saved_before)
     assert len(set(finished_counts)) >= 5, f"the moments were not spread: {finished_counts}"
@@ -454,8 +531,7 @@ def test_sigkill_loses_no_finished_cell_of_a_real_backend(fake):
     fake.environment["REAL_REFERENCE"] = "yes"
     cells = [name.replace("fake", "onnx") for name in CELLS if "pet" not in name]
     fake.interrupted(3, *arguments)
-    kept = {row["fullname"]: row for row in fake.rows("cell")}
+    kept = fake.visits()
     assert 3 <= len(kept) < len(cells)
     assert fake.run("--resume", *arguments).code == 0
-    rows = assert_whole(fake, cells)
-    assert {name: rows[name] for name in kept} == kept
+    assert_kept(kept, assert_whole(fake, cells))

@@ -80,15 +80,20 @@ def pytest_configure() -> None:
         run_journal.append_json_line = holding_after(int(os.environ["FAKE_HOLD_AFTER"]))
 
 
-def holding_after(cells: int):
-    """Write every row; the fake backend's first call after so many cells does not return."""
+def holding_after(visits: int):
+    """Write every row; the fake backend's first call after so many visits does not return.
+
+    Nor does the writing of a later row that is no visit: after the last of these no call is to come.
+    """
     written = 0
 
     def append(path: Path, row: dict) -> None:
         nonlocal written
         files.append_json_line(path, row)
-        written += "cell" in row
-        scripted.held = written >= cells
+        written += "visit" in row
+        scripted.held = written >= visits
+        if "visit" not in row:
+            scripted.hold()
 
     return append
 

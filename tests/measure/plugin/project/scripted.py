@@ -38,6 +38,8 @@ def sleep(seconds: float) -> None:
 
 def hold() -> None:
     """Wait where calls are held."""
+    if held:
+        note("held")
     while held and not Path("release").exists():
         time.sleep(0.01)
 

@@ -137,9 +137,10 @@ def test_cells_of_several_modules_take_turns_and_each_shares_its_own_fixtures(fa
     """Whatever comes next after a pass, or after an attempt at a disturbed group, may be in another module."""
     (fake.root / "bench/test_more.py").write_text(SECOND_MODULE)
     loud = json.dumps([1.0, 1.3] * 40)
-    ran = fake.run("-k", "b1 or more", "--noise=rerun", FAKE_MATRIX_S=loud)
+    # as these are drawn, the first pass ends in one module and the second begins in the other
+    ran = fake.run("-k", "(b1 and not pet) or more", "--noise=rerun", FAKE_MATRIX_S=loud)
     assert ran.code == 0, ran.output
-    assert [row["extra_info"]["rounds_by_pass"] for row in fake.saved()["benchmarks"]] == [[2, 1]] * 6
+    assert [row["extra_info"]["rounds_by_pass"] for row in fake.saved()["benchmarks"]] == [[2, 1]] * 5
     fixture = [event for event in fake.events() if event in ("set up", "tear down")]
     assert fixture == ["set up", "tear down"] * (len(fixture) // 2)
     assert fixture

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from midas_bench.results import fidelity_results, recommendations
+from midas_bench.results import fidelity_results, pass_ratios, recommendations
 from midas_bench.results.intervals import Interval, median_interval
 from midas_bench.results.kinds import Stream
-from midas_bench.results.ranking import Setup, best_throughput, fastest, least_memory, price_of
+from midas_bench.results.ranking import Setup, best_throughput, fastest, least_memory
 from midas_bench.results.recommendations import answers, noise_text, three_lines
 from midas_bench.results.record import CellNoise, PhotoRecord, Weights
 from midas_bench.results.runs import CellRecord, Times
@@ -343,6 +343,23 @@ def test_a_network_that_alone_takes_longer_than_its_pipeline_is_called_noise(sma
 
 
 def test_the_price_of_a_backend_over_another_comes_from_passes_alone(small):
-    assert price_of(pair(small, [0.2] * 3, [0.1] * 3), "eager", "onnx").estimate == pytest.approx(2)
-    assert price_of(small.records, "eager", "onnx") is None
-    assert price_of(pair(small, [0.2] * 3, [0.1] * 3), "eager", "jit") is None
+    def ratio(records, backend, other):
+        above, below = (pass_ratios.pipelines(records, name) for name in (backend, other))
+        return pass_ratios.time_ratio([above], below)
+
+    measured = pair(small, [0.2] * 3, [0.1] * 3)
+    assert ratio(measured, "eager", "onnx").estimate == pytest.approx(2)
+    assert ratio(small.records, "eager", "onnx") is None
+    assert ratio(measured, "eager", "jit") is None
+
+
+def test_times_of_several_cells_add_up_in_a_ratio(small):
+    eager, onnx = pair(small, [0.2, 0.2, 0.4], [0.1, 0.1, 0.2])
+    assert pass_ratios.time_ratio([[onnx], [onnx]], [eager]).estimate == pytest.approx(1)
+
+
+def test_where_time_is_short_passes_keep_to_the_cells_of_the_set_ups_that_answers_name(small):
+    answering = recommendations.answering_cells(small.records)
+    named = {"test_article[street]", "test_pipeline[eager-b1-street]", "test_pipeline[onnx-b1-street]",
+             "test_pipeline[onnx-b4-street]"}  # fmt: skip
+    assert {name.rpartition("::")[2] for name in answering} == named

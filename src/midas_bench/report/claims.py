@@ -11,7 +11,8 @@ from typing import Any
 from midas_bench.results import units
 from midas_bench.results.intervals import Interval
 from midas_bench.results.kinds import Memory, Ratio, SceneRatio
-from midas_bench.results.ranking import ARTICLE, fastest, price_of
+from midas_bench.results.pass_ratios import pipelines, stages, time_ratio
+from midas_bench.results.ranking import ARTICLE, fastest
 from midas_bench.results.runs import Record, of_type
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot tell"
@@ -136,13 +137,20 @@ def _ratio(records: Sequence[Record], name: str) -> Interval | None:
 
 
 def _preprocess_share(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:
-    share = _ratio(records, "article preprocess share")
-    return [Part("", share)] if share else Unknown("The run holds no block ratio 'article preprocess share'.")
+    parts = [stages(records, stage, ARTICLE) for stage in ("decode", "preprocess")]
+    in_passes = time_ratio(parts, pipelines(records, "eager", recipe=ARTICLE))
+    share = _ratio(records, "article preprocess share") or in_passes
+    return [Part("", share)] if share else Unknown("The run times the article's recipe and its stages in no passes.")
+
+
+def _over_eager(records: Sequence[Record], backend: str) -> Interval | None:
+    """Return a backend's time over eager's: from blocks if there are any, else from the passes."""
+    return _ratio(records, f"{backend}/eager") or time_ratio([pipelines(records, backend)], pipelines(records, "eager"))
 
 
 def _time_saved(backend: str) -> Callable[[Sequence[Record], Mapping[str, Any]], Measured]:
     def saved(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:
-        ratio = _ratio(records, f"{backend}/eager") or price_of(records, backend, "eager")
+        ratio = _over_eager(records, backend)
         if ratio:
             return [Part("", ratio.mapped(-1, 1))]
         return Unknown(f"The run has neither a block ratio '{backend}/eager' nor passes with both.")
@@ -151,13 +159,11 @@ def _time_saved(backend: str) -> Callable[[Sequence[Record], Mapping[str, Any]],
 
 
 def _time_saved_best(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:
-    ratios = {
-        name.removesuffix("/eager"): ratio
-        for name in _ratio_names(records)
-        if name.endswith("/eager") and (ratio := _ratio(records, name))
-    }
+    names = [name.removesuffix("/eager") for name in _ratio_names(records) if name.endswith("/eager")]
+    names += [str(r.info.backend) for r in records if r.is_pipeline and r.info.backend != "eager"]
+    ratios = {name: ratio for name in dict.fromkeys(names) if (ratio := _over_eager(records, name))}
     if not ratios:
-        return Unknown("The run holds no block ratio of a backend over eager.")
+        return Unknown("The run compares no backend with eager, in blocks or in passes.")
     best = min(ratios, key=lambda name: ratios[name].estimate)
     return [Part(best, ratios[best].mapped(-1, 1))]
 
@@ -169,7 +175,11 @@ def _batch_gain(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:
         for name in _ratio_names(records)
         if name.startswith(start) and (ratio := _ratio(records, name))
     ]
-    return parts or Unknown(f"The run holds no block ratio '{start}'.")
+    if not parts:
+        names = dict.fromkeys(str(r.info.backend) for r in records if r.is_pipeline)
+        in_passes = {name: time_ratio([pipelines(records, name, 4)], pipelines(records, name)) for name in names}
+        parts = [Part(name, ratio.mapped(1 / 4).inverted()) for name, ratio in in_passes.items() if ratio]
+    return parts or Unknown("The run compares batches of four with single photos in neither blocks nor passes.")
 
 
 def _scene_effect(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:

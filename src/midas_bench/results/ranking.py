@@ -111,6 +111,13 @@ def fastest(records: Sequence[Record]) -> Recommendation | None:
     )
 
 
+def cells_behind(records: Sequence[Record], answer: Recommendation) -> set[str]:
+    """Return the ids of the cells of all set-ups that an answer on time names."""
+    named = {answer.winner, *(alternative.setup for alternative in answer.alternatives)}
+    cells = [r for r in records if r.is_pipeline or isinstance(r.info, Stream)]
+    return {r.fullname for setup, group in _setups(cells).items() if setup in named for r in group}
+
+
 def best_throughput(records: Sequence[Record]) -> Recommendation | None:
     """Find the set-up with the most images per second: a batch's or a stream's photos over its seconds.
 
@@ -248,19 +255,6 @@ def _price(candidate: _Candidate, winner: _Candidate) -> Interval | None:
         return mean_over_cells(above / below, disturbed[0] | disturbed[1]) if passes else None
     whole = above.mean(axis=0, keepdims=True) / below.mean(axis=0, keepdims=True)
     return mean_over_cells(whole, np.concatenate(disturbed).any(axis=0, keepdims=True)) if passes else None
-
-
-def price_of(records: Sequence[Record], backend: str, other: str) -> Interval | None:
-    """Return the time of one backend over another's for one photo, from the passes; None where one has none."""
-    cells = [r for r in records if r.is_pipeline and r.info.batch_size == 1 and r.info.recipe != ARTICLE]
-    candidates = [
-        _candidate(setup, tuple(sorted(group, key=lambda r: str(r.info.scene))), 0)
-        for name in (backend, other)
-        for setup, group in _setups(r for r in cells if r.info.backend == name).items()
-    ]
-    if len(candidates) != 2 or not all(candidate.passes_s.size for candidate in candidates):
-        return None
-    return _price(*candidates)
 
 
 def _bare(value: float) -> Interval:

@@ -1,4 +1,4 @@
-"""How much faster is one than the other? Measured interleaved, in blocks of fresh processes, on one core."""
+"""How much faster is one than the other on one core? Measured interleaved, in blocks of fresh processes."""
 
 from dataclasses import asdict, dataclass, replace
 
@@ -9,12 +9,12 @@ from midas_bench.measure.blocks import blocks, log_ratios
 from midas_bench.measure.worker_client import TimedCall, WorkerSpec
 from midas_bench.results.kinds import ratio_fields
 
-BLOCKS, LEAST_BLOCKS = 4, 3
+BLOCKS = 4
 MORE_BLOCKS = 20
 ROUNDS = 5
 SEED = 1
 
-pytestmark = [pytest.mark.not_quick, pytest.mark.expected_seconds(16)]
+pytestmark = [pytest.mark.not_quick, pytest.mark.expected_seconds(30)]
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,8 @@ RATIOS = {
 each_ratio = pytest.mark.parametrize("ratio", RATIOS)
 
 
-def in_the_default_run(ratio):
-    """Leave out the one that takes longest: one photo or four hardly matters to eager's users."""
-    return ratio != "eager-b4-over-b1"
-
-
-TOGETHER = tuple(filter(in_the_default_run, RATIOS))
-"""Ratios that share their blocks: each worker is started once for all of them."""
+TOGETHER = tuple(name for name in RATIOS if name != "eager-b4-over-b1")
+"""Ratios that share their blocks, each worker being started once for all of them; the other one takes longest."""
 
 
 def runs(run, call):
@@ -85,7 +80,7 @@ def interleaved(run, names, count):
 @pytest.fixture(scope="module")
 def few_blocks(run, measured_once):
     """Measure the ratios of the default run together, in a few blocks."""
-    return measured_once(lambda: interleaved(run, TOGETHER, run.scaled(BLOCKS, LEAST_BLOCKS)))
+    return measured_once(lambda: interleaved(run, TOGETHER, BLOCKS))
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +105,7 @@ def record(cell, run, name, together, count, group):
     cell.record(group, measure)
 
 
-@pytest.mark.by_default.with_args(in_the_default_run)
+@pytest.mark.extended
 @each_ratio
 def test_ratios(cell, run, few_blocks, ratio):
     """Take a few blocks: enough to tell a half from a whole, not one percent from two."""

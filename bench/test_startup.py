@@ -55,6 +55,12 @@ def start(cell, run, backend, threads, one_photo, cache, tmp_path_factory):
     return start_process
 
 
+def in_the_default_run(cache, **_):
+    """Leave out the empty cache: making a graph takes as long as ten starts, and happens once."""
+    return cache == "warm"
+
+
+@pytest.mark.by_default.with_args(in_the_default_run)
 @needed
 @caches
 def test_startup(cell, start, cache):

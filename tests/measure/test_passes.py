@@ -15,6 +15,7 @@ from midas_bench.measure.passes import (
     merged_info,
     merged_noise,
     thoroughness,
+    whole_passes_fit,
 )
 from midas_bench.results.passes import ENOUGH
 
@@ -146,3 +147,8 @@ def test_a_cell_of_one_visit_has_no_rounds_by_pass():
     info = merged_info([{"kind": "latency", "noise": {}}], [[0.1, 0.2]])
     assert "rounds_by_pass" not in info
     assert info["noise"] == {}
+
+
+@pytest.mark.parametrize(("made", "left_s", "whole"), [(2, 200, True), (2, 199, False), (6, 50, True), (9, 49, False)])
+def test_passes_over_all_cells_go_on_only_if_they_will_be_enough(made, left_s, whole):
+    assert whole_passes_fit(made, left_s, whole_s=50) == whole

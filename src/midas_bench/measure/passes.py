@@ -71,6 +71,17 @@ class PassBudget:
         return self.elapsed_s + work_s <= self.budget_s * (1 + OVERRUN)
 
 
+def whole_passes_fit(made: int, left_s: float, whole_s: float) -> bool:
+    """Tell whether passes over all cells will be enough for intervals; else later ones keep to the answers' cells.
+
+    Args:
+        made: passes so far.
+        left_s: of the budget.
+        whole_s: what a pass over all cells takes.
+    """
+    return max(1, ENOUGH - made) * whole_s <= left_s
+
+
 def another_pass(made: int, budget: PassBudget, pass_s: float, price: float | None) -> bool:
     """Decide whether a run goes on after so many passes.
 

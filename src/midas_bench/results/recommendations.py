@@ -15,6 +15,7 @@ from midas_bench.results.ranking import (
     Recommendation,
     Setup,
     best_throughput,
+    cells_behind,
     fastest,
     least_memory,
 )
@@ -53,6 +54,12 @@ def widest_price(records: Sequence[Record]) -> float | None:
     figures = [answer.figure for answer in of_time] or [r.times.median for r in records if r.kind in TIMED]
     widths = [(i.high - i.low) / 2 / i.estimate if i.confidence and i.estimate else math.inf for i in prices or figures]
     return max(widths, default=None)
+
+
+def answering_cells(records: Sequence[Record]) -> set[str]:
+    """Return the ids of the cells that the answers on time rest on."""
+    of_time = [answer for answer in answers(records) if answer.question != "memory"]
+    return set().union(*(cells_behind(records, answer) for answer in of_time))
 
 
 def setup_text(answer: Recommendation, chosen: Setup) -> str:

@@ -17,14 +17,22 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from midas_bench.errors import UserError
-from midas_bench.measure.passes import LEAST_PASSES, VISIT_S, PassBudget, another_pass, drawn_order, thoroughness
+from midas_bench.measure.passes import (
+    LEAST_PASSES,
+    VISIT_S,
+    PassBudget,
+    another_pass,
+    drawn_order,
+    thoroughness,
+    whole_passes_fit,
+)
 from midas_bench.measure.plugin import internals
 from midas_bench.measure.plugin.cell import VISITS, Visit, VisitHistory
 from midas_bench.measure.plugin.noise import MAX_RERUNS, NOISE_MONITOR
 from midas_bench.measure.plugin.run_journal import JournalledVisit, Row
 from midas_bench.measure.plugin.run_state import RUN_STATE, RunState
 from midas_bench.measure.plugin.settings import RUN, SETTINGS, is_cell, write_line
-from midas_bench.results.recommendations import widest_price
+from midas_bench.results.recommendations import answering_cells, widest_price
 from midas_bench.results.run_files import run_from
 from midas_bench.results.units import duration
 
@@ -134,6 +142,8 @@ class PassLoop:
         self._reports: dict[str, list[pytest.TestReport]] = {}
         self._last: pytest.Item | None = None
         self._progress = Progress(config, self._budget)
+        # the cells that passes visit which have no time for all of them
+        self._answering: set[str] = set()
         # what is left for the passes: cells that failed, or measure themselves, leave it
         self._timed = [name for name in self._items if self._expected_s(name) is None and name not in state.finished]
 
@@ -159,7 +169,7 @@ class PassLoop:
         self._log_timed()
 
     def _pass(self, number: int) -> None:
-        """Visit every cell that pass `number` has not seen."""
+        """Visit the cells that pass `number` has not seen: all of them, or those that the answers rest on."""
         order = drawn_order(self._groups(number), SEED, number)
         cells = sum(map(len, order))
         for place, group in enumerate(order):
@@ -172,7 +182,7 @@ class PassLoop:
         """Return the cells that have no visit of pass `number` yet, by what is compared."""
         groups: dict[Hashable, list[str]] = {}
         for name in self._timed:
-            if len(self._state.visits.get(name, ())) < number:
+            if len(self._state.visits.get(name, ())) < number and (not self._answering or name in self._answering):
                 groups.setdefault(_compared(self._items[name]), []).append(name)
         return groups
 
@@ -287,7 +297,7 @@ class PassLoop:
 
     def _cells_of_their_own(self) -> None:
         """Run the cells that start processes of their own, each once, as thoroughly as the budget allows."""
-        pass_s = self._state.pass_s[1]
+        pass_s = self._pass_s()
         left = {name: seconds for name in self._items if (seconds := self._expected_s(name)) is not None}
         done_s, start_s = 0.0, time.monotonic()
         for name in list(left):
@@ -315,7 +325,14 @@ class PassLoop:
         if self._wanted.seconds is not None or self._run.settings.quick:
             return False
         records = run_from({"benchmarks": self._state.merged_rows()}, self._state.journal.path).records
-        return another_pass(made, self._budget, self._state.pass_s[made], widest_price(records))
+        decided = self._answering or self._wanted.rounds
+        if not decided and not whole_passes_fit(made, self._budget.left_s, self._pass_s()):
+            self._answering = answering_cells(records).intersection(self._timed)
+        return another_pass(made, self._budget, self._pass_s(), widest_price(records))
+
+    def _pass_s(self) -> float:
+        """Return what the next pass will take, by the last visit of each of its cells."""
+        return sum(self._state.visit_s[name] for name in self._answering or self._timed if name in self._state.visit_s)
 
     def _ended(self, passes: int) -> None:
         """Put on disk how many passes there are: a run that is killed while it reports them shall make no more."""

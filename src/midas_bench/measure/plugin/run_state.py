@@ -6,7 +6,6 @@ JSON. The journal is removed once that JSON holds all of them.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
@@ -46,7 +45,7 @@ class RunState:
         profiles: of a cell's last visit, with --benchmark-cprofile.
         passes: how many there are, or None as long as that is open.
         passes_ended: whether no further pass is to come.
-        pass_s: what the visits of each pass took, by its number from 1.
+        visit_s: what the last visit of each cell took, with its share of the look at the machine around it.
         elapsed_s: what the cells took so far, those of an interrupted run included.
     """
 
@@ -58,7 +57,7 @@ class RunState:
         self.profiles: dict[str, object] = {}
         self.passes: int | None = None
         self.passes_ended = False
-        self.pass_s: defaultdict[int, float] = defaultdict(float)
+        self.visit_s: dict[str, float] = {}
         self.elapsed_s = 0.0
         self.finished: dict[str, Row] = {}
         self.unplanned: dict[str, Row] = {}
@@ -84,7 +83,7 @@ class RunState:
         """Keep a visit that is on disk."""
         of_cell = self.visits.setdefault(visit.visit["fullname"], [])
         of_cell.append(visit.visit)
-        self.pass_s[len(of_cell)] += visit.took_s
+        self.visit_s[visit.visit["fullname"]] = visit.took_s
         self.elapsed_s = max(self.elapsed_s, visit.elapsed_s)
 
     def end_passes(self, passes: int) -> None:

@@ -20,6 +20,7 @@ PROJECT = Path(__file__).parent.parent
 sys.path.insert(0, str(PROJECT / "src"))
 
 from midas_bench.gate.self_test_text import markdown  # noqa: E402 - this tree's package, not an installed one
+from midas_bench.measure import answers_self_test_text  # noqa: E402
 from midas_bench.results.kinds import KINDS  # noqa: E402
 from midas_bench.results.struct_reader import keys_of  # noqa: E402
 
@@ -74,6 +75,12 @@ def claims() -> str:
     return table(["claim", "how it is judged"], [[row["text"], row.get("note", "")] for row in rows])
 
 
+def answers_self_test() -> str:
+    """Return the table of the recorded self-test of answers."""
+    recorded = json.loads((PROJECT / "docs/answers-self-test.json").read_text(encoding="utf-8"))
+    return answers_self_test_text.markdown(recorded).strip()
+
+
 def gate_self_test() -> str:
     """Return the tables of the gate's recorded self-test."""
     return markdown(json.loads((PROJECT / "docs/gate-self-test.json").read_text(encoding="utf-8"))).strip()
@@ -83,6 +90,7 @@ PARTS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "extra_info": ("docs/report-and-json.md", extra_info),
     "claims": ("docs/article.md", claims),
     "gate-self-test": ("docs/gate-measurements.md", gate_self_test),
+    "answers-self-test": ("docs/answers-self-test.md", answers_self_test),
 }
 """By name, the page that a part stands in and what writes it."""
 

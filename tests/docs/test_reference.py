@@ -6,7 +6,7 @@ import pytest
 
 from midas_bench.depth.backends.registry import REGISTRY
 
-PARTS = ("extra_info", "claims", "gate-self-test")
+PARTS = ("extra_info", "claims", "gate-self-test", "answers-self-test")
 
 
 @pytest.fixture(scope="module")

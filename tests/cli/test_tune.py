@@ -192,7 +192,9 @@ def test_by_default_every_backend_that_can_run_is_tried_but_the_one_that_compile
     assert run(tuned) == 0
     [plan] = tuned.plans
     assert set(plan.backends) == set(registry.select(["all"])) - {"compile"}
-    assert plan.backends[:2] == ("onnx-int8", "openvino-int8")  # the most promising come first
+    promising = tuple(name for name in ("onnx-int8", "openvino-int8") if name in plan.backends)
+    assert promising
+    assert plan.backends[: len(promising)] == promising
     assert plan.backends[-1] == "eager"
     assert plan.threads == (1,)
     photos = [photo for group in from_manifest(project / "fixtures/images/manifest.toml").values() for photo in group]

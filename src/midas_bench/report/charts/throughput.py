@@ -31,7 +31,7 @@ def speedup(records: Sequence[Record]) -> Chart | None:
     looks, labels = style.look([EAGER, *names]), style.labels(names)
     counts = sorted({len(r.info.block_log_ratios) for r in over_eager(records)})
     taking_turns = f"interleaved blocks{threads_text(over_eager(records))}"
-    one_after_another = f"within this run{threads_text([r for r in records if r.is_pipeline])}"
+    within_run = f"within this run{threads_text([r for r in records if r.is_pipeline])}"
 
     def draw(figure: FigureBase) -> None:
         axes = figure.add_subplot()
@@ -48,7 +48,7 @@ def speedup(records: Sequence[Record]) -> Chart | None:
                                   color=style.INK if speedups is blocks or not apart else style.MUTED)  # fmt: skip
         if blocks:
             axes.plot([], [], style.MARKERS[0], color=style.MUTED, markersize=7, label=taking_turns)
-        axes.plot([], [], style.MARKERS[0], color=style.MUTED, markerfacecolor=style.PAPER, label=one_after_another)
+        axes.plot([], [], style.MARKERS[0], color=style.MUTED, markerfacecolor=style.PAPER, label=within_run)
         axes.set_yticks(range(len(names)), list(labels.values()))
         axes.set_ylim(-0.6, len(names) - 0.4)
         axes.set_xlim(min(0.8, axes.get_xlim()[0]), axes.get_xlim()[1] * 1.05)
@@ -60,8 +60,8 @@ def speedup(records: Sequence[Record]) -> Chart | None:
         f"{labels[name]} {units.times_span(blocks.get(name) or within[name])}" for name in names
     )
     note = (
-        "Filled: workers took turns, so that drift of the machine cancels out; rely on these. Hollow: medians of this "
-        "run, measured one after the other."
+        "Filled: workers took turns in blocks of fresh processes. Hollow: cells of this run, which take turns in "
+        "passes; files without passes measured them one after the other."
     )
     return style.chart("speedup", "Speed-up over eager", alt, note, draw, 1.15 + 0.42 * len(names))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -18,6 +17,8 @@ from midas_bench.results.recommendations import three_lines, widest_price
 from midas_bench.results.run_files import run_from
 from midas_bench.results.runs import Record
 
+TELLS_NOTHING = 0.5
+"""Half-width of a price's interval, relative to the price, from which on its figure is not worth a word."""
 SHOWN = 3
 """Lines on noisy cells: cells that stood side by side have their reasons in common, and others much alike."""
 
@@ -92,7 +93,9 @@ def _passes(state: RunState, records: Sequence[Record]) -> Iterator[str]:
     price = widest_price(records)
     if price is None or price <= SETTLED:
         yield f"{passes} passes; every price is settled within {units.percent(SETTLED)}"
-    elif math.isfinite(price):
+    elif price > TELLS_NOTHING:
+        yield f"{passes} passes are too few to settle any price: more --budget, more passes"
+    else:
         yield f"{passes} passes; the least certain price may be {units.percent(price)} off: more --budget, more passes"
 
 

@@ -29,3 +29,8 @@ def test_interval_has_the_unit_of_its_figure():
     assert units.mib_span(Interval(3 * units.MIB, 3 * units.MIB, 3 * units.MIB, 0.0)) == "3.00 MiB"
     assert units.percent_span(Interval(0.06, 0.05, 0.07)) == "6.00 % (5.00 to 7.00)"
     assert units.span(None) == units.NOTHING
+
+
+def test_an_interval_that_tells_nothing_is_a_dash():
+    assert units.seconds_span(Interval(0.473, 0.000359, 464.0)) == "473 ms"
+    assert units.seconds_span(Interval(0.1, 0.02, 0.3)) == "100 ms (20.0 to 300)"

@@ -12,6 +12,10 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 UNITS_OF_TIME = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
 
+APART = 20
+"""Times that one end of an interval is the other, from which on it tells nothing about a time."""
+
+
 def digits(value: float, significant: int = 3) -> str:
     """Return a value with some significant digits, never in powers of ten between 0.0001 and a million."""
     rounded = float(f"{value:.{significant}g}")
@@ -72,8 +76,11 @@ def percent(value: float | None) -> str:
 
 
 def span(interval: Interval | None, size: float = 1.0) -> str:
-    """Return an interval's ends in a unit of some size, such as `59.1 to 62.6`; a dash where it has none."""
-    if interval is None or interval.low == interval.high:
+    """Return an interval's ends in a unit of some size, such as `59.1 to 62.6`; a dash where it has none.
+
+    Two passes that differ much give an interval whose ends are a thousand times apart. That says nothing either.
+    """
+    if interval is None or interval.low == interval.high or 0 < APART * interval.low < interval.high:
         return NOTHING
     return f"{digits(interval.low / size)} to {digits(interval.high / size)}"
 

@@ -67,7 +67,7 @@ def own_photos(tree, scene, *files):
         (["--threads=999"], "--threads 999: this process may use 1 to"),
         (["--weights=nosuchfile"], "nosuchfile: no such weights file; give auto, official, seeded or the path"),
         (["--weights=official"], "the official weights cannot be fetched"),
-        (["--photos=nowhere"], "nowhere: no such folder; make one folder per scene in it"),
+        (["--photos=nowhere"], "nowhere: no such folder; put photos into it, or one folder per scene"),
     ],
 )
 def test_a_bad_flag_is_a_usage_error_in_one_line(bench, flags, message):

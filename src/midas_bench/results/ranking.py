@@ -152,6 +152,9 @@ def _timed(
             candidates.append(_candidate(setup, common, seed))
     if not candidates:
         return None
+    # where time was short, later passes kept to the set-ups that were best by then: the others' two passes tell less
+    most = max(c.passes_s.shape[1] for c in candidates)
+    candidates = [c for c in candidates if 2 * c.passes_s.shape[1] >= most]
     # seconds per photo decide both questions: the relative cost is always in time
     ranked = sorted(candidates, key=lambda c: c.estimate / c.setup.photos_per_call)
     winner, *others = _best_of_each(ranked)

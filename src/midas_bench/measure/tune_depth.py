@@ -39,17 +39,17 @@ def closeness(race: Race, config: Resolved, photo: Photo, time_out: TimeOut, may
     if not reduced:
         return {}
     reference, exact = _exact_depth(race, first, Reference(config), photo, time_out, may_compute)
-    found: dict[str, Closeness] = {}
+    closeness_by_backend: dict[str, Closeness] = {}
     if exact is None:
-        return found
+        return closeness_by_backend
     for candidate in reduced:
         depth = _depth(race, candidate, time_out)
         if depth is not None:
             backend = candidate.setup.backend
             measured = fidelity(depth, exact)
-            said = problem(backend, measured, config.weights.source, reference)
-            found[backend] = Closeness(reference, **asdict(measured), problem=said)
-    return found
+            reason = problem(backend, measured, config.weights.source, reference)
+            closeness_by_backend[backend] = Closeness(reference, **asdict(measured), problem=reason)
+    return closeness_by_backend
 
 
 def _exact_depth(

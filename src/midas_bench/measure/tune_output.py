@@ -12,13 +12,11 @@ from midas_bench.measure.machine import MachineFacts
 from midas_bench.measure.tune import TunePlan, Tuning
 from midas_bench.results import tuning_results, units
 from midas_bench.results.ranking import Setup
-from midas_bench.results.recommendations import stream_python
+from midas_bench.results.recommendations import TITLES, UNDECIDED, stream_python
 from midas_bench.results.tuning_results import Choice, Trial, setup_name
 
-TITLES = {"latency": "lowest latency", "throughput": "highest throughput", "memory": "least memory"}
 NAMED_WEIGHTS = ("auto", "official", "seeded")
 """Others are a file, which another folder knows by its whole path alone."""
-UNDECIDED = "the machine was too disturbed to say; the best of it was"
 REMEDY = "run again when it is idle (midas-bench doctor names what is busy)"
 
 
@@ -125,8 +123,8 @@ def python_lines(setup: Setup, weights: str) -> list[str]:
 def answer_line(choice: Choice) -> str:
     """Name the winner, or where most passes were disturbed what would have been one."""
     summary = trial_summary(choice.best, choice.question)
-    said = f"{UNDECIDED} {summary}; {REMEDY}" if choice.disturbed else summary
-    return f"{TITLES[choice.question]}: {said}"
+    answer = f"{UNDECIDED} {summary}; {REMEDY}" if choice.disturbed else summary
+    return f"{TITLES[choice.question]}: {answer}"
 
 
 def caveats(choice: Choice) -> list[str]:

@@ -33,6 +33,7 @@ COSTS = {"latency": "the time", "throughput": "the time per photo", "memory": "t
 MEASURE_PIPELINE = "pytest bench/test_pipeline.py --benchmark-autosave"
 DISTURBED = 0.5
 """Share of disturbed visits from which on the median over passes may be one of a disturbed machine."""
+UNDECIDED = "the machine was too disturbed to say; the best of it was"
 MOST_NAMES = 2
 """Set-ups that a sentence lists by name."""
 
@@ -43,13 +44,17 @@ def answers(records: Sequence[Record]) -> list[Recommendation]:
     return [answer for question in questions if (answer := question(records)) is not None]
 
 
+def _answers_on_time(records: Sequence[Record]) -> list[Recommendation]:
+    return [answer for answer in (fastest(records), best_throughput(records)) if answer is not None]
+
+
 def widest_price(records: Sequence[Record]) -> float | None:
     """Return how far the least certain price may be off: half its 95 % interval over the price.
 
     A price is what a set-up costs in time beside the best. Where the records have none, figures stand for prices: of
     the answers, else of the cells. Infinity where one has no interval; None without any figure.
     """
-    of_time = [answer for answer in answers(records) if answer.question != "memory"]
+    of_time = _answers_on_time(records)
     prices = [alternative.relative_cost for answer in of_time for alternative in answer.alternatives]
     figures = [answer.figure for answer in of_time] or [r.times.median for r in records if r.kind in TIMED]
     widths = [(i.high - i.low) / 2 / i.estimate if i.confidence and i.estimate else math.inf for i in prices or figures]
@@ -58,8 +63,7 @@ def widest_price(records: Sequence[Record]) -> float | None:
 
 def answering_cells(records: Sequence[Record]) -> set[str]:
     """Return the ids of the cells that the answers on time rest on."""
-    of_time = [answer for answer in answers(records) if answer.question != "memory"]
-    return set().union(*(cells_behind(records, answer) for answer in of_time))
+    return set().union(*(cells_behind(records, answer) for answer in _answers_on_time(records)))
 
 
 def setup_text(answer: Recommendation, chosen: Setup) -> str:
@@ -241,7 +245,7 @@ def three_lines(records: Sequence[Record]) -> list[str]:
     for answer in answers(records):
         sentence = _sentence(answer, reduced)
         if answer.disturbed >= DISTURBED and answer.tied:
-            sentence = f"the machine was too disturbed to say; the best of it was {sentence}"
+            sentence = f"{UNDECIDED} {sentence}"
         elif answer.disturbed >= DISTURBED:
             sentence = f"{sentence} {_disturbed_text(answer)}"
         lines.append(f"{TITLES[answer.question].capitalize()}: {sentence}")

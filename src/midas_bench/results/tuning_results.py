@@ -225,8 +225,8 @@ def pareto(trials: Sequence[Trial]) -> list[Trial]:
     Two are compared over the passes that they share, for the machine may have changed between others. A stream has no
     calls: it stands for its images per second and its memory.
     """
-    known = [t for t in trials if t.call is not None and t.peak_bytes is not None]
-    return [t for t in known if not any(_beats(other, t) for other in known)]
+    comparable = [t for t in trials if t.call is not None and t.peak_bytes is not None]
+    return [t for t in comparable if not any(_beats(other, t) for other in comparable)]
 
 
 def _beats(one: Trial, other: Trial) -> bool:

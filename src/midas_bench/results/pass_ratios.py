@@ -27,8 +27,7 @@ def time_ratio(above: Sequence[Sequence[Record]], below: Sequence[Record]) -> In
     passes = min(len(r.times.passes_s) for row in rows for r in row)
     if passes < 2:
         return None
-    numbers = np.arange(1, passes + 1)
-    disturbed = [[np.isin(numbers, r.info.noise.disturbed_passes) for r in row] for row in rows]
+    disturbed = [[r.disturbed_by_pass[:passes] for r in row] for row in rows]
     ratios = [sum(r.times.passes_s[:passes] for r in row[1:]) / row[0].times.passes_s[:passes] for row in rows]
     return mean_over_cells(ratios, np.any(disturbed, axis=1))
 

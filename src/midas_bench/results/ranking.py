@@ -92,7 +92,8 @@ class Recommendation:
 class _Candidate:
     setup: Setup
     records: tuple[Record, ...]
-    estimate: float
+    # of a call, the mean over scenes
+    seconds: Interval
     # seconds and whether the machine was disturbed, (scenes, passes); no passes where the files have none
     passes_s: np.ndarray
     disturbed: np.ndarray
@@ -156,7 +157,7 @@ def _timed(
     most = max(c.passes_s.shape[1] for c in candidates)
     candidates = [c for c in candidates if 2 * c.passes_s.shape[1] >= most]
     # seconds per photo decide both questions: the relative cost is always in time
-    ranked = sorted(candidates, key=lambda c: c.estimate / c.setup.photos_per_call)
+    ranked = sorted(candidates, key=lambda c: c.seconds.estimate / c.setup.photos_per_call)
     winner, *others = _best_of_each(ranked)
     alternatives = tuple(Alternative(c.setup, _figure(c, figure), _relative_cost(c, winner)) for c in others)
     return Recommendation(
@@ -200,20 +201,20 @@ def _setups(cells: Iterable[Record]) -> dict[Setup, list[Record]]:
 
 
 def _candidate(setup: Setup, cells: tuple[Record, ...], seed: int) -> _Candidate:
+    bare = _bare(float(np.mean([r.times.median_s for r in cells])))
     passes = min(len(r.times.passes_s) for r in cells)
     if passes > 1:
         passes_s = np.array([r.times.passes_s[:passes] for r in cells])
-        disturbed = np.array([[n in r.info.noise.disturbed_passes for n in range(1, passes + 1)] for r in cells])
-        figure = mean_over_cells(passes_s, disturbed)
-        return _Candidate(setup, cells, figure.estimate if figure else 0.0, passes_s, disturbed, None)
+        disturbed = np.array([r.disturbed_by_pass[:passes] for r in cells])
+        return _Candidate(setup, cells, mean_over_cells(passes_s, disturbed) or bare, passes_s, disturbed, None)
     noisy = np.array([[bool(r.info.noise.noisy)] for r in cells])
-    draws = None
+    no_passes_s = np.empty((len(cells), 0))
     # the rounds of one visit know nothing of what else the machine did just then
-    if all(r.times.allow_ratio_interval for r in cells) and not noisy.any():
-        generator = np.random.default_rng(seed)
-        draws = np.mean([bootstrap_medians(r.times.rounds_s, generator) for r in cells], axis=0)
-    estimate = float(np.mean([r.times.median_s for r in cells]))
-    return _Candidate(setup, cells, estimate, np.empty((len(cells), 0)), noisy, draws)
+    if noisy.any() or not all(r.times.allow_ratio_interval for r in cells):
+        return _Candidate(setup, cells, bare, no_passes_s, noisy, None)
+    generator = np.random.default_rng(seed)
+    draws = np.mean([bootstrap_medians(r.times.rounds_s, generator) for r in cells], axis=0)
+    return _Candidate(setup, cells, bootstrap_interval(bare.estimate, draws), no_passes_s, noisy, draws)
 
 
 def _best_of_each(ranked: Sequence[_Candidate]) -> list[_Candidate]:
@@ -225,14 +226,9 @@ def _best_of_each(ranked: Sequence[_Candidate]) -> list[_Candidate]:
 
 
 def _figure(candidate: _Candidate, figure: Callable[[float, int], float]) -> Interval:
-    photos, estimate = candidate.setup.photos_per_call, candidate.estimate
-    seconds = mean_over_cells(candidate.passes_s, candidate.disturbed)
-    if seconds is None and candidate.draws is not None:
-        seconds = bootstrap_interval(estimate, candidate.draws)
-    if seconds is None:
-        return _bare(figure(estimate, photos))
+    photos, seconds = candidate.setup.photos_per_call, candidate.seconds
     low, high = sorted((figure(seconds.low, photos), figure(seconds.high, photos)))
-    return Interval(figure(estimate, photos), low, high, seconds.confidence)
+    return Interval(figure(seconds.estimate, photos), low, high, seconds.confidence)
 
 
 def _relative_cost(candidate: _Candidate, winner: _Candidate) -> Interval:
@@ -240,7 +236,7 @@ def _relative_cost(candidate: _Candidate, winner: _Candidate) -> Interval:
     within_passes = _price(candidate, winner)
     if within_passes is not None:
         return within_passes.mapped(scale)
-    estimate = candidate.estimate / winner.estimate * scale
+    estimate = candidate.seconds.estimate / winner.seconds.estimate * scale
     if candidate.draws is None or winner.draws is None:
         return _bare(estimate)
     return bootstrap_interval(estimate, candidate.draws / winner.draws * scale)

@@ -99,6 +99,11 @@ class CellRecord(Generic[Info]):
         return self.name.split("[", 1)[0]
 
     @property
+    def disturbed_by_pass(self) -> NDArray[np.bool_]:
+        """Whether the machine was disturbed, bool (passes,); empty where the rounds are of one visit."""
+        return np.isin(np.arange(1, len(self.times.passes_s) + 1), self.info.noise.disturbed_passes)
+
+    @property
     def is_pipeline(self) -> bool:
         """Whether it is of the main matrix: the whole way from a scene's photos to heat maps.
 

@@ -239,12 +239,9 @@ class BenchmarkCell:
         def measured() -> None:
             reports.append(work())
 
-        def all_rounds() -> None:
-            benchmark.pedantic(measured, rounds=rounds, iterations=1)  # type: ignore[no-untyped-call]
-
         failure = ""
         try:
-            all_rounds()
+            benchmark.pedantic(measured, rounds=rounds, iterations=1)  # type: ignore[no-untyped-call]
         except ProcessDiedError as error:
             failure = str(error)
         # outside of the handler, because pytest would show the handler's traceback too
@@ -262,9 +259,9 @@ class BenchmarkCell:
 @pytest.fixture
 def cell(benchmark: BenchmarkFixture, run: RunContext, request: pytest.FixtureRequest) -> Iterator[BenchmarkCell]:
     """Give the cell under measurement, described by its benchmark's fixtures."""
-    state = request.config.stash.get(RUN_STATE, None)
-    folder = state.journal.depth_maps_folder if state else None
     config = request.config
+    state = config.stash.get(RUN_STATE, None)
+    folder = state.journal.depth_maps_folder if state else None
     history = config.stash.setdefault(VISITS, VisitHistory(Visit(rounds=1, seconds=0.0)))
     cell = BenchmarkCell(request.node.nodeid, benchmark, run, folder, history)
     try:

@@ -144,7 +144,7 @@ def _dots(
     if passes:
         number = np.repeat(np.arange(passes), by_pass)
         height = np.linspace(-SPREAD, SPREAD, passes)[number] if passes > 1 else np.zeros(len(rounds_s))
-        disturbed = np.isin(number + 1, record.info.noise.disturbed_passes)
+        disturbed = record.disturbed_by_pass[number]
     else:
         rounds_s = np.sort(rounds_s)
         height = generator.uniform(-SPREAD, SPREAD, len(rounds_s))

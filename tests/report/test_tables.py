@@ -72,7 +72,7 @@ def test_table_of_the_article_shows_means_and_peak_memory(small):
 
 def test_the_relative_cost_of_the_alternatives(calm):
     table = texts(tables.alternatives(answers(calm.records)))
-    assert [(fields[0], fields[1]) for fields in table] == [
+    assert [(fields[3], fields[0]) for fields in table] == [
         ("lowest latency", "onnx (2 threads)"),
         ("lowest latency", "eager (2 threads)"),
         ("lowest latency", "article's recipe (2 threads)"),
@@ -82,11 +82,11 @@ def test_the_relative_cost_of_the_alternatives(calm):
         ("least memory", "onnx (batch 1)"),
         ("least memory", "article's recipe (batch 1)"),
     ]
-    assert table[0][3] == f"1{X}"
+    assert table[0][1] == f"1{X}"
     assert table[1][2].startswith("95.5 ms (")
-    assert table[1][3].startswith(f"2.10{X} (")
-    assert table[4][3].startswith(f"2.63{X} (")
-    assert table[7][2:] == ["900 MiB", f"3.00{X}"]
+    assert table[1][1].startswith(f"2.10{X} (")
+    assert table[4][1].startswith(f"2.63{X} (")
+    assert table[7][1:3] == [f"3.00{X}", "900 MiB"]
 
 
 def test_claims_are_judged_by_their_intervals(calm):

@@ -23,13 +23,14 @@ def alternatives(answers: Sequence[Recommendation]) -> Table | None:
     """Show every set-up's figure and relative cost, question by question."""
     rows = []
     for answer in answers:
-        rows.append([TableCell(TITLES[answer.question]), TableCell(setup_text(answer, answer.winner), status="good"),
-                     number(figure_text(answer), answer.figure.estimate), number(f"1{units.TIMES}", 1.0)])  # fmt: skip
+        title = TableCell(TITLES[answer.question])
+        rows.append([TableCell(setup_text(answer, answer.winner), status="good"), number(f"1{units.TIMES}", 1.0),
+                     number(figure_text(answer), answer.figure.estimate), title])  # fmt: skip
         for other in answer.alternatives:
             shown = Recommendation(**{**vars(answer), "figure": other.figure})
-            rows.append([TableCell(TITLES[answer.question]), TableCell(setup_text(answer, other.setup)),
-                         number(figure_text(shown), other.figure.estimate),
-                         number(units.times_span(other.relative_cost), other.relative_cost.estimate)])  # fmt: skip
+            rows.append([TableCell(setup_text(answer, other.setup)),
+                         number(units.times_span(other.relative_cost), other.relative_cost.estimate),
+                         number(figure_text(shown), other.figure.estimate), title])  # fmt: skip
     note = (
         "Relative cost: time per photo, or memory at the same batch size, over that of the first. Intervals hold "
         "within this run."
@@ -37,7 +38,7 @@ def alternatives(answers: Sequence[Recommendation]) -> Table | None:
     return table(
         "alternatives",
         "Relative cost of the alternatives",
-        ("question", "set-up", "figure#", "relative cost#"),
+        ("set-up", "relative cost#", "figure#", "question"),
         rows,
         note=note,
     )

@@ -1,5 +1,7 @@
 """Passes as the unit of every interval."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -18,11 +20,16 @@ def test_counts_that_do_not_fit_give_no_passes(counts):
     assert len(pass_medians([1.0] * 6, counts)) == 0
 
 
-def test_from_six_passes_on_the_interval_is_free_of_a_distribution():
+def test_from_six_passes_on_the_interval_is_of_signed_ranks():
     interval = pass_interval(EIGHT)
-    # of eight, the extremes: P(all on one side of the median) = 2 / 256
-    assert (interval.estimate, interval.low, interval.high) == (4.5, 1.0, 8.0)
-    assert interval.confidence == 0.95
+    # the third of the 36 averages of two logarithms from either end: P(T <= 2) = 3 / 256, below 1.6 %
+    expected = (4.5, math.sqrt(1 * 3), 7.0)
+    assert (interval.estimate, interval.low, interval.high) == pytest.approx(expected)
+
+
+def test_signed_ranks_hold_the_median_although_it_is_no_average_of_pairs():
+    low_median = pass_interval([1.0, 1.0, 1.0, 1.0, 50.0, 60.0, 70.0])
+    assert low_median.low <= low_median.estimate <= low_median.high
 
 
 @pytest.mark.parametrize("values", [[1.0, 1.1], [1.0, 1.2, 1.1], [2.0, 2.2, 2.1, 2.3, 1.9]])

@@ -217,7 +217,7 @@ def test_the_front_compares_two_by_the_passes_that_they_share():
 def test_the_interval_is_of_the_passes_and_not_of_their_calls():
     calls = Trial(Setup("a", 1, 2), True, tuple(Visit(n, (s, s * 3, s * 2)) for n, s in enumerate(CALLS_S, start=1)))
     assert calls.call.estimate == pytest.approx(0.049)
-    assert (calls.call.low, calls.call.high) == (0.04, 0.06)
+    assert (calls.call.low, calls.call.high) == pytest.approx((0.04, 0.06))
     assert to_json(calls)["calls_s"][:3] == [0.02, 0.06, 0.04]
 
 

@@ -12,10 +12,14 @@ from itertools import accumulate, pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from midas_bench.results.intervals import CONFIDENCE, Interval, block_ratio, median_interval
+from midas_bench.results.intervals import CONFIDENCE, Interval, block_ratio, signed_rank_interval
 
 ENOUGH = 6
-"""Passes that allow a distribution-free interval at 95 %: all on one side of the truth have a chance of 2**(1 - 6)."""
+"""Passes that allow an interval by signed ranks at 95 %: all on one side of the truth have a chance of 2**(1 - 6)."""
+NOMINAL_TAILS = 0.64
+"""Share of the chance to miss that signed ranks are given: disturbances that end within a pass skew its figures. With
+all of it, 95 % intervals beside a neighbour who comes and goes hold the truth in 91.6 % of simulated runs, with this
+share in 93.9 %; a smaller one would leave six passes without an interval."""
 ENOUGH_OF_ROW = 3
 """Undisturbed visits of a cell, from which on they alone say what is usual for it."""
 
@@ -32,19 +36,22 @@ def pass_medians(rounds_s: ArrayLike, rounds_by_pass: Sequence[int]) -> NDArray[
 def pass_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval | None:
     """Return the median over passes of positive values, with an interval from their spread; None below two passes.
 
-    From `ENOUGH` passes on the interval is the distribution-free one of the median. Fewer allow none at 95 %: then it
-    is Student's t interval of the logarithms, no narrower than the range.
+    From `ENOUGH` passes on the interval is that of Wilcoxon's signed ranks, over the logarithms. Fewer allow none at
+    95 %: then it is Student's t interval of the logarithms, no narrower than the range.
     """
     of_pass = np.asarray(values, np.float64)
     if len(of_pass) < 2 or not (of_pass > 0).all():
         return None
-    free = median_interval(of_pass, confidence)
-    if free is not None:
-        return free
-    spread = block_ratio(np.log(of_pass).tolist(), confidence)
+    logs, median = np.log(of_pass), float(np.median(of_pass))
+    tail = NOMINAL_TAILS * (1 - confidence) / 2
+    if len(of_pass) >= ENOUGH:
+        ranked = signed_rank_interval(logs, tail, tail)
+        low, high = float(np.exp(ranked.low)), float(np.exp(ranked.high))
+        return Interval(median, min(low, median), max(high, median), confidence)
+    spread = block_ratio(logs.tolist(), confidence)
     assert spread is not None
     low, high = min(spread.low, float(of_pass.min())), max(spread.high, float(of_pass.max()))
-    return Interval(float(np.median(of_pass)), low, high, confidence)
+    return Interval(median, low, high, confidence)
 
 
 def mean_over_cells(values: ArrayLike, disturbed: ArrayLike, confidence: float = CONFIDENCE) -> Interval | None:

@@ -7,14 +7,18 @@ import pytest
 from scipy import stats
 
 from midas_bench.gate.rule import (
+    FASTER,
     FIRST_LOOK,
     IMPROVED,
     INVALID,
     PASSED,
     REGRESSED,
+    SLOWER,
+    TIED,
     UNDECIDED,
     Family,
     Figure,
+    comparison,
     is_look,
     judged,
     spent,
@@ -234,3 +238,25 @@ def test_a_slowdown_of_twice_the_threshold_is_found_on_a_quiet_machine():
 
     found = [judgement.verdict for judgements in gates(quiet, 2 * THRESHOLD) for judgement in judgements]
     assert found.count(REGRESSED) > 0.99 * len(found)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (-0.01, 0.015, TIED),
+        (0.005, 0.015, TIED),
+        (-0.06, -0.03, FASTER),
+        (-0.03, -0.01, FASTER),
+        (0.01, 0.05, SLOWER),
+        (-0.01, 0.05, UNDECIDED),
+        (-0.05, 0.05, UNDECIDED),
+    ],
+)
+def test_alternatives_tie_within_the_threshold_or_one_is_faster(low, high, said):
+    assert comparison(Interval((low + high) / 2, low, high), 0.02) == said
+
+
+def test_a_compared_figure_gets_a_comparisons_verdict():
+    compared = Figure("pipeline[b1-street]", 0.02, compared=True)
+    assert judged(compared, [-0.2 + 0.001 * n for n in range(12)], 0.005, 0.005).verdict == FASTER
+    assert judged(compared, [0.001 * (n - 6) for n in range(12)], 0.005, 0.005).verdict == TIED

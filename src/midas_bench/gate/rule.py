@@ -30,6 +30,8 @@ IMPROVED = "improved"
 PASSED = "not slower"
 INVALID = "invalid"
 MISSING = "missing"
+TIED, FASTER, SLOWER = "tied", "faster", "slower"
+"""Verdicts of a comparison, which takes no side for what there was before."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,13 @@ class Figure:
         name: as tables show it.
         threshold: the share by which it may grow; what is less than that is not worth an alarm.
         unit: s or bytes.
+        compared: whether both sides are alternatives, and neither is what there was before.
     """
 
     name: str
     threshold: float
     unit: str = "s"
+    compared: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ class Judgement:
 
     Attributes:
         figure: which one.
-        verdict: regressed, not slower, improved, inconclusive, invalid or missing.
+        verdict: regressed, not slower, improved, inconclusive, invalid or missing; of a comparison: tied, faster,
+            slower, inconclusive, invalid or missing.
         ratio: head / base with the bounds that the verdict rests on; None before the first look.
         blocks: how many log-ratios stand behind it.
         detectable: the smallest growth, as a share, whose lower bound would be above 1 with a chance of `POWER` after
@@ -163,7 +168,8 @@ def judged(figure: Figure, log_ratios: Sequence[float], low_tail: float, high_ta
     margin = logs.estimate - logs.low
     error = float(np.std(log_ratios, ddof=1)) / math.sqrt(n) if n > 1 else math.inf
     detectable = math.expm1(margin + float(special.ndtri(POWER)) * error) if math.isfinite(margin) else None
-    return Judgement(figure, verdict(logs, figure.threshold), ratio_of(logs), n, detectable)
+    decide = comparison if figure.compared else verdict
+    return Judgement(figure, decide(logs, figure.threshold), ratio_of(logs), n, detectable)
 
 
 def verdict(logs: Interval, threshold: float) -> str:
@@ -173,6 +179,16 @@ def verdict(logs: Interval, threshold: float) -> str:
     if logs.high < math.log1p(threshold):
         return PASSED
     return REGRESSED if logs.low > 0 else UNDECIDED
+
+
+def comparison(logs: Interval, threshold: float) -> str:
+    """Return what the bounds of a log-ratio head / base say of two alternatives; within the threshold they tie."""
+    tie = math.log1p(threshold)
+    if -tie < logs.low and logs.high < tie:
+        return TIED
+    if logs.high < 0:
+        return FASTER
+    return SLOWER if logs.low > 0 else UNDECIDED
 
 
 def ratio_of(logs: Interval) -> Interval:

@@ -72,7 +72,13 @@ class WorkerDiedError(ProcessDiedError):
 
 
 class Worker:
-    """The parent's end of one worker process."""
+    """The parent's end of one worker process.
+
+    Attributes:
+        script: what the process runs.
+    """
+
+    script = Path(__file__).with_name("worker.py")
 
     def __init__(self, arm: WorkerSpec, core: int | None) -> None:
         self._arm = arm
@@ -82,7 +88,7 @@ class Worker:
         self._stderr = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
             # -P: the folder of the script must not come before the libraries
-            [arm.python, "-P", str(Path(__file__).with_name("worker.py"))],
+            [arm.python, "-P", str(self.script)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,

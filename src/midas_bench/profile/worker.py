@@ -1,0 +1,141 @@
+"""A worker of `measure`, but with each runtime's own profiler on: it makes calls and tells how long each operator took.
+
+A script with the standard library alone, run by the interpreter of whatever is profiled. It needs nothing of the
+package that it profiles but what `measure/worker.py` opens, so any revision, and any calls of a user's, can be
+profiled. A library is patched right after somebody imports it, and never imported for that.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.abc
+import importlib.util
+import json
+import os
+import signal
+import sys
+import time
+from bisect import bisect
+from collections.abc import Sequence
+from contextlib import ExitStack
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+FOLDER_VARIABLE = "MIDAS_BENCH_PROFILE_FOLDER"
+"""Names the folder for what the runtimes write; the parent makes it and removes it."""
+
+
+class PatchAfterImport(importlib.abc.MetaPathFinder):
+    """Has a library patched as soon as it is imported."""
+
+    def __init__(self, recorders: Sequence[Any]) -> None:
+        self._recorders = {recorder.library: recorder for recorder in recorders}
+        self._looking = False
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """Return the spec that others find, with a loader that patches."""
+        del path, target
+        if fullname not in self._recorders or self._looking:
+            return None
+        self._looking = True
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            self._looking = False
+        if spec is not None and spec.loader is not None:
+            load, install = spec.loader.exec_module, self._recorders[fullname].install
+
+            def load_and_patch(module: ModuleType) -> None:
+                load(module)
+                install(module)
+
+            spec.loader.exec_module = load_and_patch  # type: ignore[method-assign]
+        return spec
+
+
+def serve() -> None:
+    """Answer requests until stdin ends, each one JSON object a line.
+
+    `open` is that of `measure/worker.py`. `pipeline` and `call` make one call and report its seconds; with `keep` it is
+    a round of the profile. `rows` ends the profile and reports it. A user's error becomes a reply with `error`.
+    """
+    if sys.platform == "linux":  # a call that hangs would never see the end of stdin
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    here = Path(__file__).resolve().parent
+    # by their paths: the modules of these names in the package that is profiled may be another revision's, or none
+    measuring = _module("midas_bench_measuring", here.parent / "measure" / "worker.py")
+    recorders = _module("midas_bench_recorders", here / "recorders.py").recorders(Path(os.environ[FOLDER_VARIABLE]))
+    sys.meta_path.insert(0, PatchAfterImport(recorders))
+    # C++ that torch.compile writes tells the profiler of its loops, which it does only where this asks for it
+    os.environ.setdefault("TORCHINDUCTOR_CPP_ENABLE_KERNEL_PROFILE", "1")
+    opened: dict[str, Any] = {}
+    rounds: list[tuple[float, float]] = []
+    slowdown = 0.0
+    with ExitStack() as stack:
+        for line in sys.stdin:
+            request = json.loads(line)
+            try:
+                if "open" in request:
+                    slowdown = request.get("slowdown", 0.0)
+                    reply = measuring._open(request, opened, stack)
+                elif "rows" in request:
+                    reply = _rows(recorders, rounds)
+                else:
+                    with ExitStack() as around:
+                        for recorder in recorders:
+                            around.enter_context(recorder.around())
+                        start_s = time.perf_counter()
+                        reply = {"seconds": measuring._timed_s(opened[request["pipeline"]][request["call"]], slowdown)}
+                    if request.get("keep"):
+                        rounds.append((start_s, reply["seconds"]))
+            except Exception as error:
+                # by its fields, because the error is of the tree that is profiled
+                told = [getattr(error, name, None) for name in ("thing", "reason", "next_step")]
+                if None in told:
+                    raise
+                reply = {"error": told}
+            replies.write(json.dumps(reply) + "\n")
+            replies.flush()
+
+
+def _module(name: str, path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # the decorators of some classes look their module up
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _rows(recorders: Sequence[Any], rounds: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    """Sort what was recorded into the rounds; microseconds count from the start of each call."""
+    operators: dict[tuple[str, object], int] = {}
+    facts: list[dict[str, Any]] = []
+    events: list[list[list[float]]] = [[] for _ in rounds]
+    begun = [start_s for start_s, _ in rounds]
+    for recorder in recorders:
+        for occurrence in recorder.occurrences():
+            number = bisect(begun, occurrence.start_s) - 1
+            if number < 0 or occurrence.start_s > begun[number] + rounds[number][1]:
+                continue
+            key = (recorder.library, occurrence.key)
+            if key not in operators:
+                operators[key] = len(facts)
+                facts.append({"runtime": recorder.library, **occurrence.facts})
+            start_us, took_us = 1e6 * (occurrence.start_s - begun[number]), 1e6 * occurrence.took_s
+            events[number].append([operators[key], round(start_us, 3), round(took_us, 3)])
+    made = [{"seconds": took_s, "events": of_round} for (_, took_s), of_round in zip(rounds, events, strict=True)]
+    reply: dict[str, Any] = {"operators": facts, "rounds": made}
+    for recorder in recorders:
+        reply.update(recorder.about())
+    return reply
+
+
+if __name__ == "__main__":
+    serve()

@@ -27,6 +27,7 @@ def parsed(*words):
         ("run", ("--base", "main", "--head", "HEAD", "--cell", "onnx", "--cell", "decode", "--budget", "1h")),
         ("run", ("--seed", "1", "--base=main", "--merge-base", "--json", "a.json", "--inconclusive", "pass")),
         ("run", ("--base", "main", "--allow", "--startup", "30%", "--head", "")),
+        ("run", ("--calls", "module:calls", "--head", "HEAD")),
         ("compare", (*SAVED, "--force", "--alpha", "2%", "--markdown", "a.md")),
         ("compare", ("--ru", "b.json", "--basel", "a.json", "--thr", "3%")),
         ("self-test", ("--self-test",)),
@@ -91,7 +92,6 @@ def test_gate_without_a_subcommand_says_in_one_line_what_to_add(capsys, words):
 @pytest.mark.parametrize(
     ("words", "subcommand", "said"),
     [
-        (("run",), "run", "the following arguments are required: --base"),
         (("run", "--base", "main", "--nosuch"), "run", "unrecognized arguments: --nosuch"),
         (("--run", "a.json"), "compare", "the following arguments are required: --baseline"),
         (("compare", "--baseline", "a.json"), "compare", "the following arguments are required: --run"),

@@ -13,14 +13,14 @@ import psutil
 import pytest
 
 from midas_bench.cli import gate as cli
-from midas_bench.cli import gate_flags as command
+from midas_bench.cli import gate_question as command
 from midas_bench.cli.main import main
 from midas_bench.errors import UserError
 from midas_bench.gate import measurement
 from midas_bench.gate.fake_revision import CALLS
 from midas_bench.measure.noise_probe import NoiseReading
 
-FAST = ["--cell", "eager", "--startup-threshold", "90%", "--seed", "1"]
+FAST = ["--cell", "eager", "--startup-threshold", "90%", "--seed", "1", "--measure"]
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_the_merge_base_of_a_branch_that_changed_only_words_is_the_same_code(gat
     repository.write(pipeline_s=0.001)
     repository.commit("main gets faster")
     repository.git("checkout", "--quiet", "feature")
-    code, printed, document = gate("--base", "main", "--merge-base", "--budget", "1s", "--inconclusive", "pass")
+    code, printed, document = gate("--base", "main", "--merge-base", "--budget", "3s", "--inconclusive", "pass")
     assert code == 0
     assert "base and head hold the same code" in printed.out
     assert f"merge base of main and HEAD ({shared[:9]}) (base)" in printed.out
@@ -203,7 +203,7 @@ def test_a_head_without_the_whole_way_has_its_stages_judged(gate, repository):
     assert found["pipeline[eager-b1-street]"] == "missing"
     assert found["decode[eager-b1-street]"] in ("not slower", "improved")
     assert document["outputs"] == []
-    assert "output [eager-b1-street]: heat maps are not compared: head: no call pipeline" in said.out
+    assert "output [eager-b1-street]: outputs are not compared: head: no call pipeline" in said.out
 
 
 @pytest.mark.slow
@@ -213,10 +213,10 @@ def test_blocks_are_kept_until_the_result_is_written(gate, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(cli, "write_whole", full)
-        code, said, _ = gate("--base", "main", "--budget", "1s")
+        code, said, _ = gate("--base", "main", "--budget", "3s")
     assert code == 2
     assert "No space left" in said.err
-    code, _, document = gate("--base", "main", "--budget", "1s", "--resume")
+    code, _, document = gate("--base", "main", "--budget", "3s", "--resume")
     assert code in (0, 3)
     assert document["figures"][0]["blocks"] >= 2
     assert gate("--base", "main", "--resume")[0] == 2
@@ -263,19 +263,19 @@ def test_a_worker_that_dies_again_and_again_makes_its_figures_invalid(gate, repo
 
 @pytest.mark.slow
 def test_a_budget_that_is_too_short_is_inconclusive_and_says_so(gate):
-    code, said, document = gate("--base", "main", "--budget", "1s")
+    code, said, document = gate("--base", "main", "--budget", "3s")
     assert code == 3
     assert verdicts(document)["pipeline[eager-b1-street]"] == "inconclusive"
     assert "12 are needed" in said.out
     assert "INCONCLUSIVE: pipeline[eager-b1-street]" in said.out
     assert 0 < document["figures"][0]["blocks"] < 12
-    assert gate("--base", "main", "--budget", "1s", "--inconclusive", "pass")[0] == 0
+    assert gate("--base", "main", "--budget", "3s", "--inconclusive", "pass")[0] == 0
 
 
 @pytest.mark.slow
 def test_undecided_figures_are_invalid_on_a_disturbed_machine(gate, machine):
     machine["others_fraction"] = 0.9
-    code, said, document = gate("--base", "main", "--budget", "1s")
+    code, said, document = gate("--base", "main", "--budget", "3s")
     assert code == 3
     assert set(verdicts(document).values()) == {"invalid"}
     assert "invalid: the machine was disturbed during" in said.out
@@ -287,7 +287,7 @@ def test_settled_figures_keep_their_verdict_on_a_disturbed_machine(gate, machine
     machine["others_fraction"] = 0.9
     code, said, _ = gate("--base", "main", "--threshold", "30%")
     assert code == 0
-    assert re.search(r"The machine was disturbed during (\d+) of \1 blocks; both sides shared it\.", said.out)
+    assert re.search(r"The machine was disturbed during (\d+) of \1 blocks; all arms shared it\.", said.out)
 
 
 @pytest.mark.parametrize(
@@ -302,6 +302,7 @@ def test_settled_figures_keep_their_verdict_on_a_disturbed_machine(gate, machine
         (("--self-test", "--merge-base"), "--merge-base: means nothing with"),
         (("--base", "main", "--cell", "tpu"), "--cell tpu: is unknown"),
         (("--base", "main", "--full"), "--full: takes all cells"),
+        (("run",), "gate run: needs to know what to compare; give --base main, or --head-env"),
         (("--base", "main", "--threshold", "0.05"), "--threshold 0.05: could be 0.05 % or 5 %"),
         (("--base", "main", "--alpha", "150%"), "--alpha 150%: is not a share"),
         (("--base", "main", "--budget", "soon"), "--budget soon: is not a time"),

@@ -6,9 +6,15 @@ import pytest
 from scipy import stats
 
 from midas_bench.gate.rule import REGRESSED
-from midas_bench.gate.self_test import LIVE_SLOWDOWN
 from midas_bench.gate.self_test_text import markdown
-from midas_bench.gate.simulation import Blocks, observed_bias, resample, simulate_gates, without_sign_flips
+from midas_bench.gate.simulation import (
+    LIVE_SLOWDOWN,
+    Blocks,
+    observed_bias,
+    resample,
+    simulate_gates,
+    without_sign_flips,
+)
 
 GATES = 500
 

@@ -6,13 +6,15 @@ from types import SimpleNamespace
 import pytest
 
 from midas_bench.gate import measurement
+from midas_bench.gate.arms import BASE, CONTROL, HEAD
 from midas_bench.gate.block_series import BlockSeries
 from midas_bench.gate.gate_cells import FAMILY
-from midas_bench.gate.revision_workers import BASE, HEAD, SIDES, timed_call
+from midas_bench.gate.revision_workers import timed_call
 from midas_bench.measure.blocks import Block
 from midas_bench.measure.worker_client import WorkerSpec
 
 CELL, OTHER = FAMILY[:2]
+SIDES = (BASE, HEAD)
 SENTINEL = SimpleNamespace(read=lambda: None, best=None)
 
 
@@ -75,3 +77,33 @@ def test_a_block_gives_a_log_ratio_of_head_over_base_and_the_base_itself(measure
 def test_there_is_no_memory_figure_where_the_system_keeps_no_mark(measured):
     row = measured(series(CELL), lambda *_: block([seconds(CELL, 1.0, 1.0)], peak_bytes=None))
     assert row["log_ratios"].keys() == row["base"].keys() == {CELL.name, "start-up [onnx]"}
+
+
+def test_a_third_of_the_blocks_hold_the_base_again_and_keep_its_ratio_apart(measured):
+    arms = []
+
+    def one_block(started, *_):
+        arms.append({arm.name for arm in started})
+        rounds = [{timed_call(arm.name, CELL): 1.0 + 0.5 * (arm.name == CONTROL) for arm in started}]
+        per_arm = {arm.name: 1.0 for arm in started}
+        return Block(rounds, per_arm, per_arm)
+
+    growing = BlockSeries("onnx", (CELL,), [WorkerSpec(side, {}) for side in SIDES], control=WorkerSpec(CONTROL, {}))
+    for _ in range(6):
+        growing.rows.append(measured(growing, one_block))
+    assert [CONTROL in started for started in arms] == [True, False, False] * 2
+    assert growing.control_log_ratios[CELL.name] == pytest.approx([math.log(1.5)] * 2)
+    assert growing.log_ratios[CELL.name] == [0.0] * 6
+
+
+def test_each_of_several_heads_has_figures_of_its_own(measured):
+    heads = {HEAD: "openvino", "hea2": "jit"}
+    rounds = [{timed_call(BASE, CELL): 1.0, timed_call(HEAD, CELL): 2.0, timed_call("hea2", CELL): 4.0}]
+    per_arm = dict.fromkeys((BASE, *heads), 1.0)
+    several = BlockSeries("", (CELL,), [WorkerSpec(name, {}) for name in (BASE, *heads)], heads)
+    row = measured(several, lambda *_: Block(rounds, per_arm, per_arm))
+    assert row["log_ratios"][f"openvino: {CELL.name}"] == pytest.approx(math.log(2))
+    assert row["log_ratios"][f"jit: {CELL.name}"] == pytest.approx(math.log(4))
+    several.rows.append(row)
+    assert row["log_ratios"].keys() == several.figure_names
+    assert several.base_values_by_figure["jit: start-up"] == 1.0

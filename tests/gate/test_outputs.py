@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from midas_bench.depth.heatmap import INFERNO_RGB
-from midas_bench.gate.outputs import VISIBLE_LEVELS, Saved, compare
+from midas_bench.gate.outputs import VISIBLE_LEVELS, compare
+from midas_bench.measure.worker_client import SavedArrays
 
 
 @pytest.fixture
@@ -10,7 +11,7 @@ def saved(tmp_path):
     def made(name, *arrays):
         path = tmp_path / name
         path.write_bytes(b"".join(array.tobytes() for array in arrays))
-        return Saved(path, [array.shape for array in arrays])
+        return SavedArrays(path, [array.shape for array in arrays], str(arrays[0].dtype) if arrays else "uint8")
 
     return made
 
@@ -48,7 +49,7 @@ def test_a_single_changed_pixel_is_no_change_of_the_heat_map(saved):
 def test_another_shape_is_a_change_even_with_as_many_pixels(saved):
     found = compare("output", saved("a", GREY), saved("b", GREY.reshape(40, 50, 3)))
     assert found.changed
-    assert found.text == "heat maps of another shape or type"
+    assert found.text == "outputs of another shape or type"
 
 
 @pytest.mark.parametrize("base", [GREY, GREY.astype(np.float32)])
@@ -61,3 +62,21 @@ def test_outputs_that_are_no_pixels_are_compared_byte_by_byte(saved):
     depth = np.zeros((2, 2), np.float32)
     assert not compare("output", saved("a", depth), saved("b", depth)).changed
     assert compare("output", saved("a", depth), saved("b", depth + 1)).changed
+
+
+def test_other_arrays_are_compared_over_the_range_of_the_base(saved):
+    base = np.linspace(0, 4, 40, dtype=np.float32).reshape(4, 10)
+    near, far = base + np.float32(0.002), base + np.float32(0.02)
+    assert not compare("output", saved("a", base), saved("b", base)).changed
+    assert not compare("output", saved("a", base), saved("b", near)).changed
+    found = compare("output", saved("a", base), saved("b", far))
+    assert found.changed
+    assert found.relative_error == pytest.approx(0.005, rel=1e-3)
+    assert compare("output", saved("a", base), saved("b", base.astype(np.float64))).changed
+
+
+def test_what_became_infinite_is_a_change(saved):
+    base, other = np.ones((2, 2), np.float32), np.ones((2, 2), np.float32)
+    other[0, 0] = np.nan
+    assert compare("output", saved("a", base), saved("b", other)).changed
+    assert not compare("output", saved("a", other), saved("b", other)).changed

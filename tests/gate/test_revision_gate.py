@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from midas_bench.gate.arms import BASE, HEAD, Arm, Sides
 from midas_bench.gate.block_journal import BlockJournal
-from midas_bench.gate.block_series import Thresholds
 from midas_bench.gate.gate_cells import FAMILY
-from midas_bench.gate.revision_gate import Question, identity, notes_on_code
-from midas_bench.gate.revision_workers import BASE, HEAD, Sides
+from midas_bench.gate.open_arms import notes_on_code
+from midas_bench.gate.question import ArmRequest, Question
+from midas_bench.gate.revision_gate import identity
 from midas_bench.gate.revisions import Revision
+from midas_bench.gate.thresholds import Thresholds
 
 
 @pytest.fixture
@@ -37,12 +39,13 @@ def test_dependencies_that_differ_are_told_whether_they_take_part_or_not(revisio
     assert beside.startswith("beside the code the dependencies differ")
 
 
-QUESTION = Question("main", None, FAMILY, "auto", Thresholds(0.05, 0.05, 0.2), 0.01, 300, seed=1)
+QUESTION = Question(ArmRequest("main"), (ArmRequest(),), FAMILY, "auto", Thresholds(0.05, 0.05, 0.2), 0.01, 300, seed=1)
 FACTS = {"machine": {"fingerprint": "abc", "versions": {"torch": "2"}}, "weights": "seeded"}
 
 
 def test_resume_takes_blocks_only_of_a_gate_with_the_same_question(revision, tmp_path):
-    sides = Sides(revision(BASE), revision(HEAD), None, {}, tmp_path)
+    base, head = (Arm(name, revision(name)) for name in (BASE, HEAD))
+    sides = Sides(base, (head,), {}, tmp_path)
 
     def path(question=QUESTION, sides=sides, facts=FACTS):
         return BlockJournal.of(tmp_path, identity(question, sides, facts)).path
@@ -51,11 +54,16 @@ def test_resume_takes_blocks_only_of_a_gate_with_the_same_question(revision, tmp
         path(replace(QUESTION, cells=FAMILY[:1])),
         *(
             path(replace(QUESTION, thresholds=replace(QUESTION.thresholds, **{k: 0.1})))
-            for k in vars(QUESTION.thresholds)
+            for k in ("time", "memory", "startup")
         ),
+        path(replace(QUESTION, thresholds=replace(QUESTION.thresholds, named={"decode": 0.1}))),
+        path(replace(QUESTION, control=False)),
+        path(sides=replace(sides, heads=(replace(head, environment="0123"),))),
+        path(sides=replace(sides, heads=(head, head))),
+        path(sides=replace(sides, calls="module:calls")),
         path(replace(QUESTION, alpha=0.02)),
         path(replace(QUESTION, fresh_env=True)),
-        path(sides=replace(sides, head=revision("head", "another"))),
+        path(sides=replace(sides, heads=(Arm(HEAD, revision("head", "another")),))),
         path(facts=FACTS | {"weights": "official"}),
         path(facts=FACTS | {"machine": {"fingerprint": "abc", "versions": {"torch": "3"}}}),
         path(facts=FACTS | {"machine": {"fingerprint": "def", "versions": {"torch": "2"}}}),

@@ -6,8 +6,9 @@ from midas_bench.depth.config import PipelineConfig, Resolved
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
 from midas_bench.gate import revision_workers as sides_module
+from midas_bench.gate.arms import BASE, CONTROL, HEAD, Arm, Sides
 from midas_bench.gate.gate_cells import FAMILY, GateCell
-from midas_bench.gate.revision_workers import SIDES, Sides, as_checkpoint, fresh_python, worker_specs
+from midas_bench.gate.revision_workers import as_checkpoint, fresh_python, worker_specs
 from midas_bench.gate.revisions import Revision
 
 WEIGHTS = Weights("file", "0" * 64, "/weights.pt")
@@ -16,13 +17,17 @@ CONFIG = Resolved(backend="onnx", threads=2, weights=WEIGHTS, cache_dir="/cache"
 
 @pytest.fixture
 def sides(photos, tmp_path):
-    revisions = (Revision(name, None, tmp_path / name, "digest", ()) for name in SIDES)
-    return Sides(*revisions, CONFIG, {"street": [photos["street"]]}, tmp_path)
+    base, head = (Arm(name, Revision(name, None, tmp_path / name, "digest", ()), CONFIG) for name in (BASE, HEAD))
+    return Sides(base, (head,), {"street": [photos["street"]]}, tmp_path)
 
 
 def test_both_sides_get_the_same_but_for_their_tree(sides, photos, tmp_path):
-    base, head = worker_specs(sides, FAMILY)
-    assert base.pipelines == head.pipelines
+    specs = worker_specs(sides, FAMILY)
+    base, head = specs[BASE], specs[HEAD]
+    assert base.pipelines == head.pipelines == specs[CONTROL].pipelines
+    # the control is the base again, under a name of its own
+    assert specs[CONTROL].environment["PYTHONPATH"] == base.environment["PYTHONPATH"]
+    assert specs[CONTROL].environment["PYTHONPYCACHEPREFIX"] != base.environment["PYTHONPYCACHEPREFIX"]
     assert base.pipelines["b1-street"]["photos"] == [str(photos["street"].path)]
     assert base.environment["PYTHONPATH"] == str(tmp_path / "base/src")
     assert head.environment["PYTHONPATH"] == str(tmp_path / "head/src")
@@ -32,7 +37,7 @@ def test_both_sides_get_the_same_but_for_their_tree(sides, photos, tmp_path):
 
 
 def test_an_older_revision_is_sent_no_field_that_nobody_uses(sides):
-    config = worker_specs(sides, FAMILY)[0].pipelines["b1-street"]["config"]
+    config = worker_specs(sides, FAMILY)[BASE].pipelines["b1-street"]["config"]
     assert config.keys() == {"threads", "weights", "cache_dir"}
     assert config["threads"] == 1
     assert PipelineConfig(**config) == PipelineConfig(threads=1, weights=WEIGHTS, cache_dir="/cache")

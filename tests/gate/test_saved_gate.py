@@ -7,9 +7,9 @@ import pytest
 
 from midas_bench.errors import UserError
 from midas_bench.gate import result_text
-from midas_bench.gate.block_series import Thresholds
 from midas_bench.gate.rule import IMPROVED, INVALID, MISSING, PASSED, REGRESSED, UNDECIDED
 from midas_bench.gate.saved_gate import DRIFT, NO_RATIO, SavedQuestion, gate_saved
+from midas_bench.gate.thresholds import Thresholds
 
 NAME = "bench/test_pipeline.py::test_pipeline[onnx-b4-street]"
 

@@ -6,14 +6,15 @@ import pytest
 
 from midas_bench.cli.main import main
 from midas_bench.gate import self_test
+from midas_bench.gate.arms import BASE, HEAD, Arm, Sides
 from midas_bench.gate.block_journal import BlockJournal
-from midas_bench.gate.block_series import Thresholds
 from midas_bench.gate.fake_revision import write_fake_revision
 from midas_bench.gate.gate_cells import FAMILY
+from midas_bench.gate.question import ArmRequest, Question
 from midas_bench.gate.result import GateResult
-from midas_bench.gate.revision_gate import Listener, Question
-from midas_bench.gate.revision_workers import SIDES, Sides
+from midas_bench.gate.revision_gate import Listener
 from midas_bench.gate.self_test import SelfTestPlan
+from midas_bench.gate.thresholds import Thresholds
 from midas_bench.processes import ProcessDiedError
 
 BLOCKS = 14
@@ -74,7 +75,7 @@ class Course(Listener):
     def gate(self, question, sides, _notes, _listener, journal):
         if len(self.asked) == self.interrupted_before:
             raise KeyboardInterrupt
-        self.asked.append((sides.head.slowdown, question.seed))
+        self.asked.append((sides.heads[0].slowdown, question.seed))
         journal.append({"lane": "onnx", "number": len(self.asked)})
         facts = {"blocks": 1, "disturbed_blocks": 0, "seconds": 1.0}
         return GateResult("base", "head", [], [], 0.01, facts=facts)
@@ -83,8 +84,9 @@ class Course(Listener):
 def test_self_test_resumes_without_running_finished_live_gates_again(monkeypatch, tmp_path):
     course = Course()
     monkeypatch.setattr(self_test, "compare_sides", course.gate)
-    question = Question("", None, FAMILY, "auto", Thresholds(0.05, 0.05, 0.2), 0.01, 300, seed=1)
-    sides = Sides(*(write_fake_revision(tmp_path / name) for name in SIDES), None, {}, tmp_path)
+    question = Question(ArmRequest(), (ArmRequest(),), FAMILY, "auto", Thresholds(0.05, 0.05, 0.2), 0.01, 300, seed=1)
+    base, head = (Arm(name, write_fake_revision(tmp_path / name)) for name in (BASE, HEAD))
+    sides = Sides(base, (head,), {}, tmp_path)
     journal = BlockJournal(tmp_path / "journal.jsonl")
 
     def live():

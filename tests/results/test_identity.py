@@ -9,9 +9,9 @@ from rich.console import Console
 
 from midas_bench.errors import UserError
 from midas_bench.gate import result_text
-from midas_bench.gate.block_series import Thresholds
 from midas_bench.gate.rule import IMPROVED, MISSING, PASSED, REGRESSED
 from midas_bench.gate.saved_gate import SavedQuestion, gate_saved
+from midas_bench.gate.thresholds import Thresholds
 from midas_bench.report import tables
 from midas_bench.report.charts import load as load_chart
 from midas_bench.report.charts import resources, style, throughput, timing

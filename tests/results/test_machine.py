@@ -5,8 +5,8 @@ from itertools import product
 
 import pytest
 
-from midas_bench.gate.block_series import Thresholds
 from midas_bench.gate.saved_gate import UNKNOWN_MACHINE, SavedQuestion, gate_saved
+from midas_bench.gate.thresholds import Thresholds
 from midas_bench.report.comparison import comparison_section
 from midas_bench.report.photo_strip import Album
 from midas_bench.report.select_runs import choose

@@ -14,14 +14,16 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from midas_bench.cli.gate_flags import COMPARE, SELF_TEST, add_arguments, check_self_test, question, saved_question
+from midas_bench.cli.gate_flags import COMPARE, SELF_TEST, add_arguments, check_self_test
+from midas_bench.cli.gate_question import question, saved_question
 from midas_bench.errors import UserError
 from midas_bench.files import as_utf8, check_writable, write_whole
 from midas_bench.gate import result_text
 from midas_bench.gate.block_series import BlockSeries
+from midas_bench.gate.outputs import Difference
 from midas_bench.gate.result import GateResult
 from midas_bench.gate.revision_gate import Listener, gate_revisions
-from midas_bench.gate.rule import Family
+from midas_bench.gate.rule import Family, Judgement
 from midas_bench.gate.saved_gate import gate_saved
 from midas_bench.results.units import duration
 
@@ -139,11 +141,20 @@ class Terminal(Listener):
         """Move the bar; without a bar, print a line for the first block and for each look."""
         self.finished |= bool(series.rows)
         state = result_text.progress_line(list(family.judgements.values()))
-        text = f"{series.backend}, block {len(series.rows) + 1}: {state}; at most {duration(left_s)} left"
+        name = f"{series.backend}, " if series.backend else ""
+        text = f"{name}block {len(series.rows) + 1}: {state}; at most {duration(left_s)} left"
         self._bar.update(self._task, description=text, completed=self._budget_s - left_s)
         if not self._bar.console.is_terminal and self._looks.get(series.backend) != series.looks:
             self._looks[series.backend] = series.looks
             self.progress(text)
+
+    def settled(self, judgement: Judgement) -> None:
+        """Print a verdict as soon as it is certain."""
+        self.progress(result_text.settled_text(judgement))
+
+    def changed(self, difference: Difference) -> None:
+        """Print that an output changed, long before the times are known."""
+        self.progress(result_text.output_text(difference))
 
 
 @contextmanager

@@ -1,26 +1,20 @@
-"""The subcommands of `midas-bench gate`: their flags, and the questions that these ask."""
+"""The subcommands of `midas-bench gate`, and their flags."""
 
 from __future__ import annotations
 
 import argparse
-import math
-import random
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from midas_bench.errors import UserError
 from midas_bench.gate import gate_cells
-from midas_bench.gate.block_series import Thresholds
-from midas_bench.gate.revision_gate import Question
-from midas_bench.gate.saved_gate import SavedQuestion
-from midas_bench.options import OPTIONS, seconds
+from midas_bench.options import OPTIONS
 
 RUN, COMPARE, SELF_TEST = "run", "compare", "self-test"
 ALL = (RUN, COMPARE, SELF_TEST)
 SUBCOMMANDS = {
-    RUN: ("compare two revisions, measured now side by side", "--base main"),
+    RUN: ("compare two or more sides, measured now in turns", "--base main"),
     COMPARE: ("compare results that were saved earlier", "--baseline before/*.json --run after/*.json"),
     SELF_TEST: ("measure the gate's own false alarms and power on this machine", "--gates 10"),
 }
@@ -32,6 +26,10 @@ OLD_FORM = {
     "--baseline": COMPARE,
     "--run": COMPARE,
     "--blocks-from": SELF_TEST,
+    "--calls": RUN,
+    "--head-env": RUN,
+    "--head-model": RUN,
+    "--head-backend": RUN,
 }
 """Flags that chose what the gate does before it had subcommands, the strongest first."""
 
@@ -77,8 +75,18 @@ class Refusal(argparse.Action):
 
 
 FLAGS = (
-    Flag("--base", RUN, required=True, metavar="REF", help="the revision to compare with, as git names it"),
-    Flag("--head", RUN, metavar="REF", help="the revision to judge (default: the working tree as it is)"),
+    Flag("--base", RUN, metavar="REF", help="the revision to compare with, as git names it"),
+    Flag("--head", RUN, action="append", default=[], metavar="REF",
+         help="the revision to judge (default: the working tree as it is); repeatable, up to three"),
+    Flag("--base-env", RUN, metavar="ENV",
+         help="the base's libraries: requirements such as 'onnxruntime==1.24.*', a file of them, or an environment"),
+    Flag("--head-env", RUN, action="append", default=[], metavar="ENV", help="the head's libraries; repeatable"),
+    Flag("--base-model", RUN, metavar="FILE", help="the base's network, an ONNX file"),
+    Flag("--head-model", RUN, action="append", default=[], metavar="FILE", help="the head's network; repeatable"),
+    Flag("--base-backend", RUN, metavar="NAME", help="compare backends: the base's (default: onnx)"),
+    Flag("--head-backend", RUN, action="append", default=[], metavar="NAME", help="the head's backend; repeatable"),
+    Flag("--calls", RUN, default="", metavar="MODULE:FUNCTION",
+         help="compare calls of your own: a context manager that yields them by name"),
     Flag("--merge-base", RUN, action="store_true", help="compare with the newest commit that base and head share, "
          "so that later commits of the base do not count"),
     Flag("--cell", RUN, action="append", default=[], metavar="NAME",
@@ -86,7 +94,12 @@ FLAGS = (
          f"{gate_cells.FAMILY[0].name} (default: ONNX Runtime's pipeline and each of its stages)"),
     Flag("--full", RUN, action="store_true", help="the whole matrix; give it a --budget of 4h"),
     Flag("--fresh-env", RUN, action="store_true", help="give the base an environment with its own dependencies"),
-    Flag("--allow-changed-output", RUN, action="store_true", help="let other heat maps pass"),
+    Flag("--allow-changed-output", RUN, action="store_true", help="let other outputs pass"),
+    Flag("--no-control", RUN, SELF_TEST, action="store_true",
+         help="do not measure the base against itself, which takes a seventh of the time"),
+    Flag("--measure", RUN, action="store_true", help="measure even if both sides run the same"),
+    Flag("--fail-fast", RUN, action="store_true", help="end at the first figure that regressed or output that changed"),
+    Flag("--no-why", RUN, action="store_true", help="do not profile operators where a figure regressed"),
     Flag("--baseline", COMPARE, required=True, action="append", nargs="+", type=Path, metavar="FILE",
          help="JSON files or folders to compare with, two or more"),
     Flag("--run", COMPARE, required=True, action="append", nargs="+", type=Path, metavar="FILE",
@@ -105,8 +118,9 @@ FLAGS = (
     Flag("--resume", RUN, SELF_TEST, action="store_true", help="go on with the same gate after it was interrupted"),
     Flag("--seed", RUN, SELF_TEST, type=int, metavar="N", help="seed of the shuffling (default: random, and reported)"),
     Flag("--weights", RUN, SELF_TEST, help=OPTIONS["--weights"].help, **OPTIONS["--weights"].settings),
-    Flag("--threshold", *ALL, default="5%", metavar="SHARE",
-         help="growth of time or memory that is worth an alarm (default: 5%%)"),
+    Flag("--threshold", *ALL, action="append", default=[], metavar="[FIGURE=]SHARE",
+         help="growth that is worth an alarm: of time and memory (default: 5%%; of backends, a tie: 2%%), or of one "
+         "figure as 'decode=10%%' or 'peak memory=2%%'; repeatable"),
     Flag("--startup-threshold", *ALL, default="20%", metavar="SHARE",
          help="growth of start-up that is worth an alarm (default: 20%%)"),
     Flag("--alpha", *ALL, default="1%", metavar="SHARE",
@@ -140,6 +154,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             flag.add_to(subcommand, name)
 
 
+def flags_of(subcommand: str) -> dict[str, Flag]:
+    """Return the flags that a subcommand takes, by name."""
+    return {flag.name: flag for flag in FLAGS if subcommand in flag.subcommands}
+
+
 def with_subcommand(words: Sequence[str]) -> list[str]:
     """Return the command's words with the subcommand first, as its flags choose it where none is named.
 
@@ -148,7 +167,7 @@ def with_subcommand(words: Sequence[str]) -> list[str]:
     """
     if words and not words[0].startswith("-"):
         return list(words)
-    flags = {_flag_named(word.partition("=")[0]) for word in words}
+    flags = {flag_named(word.partition("=")[0]) for word in words}
     for flag, subcommand in OLD_FORM.items():
         if flag in flags:
             return [subcommand, *words]
@@ -157,7 +176,7 @@ def with_subcommand(words: Sequence[str]) -> list[str]:
     raise UserError("gate", f"needs {RUN}, {COMPARE} or {SELF_TEST}", "begin with `midas-bench gate run --base main`")
 
 
-def _flag_named(word: str) -> str:
+def flag_named(word: str) -> str:
     """Return the flag that a word is, in full or abbreviated as argparse allows it; else the word."""
     matches = [flag.name for flag in FLAGS if word.startswith("--") and flag.name.startswith(word)]
     return matches[0] if len(matches) == 1 else word
@@ -177,57 +196,3 @@ def check_self_test(arguments: argparse.Namespace) -> None:
                 raise UserError(
                     name, f"means nothing with `midas-bench gate self-test {chosen}`", "leave one of them out"
                 )
-
-
-def question(arguments: argparse.Namespace) -> Question:
-    """Return the question of a gate of two revisions, or of the gates of a self-test.
-
-    Raises:
-        UserError: a value cannot be read, or two flags contradict each other.
-    """
-    if arguments.full and arguments.cell:
-        raise UserError("--full", "takes all cells, so --cell has nothing to choose", "leave one of them out")
-    limit = parse_share("--threshold", arguments.threshold)
-    return Question(
-        base=arguments.base or "",
-        head=arguments.head,
-        cells=gate_cells.full_matrix()
-        if arguments.full
-        else gate_cells.cells_named(arguments.cell) or gate_cells.FAMILY,
-        weights=arguments.weights,
-        thresholds=Thresholds(limit, limit, parse_share("--startup-threshold", arguments.startup_threshold)),
-        alpha=parse_share("--alpha", arguments.alpha),
-        budget_s=seconds("--budget", arguments.budget, bare="min"),
-        seed=random.SystemRandom().randrange(2**32) if arguments.seed is None else arguments.seed,
-        fresh_env=arguments.fresh_env,
-        resume=arguments.resume,
-        lenient=arguments.inconclusive == "pass",
-        output_may_change=arguments.allow_changed_output,
-        merge_base=arguments.merge_base,
-    )
-
-
-def saved_question(arguments: argparse.Namespace) -> SavedQuestion:
-    """Return the question about saved results.
-
-    Raises:
-        UserError: as `question`.
-    """
-    common = question(arguments)
-    baseline, judged = ([path for group in side for path in group] for side in (arguments.baseline, arguments.run))
-    return SavedQuestion(baseline, judged, common.thresholds, common.alpha, arguments.force, common.lenient)
-
-
-def parse_share(flag: str, text: str) -> float:
-    """Read `5%` or `5` as 0.05.
-
-    Raises:
-        UserError: it is no share, or an ambiguous one.
-    """
-    number = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*", text)
-    value = float(number[1]) / 100 if number else math.nan
-    if not number or not 0 < value < 1:
-        raise UserError(f"{flag} {text}", "is not a share between 0 and 100 %", "give one as 5%")
-    if not number[2] and value < 0.005:
-        raise UserError(f"{flag} {text}", f"could be {text} % or {100 * float(number[1]):g} %", "write it with a %")
-    return value

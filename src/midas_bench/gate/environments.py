@@ -77,7 +77,9 @@ class Environment:
     digest: str
 
 
-def environment(spec: str, cache: Path, progress: Progress, *, extras: Collection[str] = ()) -> Environment:
+def environment(
+    spec: str, cache: Path, progress: Progress, *, extras: Collection[str] = (), modules: Collection[str] | None = None
+) -> Environment:
     """Return the environment that the user means, made first if the cache lacks it.
 
     Args:
@@ -86,6 +88,7 @@ def environment(spec: str, cache: Path, progress: Progress, *, extras: Collectio
         cache: the folder of midas-bench's cache.
         progress: takes a sentence when something takes time.
         extras: of midas-bench, that the cells need; `torch` brings the build of PyTorch that is installed here.
+        modules: that the environment must have; None stands for those that `midas_bench.depth` imports.
 
     Raises:
         UserError: it is none of these, cannot be made, or lacks what `midas_bench.depth` needs.
@@ -95,7 +98,7 @@ def environment(spec: str, cache: Path, progress: Progress, *, extras: Collectio
     path = _existing(spec)
     python = _python_at(path) if path else None
     if python:
-        return look_at(spec, python)
+        return look_at(spec, python, modules)
     return _made(requirements.wanted(spec, path, extras), cache / FOLDER, progress)
 
 
@@ -122,15 +125,15 @@ def differences(base: Environment, head: Environment) -> list[str]:
     return lines
 
 
-def look_at(label: str, python: Path) -> Environment:
-    """Ask an interpreter what is installed there, and whether it can run `midas_bench.depth`.
+def look_at(label: str, python: Path, modules: Collection[str] | None = None) -> Environment:
+    """Ask an interpreter what is installed there, and whether it has modules, by default those of `depth`.
 
     Raises:
         UserError: it does not start, is of a version that midas-bench does not support, or lacks a library.
     """
     clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     options: Any = {"encoding": "utf-8", "errors": "replace", "env": clean | {"PYTHONIOENCODING": "utf-8"}}
-    command = [str(python), "-c", LOOK, *NEEDED]
+    command = [str(python), "-c", LOOK, *(NEEDED if modules is None else modules)]
     next_step = "name another environment, or make this one anew"
     try:
         ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=ANSWER_S, **options)

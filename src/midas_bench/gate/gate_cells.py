@@ -15,18 +15,21 @@ PIPELINE = "pipeline"
 DEFAULT_BACKEND = "onnx"
 """Of the default family: a block of eager takes more than three times as long, see docs/gate-measurements.md."""
 
+OWN_CALLS = "calls"
+"""What a worker opens that makes a user's own calls."""
+
 CELL_NAME = re.compile(r"(?:test_)?(?P<call>\w+)\[(?P<backend>[\w-]+?)-b(?P<batch_size>\d+)-(?P<scene>\w+)\]")
 
 
 @dataclass(frozen=True)
 class GateCell:
-    """One call that is timed on both sides.
+    """One call that is timed in all arms.
 
     Attributes:
-        call: `pipeline` or a stage.
-        backend: a name of the registry.
+        call: `pipeline`, a stage, or the name of a user's own call.
+        backend: a name of the registry; empty where each arm has its own, or none.
         batch_size: photos per call.
-        scene: of the photos.
+        scene: of the photos; empty for a user's own call, which gets none.
     """
 
     call: str
@@ -37,16 +40,27 @@ class GateCell:
     @property
     def batch(self) -> str:
         """Name the pipeline and photos that a worker opens for it."""
-        return f"b{self.batch_size}-{self.scene}"
+        return f"b{self.batch_size}-{self.scene}" if self.scene else OWN_CALLS
 
     @property
     def name(self) -> str:
         """Return such as `pipeline[onnx-b1-street]`, as the benchmark is called."""
-        return f"{self.call}[{self.backend}-{self.batch}]"
+        if not self.scene:
+            return self.call
+        return f"{self.call}[{self.backend}-{self.batch}]" if self.backend else f"{self.call}[{self.batch}]"
 
 
 FAMILY = tuple(GateCell(call) for call in (PIPELINE, *STAGES))
 """The whole pipeline with one photo, and each of its stages: they show what became slower, and where."""
+
+
+ALTERNATIVES = tuple(GateCell(call, backend="") for call in (PIPELINE, "inference"))
+"""Of backends to choose from: the other stages are the same for all."""
+
+
+def own_cell(call: str) -> GateCell:
+    """Return the cell of a user's own call."""
+    return GateCell(call, backend="", scene="")
 
 
 def full_matrix() -> tuple[GateCell, ...]:

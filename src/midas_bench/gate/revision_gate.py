@@ -1,71 +1,31 @@
-"""Compare two revisions on this machine, measured in alternation."""
+"""Compare arms on this machine, measured in alternation."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from midas_bench import scene_photos
-from midas_bench.bundle import suite_photos
-from midas_bench.depth.backends import registry
-from midas_bench.depth.config import PipelineConfig, Resolved, make_graph, resolve
-from midas_bench.depth.torch_extra import EXTRA
 from midas_bench.errors import UserError
-from midas_bench.files import cannot_write
-from midas_bench.gate import revisions
+from midas_bench.gate import control
+from midas_bench.gate.arms import BASE, CONTROL, Sides
 from midas_bench.gate.block_journal import BlockJournal
-from midas_bench.gate.block_series import BlockSeries, Thresholds, figures_of
-from midas_bench.gate.gate_cells import GateCell
-from midas_bench.gate.history import compared_with, notes_on_names
+from midas_bench.gate.block_series import BlockSeries, figures_of
+from midas_bench.gate.depth_change import DepthChange, depth_changes
+from midas_bench.gate.gate_cells import ALTERNATIVES, FAMILY, GateCell, own_cell
 from midas_bench.gate.measurement import Measurement
+from midas_bench.gate.open_arms import open_arms, prepare
 from midas_bench.gate.outputs import Difference
-from midas_bench.gate.preflight import check_sides
+from midas_bench.gate.preflight import check_arms, own_cells
+from midas_bench.gate.question import Question
 from midas_bench.gate.result import SCHEMA, GateResult
-from midas_bench.gate.revision_workers import BASE, HEAD, Sides, as_checkpoint, fresh_python, worker_specs
-from midas_bench.gate.revisions import Revision
-from midas_bench.gate.rule import MISSING, Family
+from midas_bench.gate.revision_workers import worker_specs
+from midas_bench.gate.rule import MISSING, Family, Judgement
+from midas_bench.gate.why import reasons
 from midas_bench.measure import machine
-
-
-@dataclass(frozen=True)
-class Question:
-    """The question that a gate answers.
-
-    Attributes:
-        base: a revision, as git names it.
-        head: likewise; None for the working tree.
-        cells: the calls that are compared.
-        weights: auto, official, seeded or a path.
-        thresholds: growth that is worth an alarm.
-        alpha: the chance of one false alarm or more that is accepted.
-        budget_s: seconds for the blocks.
-        seed: of all shuffling.
-        fresh_env: whether the base gets an environment with the dependencies that it asks for.
-        resume: whether an interrupted gate of the same question goes on.
-        lenient: whether what is inconclusive passes.
-        output_may_change: whether other heat maps pass.
-        merge_base: whether the newest commit that base and head share takes the base's place.
-    """
-
-    base: str
-    head: str | None
-    cells: tuple[GateCell, ...]
-    weights: str
-    thresholds: Thresholds
-    alpha: float
-    budget_s: float
-    seed: int
-    fresh_env: bool = False
-    resume: bool = False
-    lenient: bool = False
-    output_may_change: bool = False
-    merge_base: bool = False
+from midas_bench.processes import ProcessDiedError
 
 
 class Listener:
@@ -77,108 +37,97 @@ class Listener:
     def block(self, series: BlockSeries, family: Family, left_s: float) -> None:
         """Take the series and the judgements before a block, and the seconds of the budget that are left."""
 
+    def settled(self, judgement: Judgement) -> None:
+        """Take a judgement that no further block will change."""
+
+    def changed(self, difference: Difference) -> None:
+        """Take an output that changed."""
+
 
 def gate_revisions(question: Question, folder: Path, listener: Listener) -> GateResult:
-    """Answer the question for the repository that `folder` is in.
+    """Answer the question; where git names what is compared, for the repository that `folder` is in.
 
     Raises:
-        UserError: a revision, a cell, the weights or the cache is not usable, or another gate is running.
+        UserError: see `open_arms`; or a cell is not usable.
     """
-    repository = revisions.repository(folder)
-    commits = {ref: revisions.commit_of(repository, ref) for ref in (question.base, question.head) if ref is not None}
-    compared = compared_with(repository, question.base, question.head, question.merge_base)
-    config = resolve(PipelineConfig(question.cells[0].backend, 1, question.weights))
-    gate_folder = Path(config.cache_dir) / "gate"
-    with exclusive_gate(gate_folder), revisions.temporary_checkouts(repository, gate_folder) as run_folder:
-        base = revisions.check_out(repository, compared.label, compared.commit, run_folder / BASE)
-        head = (
-            revisions.check_out(repository, question.head, commits[question.head], run_folder / HEAD)
-            if question.head is not None
-            else revisions.copy_working_tree(repository, run_folder / HEAD)
-        )
-        if head.digest is None:
-            raise UserError(f"revision {head.label}", "has no package src/midas_bench", "choose another --head")
-        notes = [
-            *notes_on_names(repository, commits),
-            *compared.notes,
-            *notes_on_code(base, head, question.fresh_env),
-        ]
-        for note in notes:
-            listener.progress(note)
-        if question.fresh_env:
-            listener.progress(f"installing the dependencies of {base.title}; this takes some minutes")
-            # PyTorch makes every backend's graph, and older trees have no such extra, which pip only warns of
-            extras = {registry.find(cell.backend).extra for cell in question.cells} - {""} | {EXTRA}
-            base = replace(base, python=fresh_python(base, extras, run_folder / "python"))
-        sides = Sides(base, head, config, scene_photos.from_manifest(suite_photos(repository)), run_folder)
-        result = compare_sides(question, sides, notes, listener)
-    return replace(result, facts={**result.facts, **compared.to_json()})
+    with open_arms(question, folder, listener.progress) as opened:
+        if opened.sides.same and not question.measure_same:
+            return same_code(question, opened.sides, opened.notes, opened.facts)
+        question = with_cells(question, opened.sides)
+        result = compare_sides(question, opened.sides, opened.notes, listener)
+    return replace(result, facts={**result.facts, **opened.facts})
 
 
-@contextmanager
-def exclusive_gate(gate_folder: Path) -> Iterator[None]:
-    """Hold the lock of this machine's gates: two at a time would disturb each other.
+def same_code(question: Question, sides: Sides, notes: Sequence[str], facts: Mapping[str, Any]) -> GateResult:
+    """Return the result of a gate whose arms run the same."""
+    return GateResult(
+        base=sides.base.title,
+        head=_titles(sides),
+        judgements=[],
+        differences=[],
+        alpha=question.alpha,
+        notes=notes,
+        facts={**facts, "same_code": True},
+    )
+
+
+def _titles(sides: Sides) -> str:
+    return " and ".join(arm.title for arm in sides.heads)
+
+
+def with_cells(question: Question, sides: Sides) -> Question:
+    """Return the question with the cells that it asks for, or the usual ones.
 
     Raises:
-        UserError: another gate is running, or the folder cannot be written.
+        UserError: a call that was named does not exist, or the calls cannot be opened.
     """
-    lock = FileLock(gate_folder / "running.lock")
-    try:
-        gate_folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError("gate", "another one is running on this machine", "wait until it has ended") from None
-    except OSError as error:
-        raise cannot_write(gate_folder, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
+    if sides.calls:
+        return replace(question, cells=_own_cells(question, sides))
+    if sides.of_alternatives:
+        named = tuple(dict.fromkeys(replace(cell, backend="") for cell in question.cells))
+        return replace(question, cells=named or ALTERNATIVES)
+    if not question.cells and sides.base.config:
+        usual = tuple(replace(cell, backend=sides.base.config.backend) for cell in FAMILY)
+        return replace(question, cells=usual)
+    return question
 
 
-def notes_on_code(base: Revision, head: Revision, fresh_env: bool) -> list[str]:
-    """Say whether both sides have the same code and the same dependencies."""
-    pins = "; ".join(revisions.different_pins(base, head))
-    same = base.digest == head.digest
-    if pins and fresh_env:
-        code = "base and head hold the same code, and" if same else "beside the code"
-        return [f"{code} the dependencies differ: {pins}; the base runs with its own"]
-    notes = ["base and head hold the same code: whatever differs is noise"] if same else []
-    if pins:
-        notes.append(
-            f"the dependencies differ, and both sides run with what is installed here: {pins}; "
-            "--fresh-env gives the base its own"
+def _own_cells(question: Question, sides: Sides) -> tuple[GateCell, ...]:
+    try:
+        cells = own_cells(worker_specs(sides, [own_cell("")])[BASE])
+    except ProcessDiedError as error:
+        raise UserError(
+            f"--calls {sides.calls}", f"cannot be opened ({error})", "make it run on its own first"
+        ) from None
+    names = [cell.call for cell in cells]
+    unknown = [name for name in question.own_names if name not in names]
+    if unknown or not cells:
+        has = f"it yields {', '.join(names)}" if names else "it yields no calls"
+        raise UserError(
+            f"--cell {' '.join(unknown)}".rstrip(), f"is no call of {sides.calls}: {has}", "choose among them"
         )
-    return notes
+    return tuple(cell for cell in cells if not question.own_names or cell.call in question.own_names)
 
 
-def series_of(cells: Sequence[GateCell], sides: Sides) -> list[BlockSeries]:
+def series_of(cells: Sequence[GateCell], sides: Sides, with_control: bool = True) -> list[BlockSeries]:
     """Return a series for each backend of the cells."""
     by_backend: dict[str, list[GateCell]] = {}
     for cell in cells:
         by_backend.setdefault(cell.backend, []).append(cell)
-    return [
-        BlockSeries(backend, tuple(backend_cells), worker_specs(sides, backend_cells))
-        for backend, backend_cells in by_backend.items()
-    ]
-
-
-def prepare_sides(sides: Sides, cells: Sequence[GateCell], progress: Callable[[str], None]) -> Sides:
-    """Return the sides with weights that both load, the head's graphs made.
-
-    Raises:
-        UserError: a backend is missing here, or the cache cannot be written.
-    """
-    backends = registry.select(dict.fromkeys(cell.backend for cell in cells))
-    calibrated = any(registry.find(backend).calibrated for backend in backends)
-    config = replace(
-        sides.config,
-        weights=as_checkpoint(sides.config.weights, Path(sides.config.cache_dir)),
-        calibration=scene_photos.paths(scene_photos.all_photos(sides.photos)) if calibrated else (),
-    )
-    for backend in backends:
-        make_graph(replace(config, backend=backend), progress)
-    return replace(sides, config=config)
+    all_series = []
+    for backend, backend_cells in by_backend.items():
+        specs = worker_specs(sides, backend_cells)
+        base_again = specs.pop(CONTROL)
+        all_series.append(
+            BlockSeries(
+                backend,
+                tuple(backend_cells),
+                list(specs.values()),
+                sides.head_titles,
+                base_again if with_control else None,
+            )
+        )
+    return all_series
 
 
 def compare_sides(
@@ -188,46 +137,58 @@ def compare_sides(
     listener: Listener,
     journal: BlockJournal | None = None,
 ) -> GateResult:
-    """Measure two sides until all is settled or the budget is spent.
+    """Measure all arms until all is settled or the budget is spent.
 
     The gate goes on from the blocks in the journal. Without a journal it makes its own, and the result names it.
 
     Raises:
-        UserError: see `gate`.
+        UserError: see `gate_revisions`.
     """
+    sides = prepare(sides, question.cells, listener.progress)
+    # making graphs is no part of it: that happens once, whatever the budget
     start_s = time.monotonic()
-    facts = facts_of(question, sides.config)
-    sides = prepare_sides(sides, question.cells, listener.progress)
-    all_series = series_of(question.cells, sides)
-    family = Family(figures_of(all_series, question.thresholds), question.alpha)
-    if sides.base.digest is None:
+    facts = facts_of(question, sides)
+    all_series = series_of(question.cells, sides, question.control)
+    family = Family(figures_of(all_series, question.thresholds, sides.of_alternatives), question.alpha)
+    unused = question.thresholds.unused([name for series in all_series for name in series.names])
+    notes = [*notes, *(f"--threshold {name}: no figure of this gate is called so" for name in unused)]
+    if not sides.calls and sides.base.revision.digest is None:
         for name in list(family.undecided):
             family.set_aside(name, MISSING, f"{sides.base.title} has no package src/midas_bench")
     differences: list[Difference] = []
     if family.undecided:
-        listener.progress("opening both sides, and comparing their heat maps")
+        listener.progress("opening all arms, and comparing their outputs")
         for series in all_series:
-            series_differences, series_notes = check_sides(series, family, sides.run_folder)
+            series_differences, series_notes = check_arms(series, family, sides.run_folder)
             differences += series_differences
             notes = [*notes, *series_notes]
+    for difference in differences:
+        if difference.changed:
+            listener.changed(difference)
+    depth = _depth_changes(sides, question.cells, family)
+    stopped = question.fail_fast and not question.output_may_change and any(d.changed for d in differences)
     if journal is None:
-        journal = BlockJournal.of(Path(sides.config.cache_dir) / "gate", identity(question, sides, facts))
+        journal = BlockJournal.of(sides.run_folder.parent, identity(question, sides, facts))
         journal.begin(question.resume)
     measurement = Measurement(
         all_series,
         family,
-        question.budget_s,
+        start_s + question.budget_s,
         question.seed,
         journal,
+        question.fail_fast,
         lambda series, left_s: listener.block(series, family, left_s),
+        listener.settled,
     )
     measurement.resume()
     earlier_s = sum(row["block_s"] for series in all_series for row in series.rows)
-    measurement.run()
+    if not stopped:
+        measurement.run()
+    why = reasons(all_series, family, listener.progress) if question.why else []
     rows = [row for series in all_series for row in series.rows]
     return GateResult(
         base=sides.base.title,
-        head=sides.head.title,
+        head=_titles(sides),
         judgements=list(family.judgements.values()),
         differences=differences,
         alpha=question.alpha,
@@ -241,31 +202,47 @@ def compare_sides(
             "seconds": time.monotonic() - start_s + earlier_s,
         },
         log_ratios={name: logs for series in all_series for name, logs in series.log_ratios.items()},
-        base_values={name: value for series in all_series for name, value in series.base_values.items()},
+        base_values={name: value for series in all_series for name, value in series.base_values_by_figure.items()},
+        control={
+            name: ratio for series in all_series for name, ratio in control.intervals(series.control_log_ratios).items()
+        },
+        depth=depth,
+        why=why,
         journal=journal,
     )
+
+
+def _depth_changes(sides: Sides, cells: Sequence[GateCell], family: Family) -> list[DepthChange]:
+    """Compare depth where arms have other models or backends; where one cannot be opened, that was said already."""
+    networks = {(arm.config.weights, arm.config.backend) for arm in sides.arms.values() if arm.config}
+    if len(networks) < 2 or not family.undecided:
+        return []
+    return depth_changes(sides, cells[0].backend, sides.run_folder)
 
 
 def identity(question: Question, sides: Sides, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return all that must be the same for blocks of an interrupted gate to count in another."""
     return {
         "schema": SCHEMA,
-        "sides": {name: side.commit or side.digest for name, side in sides.revisions.items()},
+        "sides": {name: arm.identity for name, arm in sides.arms.items()},
+        "calls": sides.calls,
         "cells": [cell.name for cell in question.cells],
-        "thresholds": vars(question.thresholds),
+        "thresholds": asdict(question.thresholds),
         "alpha": question.alpha,
         "machine": facts["machine"]["fingerprint"],
         "versions": facts["machine"]["versions"],
-        "weights": facts["weights"],
+        "weights": facts.get("weights"),
         "fresh_env": question.fresh_env,
+        "control": question.control,
     }
 
 
-def facts_of(question: Question, config: Resolved) -> dict[str, Any]:
+def facts_of(question: Question, sides: Sides) -> dict[str, Any]:
     """Return the result's fields about machine, weights and settings, in JSON types."""
+    config = sides.base.config
     return {
         "machine": machine.inspect().to_json(),
-        "weights": config.weights.identity,
+        **({"weights": config.weights.identity} if config else {}),
         "seed": question.seed,
         "budget_s": question.budget_s,
     }

@@ -1,52 +1,25 @@
-"""The worker of each side of a gate: the same photos, weights and settings, but its own source tree."""
+"""The worker of each arm of a gate: the same photos and threads, but its own code, libraries, model or backend."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import venv
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from midas_bench.depth.artifacts import artifact
-from midas_bench.depth.config import PipelineConfig, Resolved
+from midas_bench.depth.config import PipelineConfig
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
+from midas_bench.gate.arms import CONTROL, Arm, Sides
 from midas_bench.gate.gate_cells import GateCell
 from midas_bench.gate.revisions import Revision
 from midas_bench.measure.worker_client import TimedCall, WorkerSpec
 from midas_bench.scene_photos import Photo, batch
-
-BASE, HEAD = "base", "head"
-SIDES = (BASE, HEAD)
-"""Names of equal length: where a process's files lie can shift its timing (T. Mytkowicz et al., Producing Wrong Data
-Without Doing Anything Obviously Wrong, ASPLOS 2009)."""
-
-
-@dataclass(frozen=True)
-class Sides:
-    """Both sides of a gate, and what is the same for both.
-
-    Attributes:
-        base: the revision to compare with.
-        head: the revision that is judged.
-        config: weights and cache; cells choose the backend.
-        photos: by scene.
-        run_folder: the gate's own, with the revisions' files.
-    """
-
-    base: Revision
-    head: Revision
-    config: Resolved
-    photos: Mapping[str, Sequence[Photo]]
-    run_folder: Path
-
-    @property
-    def revisions(self) -> dict[str, Revision]:
-        """Both revisions by the name of their side."""
-        return {BASE: self.base, HEAD: self.head}
 
 
 def as_checkpoint(weights: Weights, cache_dir: Path) -> Weights:
@@ -63,26 +36,42 @@ def as_checkpoint(weights: Weights, cache_dir: Path) -> Weights:
     return Weights("file", checkpoint.sha256, str(checkpoint.path))
 
 
-def worker_specs(sides: Sides, cells: Sequence[GateCell]) -> list[WorkerSpec]:
-    """Return one worker per side; it opens the pipelines of these cells of one backend, on one thread.
+def worker_specs(sides: Sides, cells: Sequence[GateCell]) -> dict[str, WorkerSpec]:
+    """Return by name the worker of each arm and of the control; each opens what these cells of one series call.
 
     Raises:
         UserError: a cell's scene has no photos.
     """
-    settings = asdict(replace(sides.config, backend=cells[0].backend, threads=1))
+    arms = {**sides.arms, CONTROL: sides.base}
+    return {
+        name: WorkerSpec(
+            name,
+            _pipelines(sides, arm, cells),
+            _environment(name, sides, arm),
+            arm.python,
+            arm.slowdown,
+            str(arm.revision.source),
+            sides.calls or None,
+        )
+        for name, arm in arms.items()
+    }
+
+
+def _pipelines(sides: Sides, arm: Arm, cells: Sequence[GateCell]) -> dict[str, dict[str, Any]]:
+    """Return what a worker opens, by name: `photos` (paths) and `config`; of a user's own calls, neither."""
+    if arm.config is None:
+        return {cell.batch: {"photos": [], "config": {}} for cell in cells}
+    # alternatives to choose from have each a backend of their own
+    settings = asdict(replace(arm.config, threads=1, backend=cells[0].backend or arm.config.backend))
     defaults = asdict(PipelineConfig())
     # fields at their default are left out, because an older revision may lack them
     used = {name: value for name, value in settings.items() if value != defaults[name]}
-    pipelines = {cell.batch: {"photos": _paths(cell, sides.photos), "config": used} for cell in cells}
-    return [
-        WorkerSpec(name, pipelines, _environment(name, sides), side.python, side.slowdown, str(side.source))
-        for name, side in sides.revisions.items()
-    ]
+    return {cell.batch: {"photos": _paths(cell, sides.photos), "config": used} for cell in cells}
 
 
-def timed_call(side: str, cell: GateCell) -> TimedCall:
+def timed_call(arm: str, cell: GateCell) -> TimedCall:
     """Name a cell's call as a worker knows it."""
-    return TimedCall(side, cell.batch, cell.call)
+    return TimedCall(arm, cell.batch, cell.call)
 
 
 def _paths(cell: GateCell, photos: Mapping[str, Sequence[Photo]]) -> list[str]:
@@ -91,10 +80,13 @@ def _paths(cell: GateCell, photos: Mapping[str, Sequence[Photo]]) -> list[str]:
     return batch(photos[cell.scene], cell.batch_size).paths
 
 
-def _environment(name: str, sides: Sides) -> dict[str, str]:
-    # compiled modules go into folders of ours, so that neither side starts with more of them than the other
+def _environment(name: str, sides: Sides, arm: Arm) -> dict[str, str]:
+    # compiled modules go into folders of ours, so that no arm starts with more of them than another
     compiled = sides.run_folder / "compiled" / name
-    return {"PYTHONPATH": str(sides.revisions[name].source), "PYTHONPYCACHEPREFIX": str(compiled)}
+    return {
+        "PYTHONPATH": os.pathsep.join(map(str, arm.revision.python_path)),
+        "PYTHONPYCACHEPREFIX": str(compiled),
+    }
 
 
 def fresh_python(revision: Revision, extras: Collection[str], folder: Path) -> str:

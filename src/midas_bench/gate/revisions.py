@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ NO_SUCH_REVISION = "Needed a single revision"
 """Git's message for a name that it cannot resolve, whatever the cause."""
 REASONS = ("fatal: ", "error: ")
 NOT_OURS = shutil.ignore_patterns("__pycache__", "*.pyc")
+NOT_NEEDED = shutil.ignore_patterns("__pycache__", "*.pyc", "bundled")
+"""The photos and benchmarks that a wheel carries are read by the gate alone."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,7 @@ class Revision:
         digest: of the package's source, 64 hexadecimal digits; None where it has no package.
         pins: the dependencies that its pyproject.toml names.
         extras: by name, the dependencies of those extras that backends need.
-        python: the interpreter that runs it.
-        slowdown: the share by which each of its calls is made longer, to test whether a gate detects it.
+        source_folders: where Python finds its modules, from its folder.
     """
 
     label: str
@@ -57,13 +58,17 @@ class Revision:
     digest: str | None
     pins: tuple[str, ...]
     extras: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    python: str = sys.executable
-    slowdown: float = 0.0
+    source_folders: tuple[str, ...] = (PACKAGE.parent.as_posix(),)
 
     @property
     def source(self) -> Path:
-        """The folder that Python finds the package in."""
-        return self.folder / PACKAGE.parent
+        """The folder that its modules must come from."""
+        return self.folder / self.source_folders[-1]
+
+    @property
+    def python_path(self) -> list[Path]:
+        """The folders that Python searches first."""
+        return [self.folder / name for name in self.source_folders]
 
     @property
     def title(self) -> str:
@@ -104,8 +109,12 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess
     return subprocess.run(["git", *arguments], capture_output=True, check=True, **options)
 
 
-def repository(folder: Path) -> Path:
+def repository(folder: Path, package: bool = True) -> Path:
     """Return the top of the repository that a folder is in.
+
+    Args:
+        folder: in the repository.
+        package: whether this package must be in it.
 
     Raises:
         UserError: git is missing or refuses, or the folder is in no repository, or the package is not in it.
@@ -120,7 +129,7 @@ def repository(folder: Path) -> Path:
             raise UserError(folder, f"is in no git repository ({refusal.reason})", "change into one") from None
         next_step = refusal.remedy or "change into a checkout of midas-bench that git accepts"
         raise UserError(folder, f"is refused by git: {refusal.reason}", next_step) from None
-    if not (top / PACKAGE).is_dir():
+    if package and not (top / PACKAGE).is_dir():
         raise UserError(top, f"has no {PACKAGE.as_posix()}", "run the gate in a checkout of midas-bench") from None
     return top
 
@@ -166,6 +175,8 @@ def is_shallow(repository: Path) -> bool:
 @contextmanager
 def temporary_checkouts(repository: Path, gate_folder: Path) -> Iterator[Path]:
     """Yield an empty folder for one gate's source trees; remove it with its worktrees at the end, whatever happens.
+
+    Where no repository takes part, any folder may stand for it.
 
     Raises:
         UserError: the folder cannot be written.
@@ -241,6 +252,48 @@ def copy_working_tree(repository: Path, folder: Path) -> Revision:
     except OSError as error:
         raise UserError(error.filename, f"cannot be copied ({error.strerror})", "check its permissions") from error
     return _revision(WORKING_TREE, None, folder)
+
+
+def copy_package(folder: Path) -> Revision:
+    """Copy the package that this command runs from, so that an arm of another environment finds it, and nothing else.
+
+    Raises:
+        UserError: a file cannot be copied.
+    """
+    try:
+        shutil.copytree(Path(__file__).parents[1], folder / PACKAGE, ignore=NOT_NEEDED)
+    except OSError as error:
+        raise UserError(folder, f"cannot be written ({error})", "free some space") from error
+    return _revision(f"midas-bench {version('midas-bench')}", None, folder)
+
+
+def copy_tracked_files(repository: Path, folder: Path) -> Revision:
+    """Copy a repository of the user's own as it is now: what git tracks, and what it would track.
+
+    Raises:
+        UserError: a file cannot be copied.
+    """
+    listed = git(repository, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    try:
+        for name in filter(None, listed):
+            # a file that was deleted is listed too
+            if (repository / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(repository / name, folder / name)
+    except OSError as error:
+        raise UserError(error.filename, f"cannot be copied ({error.strerror})", "check its permissions") from error
+    return Revision(WORKING_TREE, None, folder, None, ())
+
+
+def in_place(folder: Path) -> Revision:
+    """Return a user's own code where it is; nothing of it is copied."""
+    return as_users_own(Revision(folder.name, None, folder, None, ()))
+
+
+def as_users_own(code: Revision) -> Revision:
+    """Return code whose modules are found in its folder, or in `src` there as many projects have it."""
+    folders = ("src", "") if (code.folder / "src").is_dir() else ("",)
+    return replace(code, digest=sources_sha256(code.folder), source_folders=folders)
 
 
 def _revision(label: str, commit: str | None, folder: Path) -> Revision:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from midas_bench.errors import UserError
-from midas_bench.gate.block_series import Thresholds
 from midas_bench.gate.result import GateResult
 from midas_bench.gate.rule import INVALID, MISSING, REGRESSED, UNDECIDED, Figure, Judgement, verdict
+from midas_bench.gate.thresholds import Thresholds
 from midas_bench.results.compare import (
     FIGURES,
     Change,
@@ -146,8 +146,8 @@ def _name(fullname: str, figure: str) -> str:
 
 
 def _figure(fullname: str, figure: str, question: SavedQuestion) -> Figure:
-    limits = question.thresholds
-    threshold = {"peak memory": limits.memory, "start-up": limits.startup}.get(figure, limits.time)
+    cell = fullname.rpartition("::")[2].removeprefix("test_")
+    threshold = question.thresholds.of(cell if figure == "median time" else figure)
     [unit] = [row.unit for row in FIGURES if row.name == figure]
     return Figure(_name(fullname, figure), threshold, unit)
 

@@ -13,32 +13,25 @@ from midas_bench import scene_photos
 from midas_bench.bundle import suite_photos
 from midas_bench.depth.config import PipelineConfig, resolve
 from midas_bench.errors import UserError
-from midas_bench.gate import revisions
+from midas_bench.gate import control, revisions
+from midas_bench.gate.arms import BASE, HEAD, Arm, Sides
 from midas_bench.gate.block_journal import BlockJournal, Row
-from midas_bench.gate.block_series import BlockSeries, Thresholds, figures_of
+from midas_bench.gate.block_series import BlockSeries, figures_of
 from midas_bench.gate.fake_revision import BACKEND as STAND_IN
 from midas_bench.gate.fake_revision import write_fake_revision
 from midas_bench.gate.gate_cells import FAMILY, PIPELINE, GateCell
 from midas_bench.gate.measurement import MOST_DEATHS, measure_block
-from midas_bench.gate.preflight import check_sides
+from midas_bench.gate.open_arms import cache_folder_of_gate, exclusive_gate, prepare
+from midas_bench.gate.preflight import check_arms
+from midas_bench.gate.question import Question
 from midas_bench.gate.result import GateResult
-from midas_bench.gate.revision_gate import (
-    Listener,
-    Question,
-    compare_sides,
-    exclusive_gate,
-    facts_of,
-    identity,
-    prepare_sides,
-    series_of,
-)
-from midas_bench.gate.revision_workers import SIDES, Sides
+from midas_bench.gate.revision_gate import Listener, compare_sides, facts_of, identity, series_of
 from midas_bench.gate.rule import Family, Figure
-from midas_bench.gate.simulation import RESAMPLED, RESAMPLED_QUICK, resample
+from midas_bench.gate.simulation import LIVE_SLOWDOWN, RESAMPLED, RESAMPLED_QUICK, resample
+from midas_bench.gate.thresholds import Thresholds
 from midas_bench.measure.noise_probe import NoiseProbe
 from midas_bench.processes import ProcessDiedError
 
-LIVE_SLOWDOWN = 0.05
 STAND_IN_CELLS = (GateCell(PIPELINE, STAND_IN), GateCell("decode", STAND_IN))
 SCHEMA = 1
 
@@ -72,23 +65,23 @@ def self_test(plan: SelfTestPlan, folder: Path, listener: Listener) -> tuple[dic
     """
     repository = revisions.repository(folder)
     config = resolve(PipelineConfig(FAMILY[0].backend, 1, plan.question.weights))
-    gate_folder = Path(config.cache_dir) / "gate"
+    gate_folder = cache_folder_of_gate()
     with exclusive_gate(gate_folder), revisions.temporary_checkouts(repository, gate_folder) as run_folder:
         cells = STAND_IN_CELLS if plan.on_stand_in else FAMILY
         write = write_fake_revision if plan.on_stand_in else partial(revisions.copy_working_tree, repository)
-        base, head = (write(run_folder / name) for name in SIDES)
-        sides = Sides(base, head, config, scene_photos.from_manifest(suite_photos(repository)), run_folder)
+        base, head = (Arm(name, write(run_folder / name), config) for name in (BASE, HEAD))
+        sides = Sides(base, (head,), scene_photos.from_manifest(suite_photos(repository)), run_folder)
         question = replace(plan.question, cells=cells)
-        facts = facts_of(question, config)
+        facts = facts_of(question, sides)
         same = identity(question, sides, facts) | {"self_test": SCHEMA, "budget_s": question.budget_s}
         journal = BlockJournal.of(gate_folder, same)
         journal.begin(question.resume)
         live: list[dict[str, Any]] = []
         rows: list[Row] = []
         if not plan.on_stand_in:
-            sides = prepare_sides(sides, cells, listener.progress)
+            sides = prepare(sides, cells, listener.progress)
             live, rows = _run_live_gates(plan, sides, listener, journal)
-        series = series_of(cells, sides)[0]
+        series = series_of(cells, sides, question.control)[0]
         series.rows += [row for row in rows if row["log_ratios"].keys() >= {cell.name for cell in cells}]
         _record_blocks(plan, series, run_folder, listener, journal.of_part("recorded"))
     document = {
@@ -101,6 +94,7 @@ def self_test(plan: SelfTestPlan, folder: Path, listener: Listener) -> tuple[dic
         "figures": [asdict(figure) for figure in _figures(cells, plan.question.thresholds)],
         "blocks": series.rows,
         "live": live,
+        "control": {name: asdict(ratio) for name, ratio in control.intervals(series.control_log_ratios).items()},
     }
     drawn = resample(document, RESAMPLED_QUICK if plan.on_stand_in else RESAMPLED)
     return document | {"resampled": drawn}, journal
@@ -121,7 +115,7 @@ def _record_blocks(
         return
     listener.progress(f"recording {missing} blocks of two equal sides")
     if not plan.on_stand_in:
-        check_sides(series, family, run_folder)
+        check_arms(series, family, run_folder)
         for judgement in family.judgements.values():
             if judgement.decided:
                 raise UserError("self-test", f"cannot measure: {judgement.reason}", "fix the working tree")
@@ -145,7 +139,7 @@ def _run_live_gates(
     """Run the live gates that the journal does not hold; return a summary of each, and the blocks of equal sides."""
     summaries: list[dict[str, Any]] = []
     equal: list[Row] = []
-    slowed = replace(sides, head=replace(sides.head, slowdown=LIVE_SLOWDOWN))
+    slowed = replace(sides, heads=tuple(replace(head, slowdown=LIVE_SLOWDOWN) for head in sides.heads))
     for number in range(plan.gates):
         for slowdown, both, cells in ((0.0, sides, FAMILY), (LIVE_SLOWDOWN, slowed, FAMILY[:1])):
             listener.progress(f"live gate {number + 1} of {plan.gates}, slowdown {slowdown:.0%}")

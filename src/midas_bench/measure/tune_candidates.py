@@ -112,9 +112,10 @@ class Candidate:
             WorkerDiedError: as `visit`.
         """
         with TemporaryDirectory(prefix="midas-bench-") as folder:
-            path = Path(folder, "depth")
-            shapes = self.worker.save(TimedCall(setup_name(self.setup), PIPELINE, "inference"), path, timeout_s)
-            return np.fromfile(path, np.float32).reshape(len(shapes), *shapes[0])
+            inference = TimedCall(setup_name(self.setup), PIPELINE, "inference")
+            saved = self.worker.save(inference, Path(folder, "depth"), timeout_s)
+            assert saved is not None
+            return saved.read().reshape(len(saved.shapes), *saved.shapes[0])
 
     def close(self) -> None:
         """End its process."""

@@ -1,13 +1,14 @@
 """One arm of a comparison: a process that opens pipelines and makes single calls when it is told to.
 
-It reaches the package it measures through `depth.calls` alone and needs nothing else but the standard library, so that
-it can drive another revision's tree. One JSON object a line on stdin, one on stdout. Between two requests it sleeps in
-a read.
+It reaches the package it measures through `depth.calls` alone, or a user's code through the calls that were named, and
+needs nothing else but the standard library, so that it can drive another revision's tree. One JSON object a line on
+stdin, one on stdout. Between two requests it sleeps in a read.
 """
 
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
 import os
 import signal
@@ -19,13 +20,14 @@ from pathlib import Path
 from typing import Any
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+PACKAGE_CALLS = "midas_bench.depth.calls:calls"
 
 
 def serve() -> None:
     """Answer requests until stdin ends.
 
     `open` loads pipelines and names their calls; `pipeline` and `call` make one call and report its seconds; with
-    `save` they write the arrays that it returns, one behind the other, and report their shapes instead.
+    `save` they write the arrays that it returns, one behind the other, and report their shapes instead, or null.
     """
     if sys.platform == "linux":  # a call that hangs would never see the end of stdin
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -41,7 +43,7 @@ def serve() -> None:
                 reply = _open(request, opened, stack)
                 slowdown = request.get("slowdown", 0.0)
             elif "save" in request:
-                reply = {"shapes": _save(opened[request["pipeline"]][request["call"]](), Path(request["save"]))}
+                reply = _save(opened[request["pipeline"]][request["call"]](), Path(request["save"]))
             else:
                 reply = {"seconds": _timed_s(opened[request["pipeline"]][request["call"]], slowdown)}
             replies.write(json.dumps(reply) + "\n")
@@ -51,14 +53,19 @@ def serve() -> None:
 def _open(request: dict[str, Any], opened: dict[str, Any], stack: ExitStack) -> dict[str, Any]:
     if request["core"] is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {request["core"]})
-    import midas_bench.depth.calls as door  # after pinning: runtimes count their cores at import
-
-    tree, origin = request.get("tree"), Path(door.__file__).resolve()
+    module_name, _, function = request.get("calls", PACKAGE_CALLS).partition(":")
+    # after pinning: runtimes count their cores at import
+    module = importlib.import_module(module_name)
+    tree, origin = request.get("tree"), Path(module.__file__ or "").resolve()
     if tree is not None and not origin.is_relative_to(Path(tree).resolve()):
         raise ImportError(f"{origin} was imported, which is not in {tree}: has a folder of its package no __init__.py?")
+    calls = getattr(module, function)
     for name, how in request["open"].items():
-        photos = [Path(photo).read_bytes() for photo in how["photos"]]
-        opened[name] = stack.enter_context(door.calls(photos, **how["config"]))
+        if "calls" in request:
+            opened[name] = stack.enter_context(calls())
+        else:
+            photos = [Path(photo).read_bytes() for photo in how["photos"]]
+            opened[name] = stack.enter_context(calls(photos, **how["config"]))
     return {"ready": {name: sorted(opened[name]) for name in sorted(opened)}}
 
 
@@ -72,11 +79,22 @@ def _timed_s(call: Callable[[], object], slowdown: float) -> float:
     return time.perf_counter() - start_s if slowdown else took_s
 
 
-def _save(arrays: Any, path: Path) -> list[list[int]]:
+def _save(returned: Any, path: Path) -> dict[str, Any]:
+    """Write the arrays of a result; return their shapes and the type they have in common, or nulls for anything else.
+
+    An array of several dimensions counts as many arrays, one behind the other.
+    """
+    try:
+        arrays = [returned] if getattr(returned, "ndim", 2) < 2 else list(returned)
+    except TypeError:
+        arrays = [None]
+    types = {str(getattr(array, "dtype", "uint8")) for array in arrays}
+    if len(types) > 1 or not all(hasattr(array, "tobytes") for array in arrays):
+        return {"shapes": None, "dtype": None}
     with path.open("wb") as file:
         for array in arrays:
             file.write(array.tobytes())
-    return [list(array.shape) for array in arrays]
+    return {"shapes": [list(array.shape) for array in arrays], "dtype": types.pop() if types else "uint8"}
 
 
 if __name__ == "__main__":

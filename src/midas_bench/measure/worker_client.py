@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from midas_bench import allocator
 from midas_bench.measure.memory_sampler import peak_bytes
 from midas_bench.processes import ProcessDiedError, how_it_ended, last_words
@@ -38,6 +41,7 @@ class WorkerSpec:
         python: the interpreter that runs it.
         slowdown: the share by which each call is made longer, to test whether a comparison detects it.
         tree: the folder that its package must come from; None where the installed one is meant.
+        calls: the module and name of what gives the calls, as `module:calls`; None for `depth.calls` of this package.
     """
 
     name: str
@@ -46,6 +50,7 @@ class WorkerSpec:
     python: str = sys.executable
     slowdown: float = 0.0
     tree: str | None = None
+    calls: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,19 @@ class TimedCall:
     arm: str
     pipeline: str
     call: str = "pipeline"
+
+
+@dataclass(frozen=True)
+class SavedArrays:
+    """Arrays of one type on disk, one behind the other, and their shapes."""
+
+    path: Path
+    shapes: Sequence[tuple[int, ...]]
+    dtype: str = "uint8"
+
+    def read(self) -> NDArray[Any]:
+        """Return all values, flat."""
+        return np.fromfile(self.path, self.dtype)
 
 
 class WorkerDiedError(ProcessDiedError):
@@ -108,18 +126,23 @@ class Worker:
         """
         arm = self._arm
         request = {"open": arm.pipelines, "core": self._core, "slowdown": arm.slowdown, "tree": arm.tree}
+        if arm.calls:
+            request["calls"] = arm.calls
         ready: Mapping[str, Sequence[str]] = self._ask(request, timeout_s or OPEN_TIMEOUT_S)["ready"]
         self.startup_s = time.perf_counter() - self._start_s
         return ready
 
-    def save(self, probe: TimedCall, path: Path, timeout_s: float | None = None) -> list[tuple[int, ...]]:
-        """Make one call, write the arrays that it returns one behind the other, and return their shapes.
+    def save(self, probe: TimedCall, path: Path, timeout_s: float | None = None) -> SavedArrays | None:
+        """Make one call, and write the arrays that it returns one behind the other; None where it returns no arrays.
 
         Raises:
             ProcessDiedError: as `call`.
         """
         request = {"pipeline": probe.pipeline, "call": probe.call, "save": str(path)}
-        return [tuple(shape) for shape in self._ask(request, timeout_s or CALL_TIMEOUT_S)["shapes"]]
+        reply = self._ask(request, timeout_s or CALL_TIMEOUT_S)
+        if reply["shapes"] is None:
+            return None
+        return SavedArrays(path, [tuple(shape) for shape in reply["shapes"]], reply["dtype"])
 
     def peak_bytes(self) -> int | None:
         """Return the process's highest resident memory so far, or None where the system keeps no such mark."""

@@ -1,0 +1,180 @@
+"""From the flags of `midas-bench gate` to the question that they ask."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from midas_bench.errors import UserError
+from midas_bench.gate import gate_cells
+from midas_bench.gate.arms import HEADS
+from midas_bench.gate.environments import AS_INSTALLED
+from midas_bench.gate.gate_cells import DEFAULT_BACKEND, GateCell
+from midas_bench.gate.question import ArmRequest, Question
+from midas_bench.gate.saved_gate import SavedQuestion
+from midas_bench.gate.thresholds import Thresholds
+from midas_bench.options import seconds
+
+LIMIT = "5%"
+TIE = "2%"
+"""Of backends: what is nearer than this makes no difference to whoever chooses one."""
+
+
+def question(arguments: argparse.Namespace) -> Question:
+    """Return the question of a gate that measures, or of the gates of a self-test.
+
+    Raises:
+        UserError: a value cannot be read, or two flags contradict each other.
+    """
+    base, heads = arm_requests(arguments)
+    alternatives = base.backend is not None
+    return Question(
+        base=base,
+        heads=heads,
+        cells=_cells(arguments, alternatives),
+        weights=arguments.weights,
+        thresholds=thresholds(arguments, TIE if alternatives else LIMIT),
+        alpha=parse_share("--alpha", arguments.alpha),
+        budget_s=seconds("--budget", arguments.budget, bare="min"),
+        seed=random.SystemRandom().randrange(2**32) if arguments.seed is None else arguments.seed,
+        calls=arguments.calls,
+        own_names=tuple(arguments.cell) if arguments.calls else (),
+        fresh_env=arguments.fresh_env,
+        resume=arguments.resume,
+        lenient=arguments.inconclusive == "pass",
+        output_may_change=arguments.allow_changed_output,
+        merge_base=arguments.merge_base,
+        control=not arguments.no_control,
+        measure_same=arguments.measure,
+        fail_fast=arguments.fail_fast,
+        why=not arguments.no_why,
+    )
+
+
+def _cells(arguments: argparse.Namespace, alternatives: bool) -> tuple[GateCell, ...]:
+    for chosen, flag in ((arguments.calls, "--calls"), (alternatives, "--head-backend"), (arguments.cell, "--cell")):
+        if arguments.full and chosen:
+            raise UserError(
+                "--full", f"takes all cells of this package, so {flag} has nothing to choose", "leave one out"
+            )
+    if arguments.calls:
+        return ()
+    return gate_cells.full_matrix() if arguments.full else gate_cells.cells_named(arguments.cell)
+
+
+def arm_requests(arguments: argparse.Namespace) -> tuple[ArmRequest, tuple[ArmRequest, ...]]:
+    """Return what the base and each head shall run: a flag that is given once counts for all heads.
+
+    Raises:
+        UserError: the flags do not say what is compared, or contradict each other.
+    """
+    lists = {
+        "--head": arguments.head,
+        "--head-env": arguments.head_env,
+        "--head-model": arguments.head_model,
+        "--head-backend": arguments.head_backend,
+    }
+    count = max(1, *map(len, lists.values()))
+    if count > len(HEADS):
+        raise UserError(
+            f"{count} heads", f"are more than the {len(HEADS)} that one gate takes", "compare fewer at a time"
+        )
+    for flag, values in lists.items():
+        if len(values) not in (0, 1, count):
+            reason = f"is given {len(values)} times, for {count} heads"
+            raise UserError(flag, reason, "give it once for all heads, or once for each")
+
+    def of_head(flag: str, number: int) -> Any:
+        values = lists[flag]
+        return values[number if len(values) > 1 else 0] if values else None
+
+    heads = tuple(ArmRequest(*(of_head(flag, number) for flag in lists)) for number in range(count))
+    base = ArmRequest(arguments.base, arguments.base_env, arguments.base_model, arguments.base_backend)
+    _check_arms(arguments, base, heads)
+    # what only one side names, the other has as it is here
+    if any(request.env for request in (base, *heads)):
+        base, heads = _all_with(base, heads, "env", AS_INSTALLED)
+    if any(request.backend for request in (base, *heads)):
+        base, heads = _all_with(base, heads, "backend", DEFAULT_BACKEND)
+    return base, heads
+
+
+def _all_with(
+    base: ArmRequest, heads: Sequence[ArmRequest], field: str, usual: str
+) -> tuple[ArmRequest, tuple[ArmRequest, ...]]:
+    base, *rest = (
+        ArmRequest(**{**vars(request), field: getattr(request, field) or usual}) for request in (base, *heads)
+    )
+    return base, tuple(rest)
+
+
+def _check_arms(arguments: argparse.Namespace, base: ArmRequest, heads: Sequence[ArmRequest]) -> None:
+    given = [value for request in (base, *heads) for value in vars(request).values() if value]
+    if arguments.subcommand == "run" and base.ref is None and not given:
+        what = "--base main, or --head-env, --head-model or --head-backend"
+        raise UserError("gate run", "needs to know what to compare", f"give {what}")
+    if arguments.calls and any(request.model or request.backend for request in (base, *heads)):
+        raise UserError(
+            "--calls", "are calls of your own, which know no model or backend of this package", "leave them out"
+        )
+    for flag, value in (("--merge-base", arguments.merge_base), ("--fresh-env", arguments.fresh_env)):
+        if value and base.ref is None:
+            raise UserError(flag, "belongs to a --base that git names", "give --base, or leave it out")
+    if arguments.fresh_env and any(request.env for request in (base, *heads)):
+        raise UserError("--fresh-env", "and --base-env both choose the base's libraries", "leave one of them out")
+    if arguments.merge_base and len(heads) > 1:
+        raise UserError("--merge-base", "is another one for each head", "compare one head at a time")
+    if arguments.fresh_env and arguments.calls:
+        raise UserError("--fresh-env", "is for this package's own revisions", "give --base-env and --head-env")
+
+
+def thresholds(arguments: argparse.Namespace, usual: str) -> Thresholds:
+    """Read `--threshold` and `--startup-threshold`: what is given later counts.
+
+    Raises:
+        UserError: one is no share.
+    """
+    limit, named = parse_share("--threshold", usual), {}
+    for text in arguments.threshold:
+        name, given, share = text.rpartition("=")
+        if given:
+            named[name.strip().removeprefix("test_")] = parse_share(f"--threshold {name}=", share)
+        else:
+            limit = parse_share("--threshold", text)
+    return Thresholds(limit, limit, parse_share("--startup-threshold", arguments.startup_threshold), named)
+
+
+def saved_question(arguments: argparse.Namespace) -> SavedQuestion:
+    """Return the question about saved results.
+
+    Raises:
+        UserError: a value cannot be read.
+    """
+    baseline, judged = ([path for group in side for path in group] for side in (arguments.baseline, arguments.run))
+    return SavedQuestion(
+        baseline,
+        judged,
+        thresholds(arguments, LIMIT),
+        parse_share("--alpha", arguments.alpha),
+        arguments.force,
+        arguments.inconclusive == "pass",
+    )
+
+
+def parse_share(flag: str, text: str) -> float:
+    """Read `5%` or `5` as 0.05.
+
+    Raises:
+        UserError: it is no share, or an ambiguous one.
+    """
+    number = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*", text)
+    value = float(number[1]) / 100 if number else math.nan
+    if not number or not 0 < value < 1:
+        raise UserError(f"{flag} {text}", "is not a share between 0 and 100 %", "give one as 5%")
+    if not number[2] and value < 0.005:
+        raise UserError(f"{flag} {text}", f"could be {text} % or {100 * float(number[1]):g} %", "write it with a %")
+    return value

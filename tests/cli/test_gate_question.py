@@ -1,0 +1,64 @@
+"""From the gate's flags to what each arm runs."""
+
+import pytest
+
+from midas_bench.cli import main as command
+from midas_bench.cli.gate_question import arm_requests, question, thresholds
+from midas_bench.errors import UserError
+from midas_bench.gate.environments import AS_INSTALLED
+from midas_bench.gate.question import ArmRequest
+
+
+def parsed(*words):
+    return command._parse(["gate", "run", *words])
+
+
+def test_a_flag_that_is_given_once_counts_for_all_heads():
+    base, heads = arm_requests(parsed("--base", "main", "--head", "a", "--head", "b", "--head-model", "m.onnx"))
+    assert base == ArmRequest("main")
+    assert heads == (ArmRequest("a", model="m.onnx"), ArmRequest("b", model="m.onnx"))
+
+
+def test_one_head_stands_for_the_working_tree():
+    assert arm_requests(parsed("--base", "main")) == (ArmRequest("main"), (ArmRequest(),))
+
+
+def test_what_one_side_names_the_other_has_as_it_is_here():
+    base, [head] = arm_requests(parsed("--head-env", "onnxruntime==1.26.*"))
+    assert (base.env, head.env) == (AS_INSTALLED, "onnxruntime==1.26.*")
+    base, heads = arm_requests(parsed("--head-backend", "openvino", "--head-backend", "jit"))
+    assert [request.backend for request in (base, *heads)] == ["onnx", "openvino", "jit"]
+
+
+def test_backends_are_compared_within_two_per_cent_and_revisions_within_five():
+    assert question(parsed("--head-backend", "openvino")).thresholds.time == 0.02
+    assert question(parsed("--base", "main")).thresholds.time == 0.05
+    assert question(parsed("--head-backend", "openvino", "--threshold", "4%")).thresholds.time == 0.04
+
+
+def test_a_threshold_may_belong_to_one_figure_and_the_last_one_counts():
+    words = ("--threshold", "8%", "--threshold", "decode=10%", "--threshold", "test_pipeline[onnx-b1-pet]=3%")
+    limits = thresholds(parsed("--base", "main", *words, "--threshold", "decode=20%", "--threshold", "7%"), "5%")
+    assert (limits.time, limits.memory, limits.startup) == (0.07, 0.07, 0.2)
+    assert limits.named == {"decode": 0.2, "pipeline[onnx-b1-pet]": 0.03}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "gate run: needs to know what to compare"),
+        (("--base", "a", *["--head", "b"] * 4), "4 heads: are more than the 3"),
+        (("--base", "a", *["--head", "b"] * 3, *["--head-env", "e"] * 2), "--head-env: is given 2 times, for 3 heads"),
+        (("--calls", "m:c", "--head-backend", "onnx"), "--calls: are calls of your own"),
+        (("--base", "a", "--head", "b", "--head", "c", "--merge-base"), "--merge-base: is another one for each head"),
+        (("--head-model", "m.onnx", "--merge-base"), "--merge-base: belongs to a --base that git names"),
+        (("--base", "a", "--fresh-env", "--head-env", "e"), "--fresh-env: and --base-env both choose"),
+        (("--base", "a", "--full", "--head-backend", "jit"), "--full: takes all cells"),
+        (("--base", "a", "--threshold", "decode=ten"), "--threshold decode= ten: is not a share"),
+    ],
+)
+def test_flags_that_contradict_each_other_are_one_line(words, said):
+    with pytest.raises(UserError) as caught:
+        question(parsed(*words))
+    assert str(caught.value).startswith(said)
+    assert "\n" not in str(caught.value)

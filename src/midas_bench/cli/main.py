@@ -20,7 +20,7 @@ COMMANDS = {
     "accuracy": "compare estimated with true depth on the rendered photos",
     "depth": "turn a photo into a depth heat map",
     "report": "turn saved runs into tables, charts and one page",
-    "gate": "compare the speed and memory of two revisions, and fail if the newer one is worse",
+    "gate": "compare the speed and memory of commits, environments, models or backends, and fail if one is worse",
     "loadgen": "measure latency, throughput and the highest rate within a latency bound, by MLCommons LoadGen",
     "tune": "find the backend, thread count and batch size to deploy on this machine",
     "self-test": "simulate runs beside scripted disturbances, and count how often their answers are right",
@@ -91,7 +91,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         return argparse.Namespace(command="run", pytest_arguments=[word for word in argv[1:] if word != "--"])
     if argv[:1] == ["gate"]:
         gate_flags = importlib.import_module("midas_bench.cli.gate_flags")
-        argv = ["gate", *gate_flags.with_subcommand(argv[1:])]
+        gate_settings = importlib.import_module("midas_bench.cli.gate_settings")
+        argv = ["gate", *gate_settings.with_settings(gate_flags.with_subcommand(argv[1:]), Path.cwd())]
     chosen = next((word for word in argv if word in COMMANDS), None)
     parser = argparse.ArgumentParser("midas-bench", description="MiDaS_small monocular depth estimation on CPU.")
     parser.add_argument("--version", action="version", version=f"midas-bench {version('midas-bench')}")

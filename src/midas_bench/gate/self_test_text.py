@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from midas_bench.gate.result_text import ratio_text
 from midas_bench.gate.rule import IMPROVED, PASSED, REGRESSED, UNDECIDED
 from midas_bench.render.document import Column, Table, TableCell, columns
 from midas_bench.render.markdown import table_lines
 from midas_bench.render.markdown_escape import escape
 from midas_bench.results import units
+from midas_bench.results.intervals import Interval
 
 SPREADS = columns(
     "figure", "spread of a block's log-ratio#", "difference of the equal sides (95 % interval)#", "p#", "p, Holm#"
@@ -39,6 +41,8 @@ def markdown(document: Mapping[str, Any]) -> str:
         f"{resampled['gates']:,} gates per row, at most {resampled['most_blocks']} blocks each:",
         "",
         *_table((slowdown, *SHARES), (_drawn(row, resampled["gates"]) for row in resampled["rows"])),
+        *_three_arms(resampled),
+        *_control(document),
         *_live(document["live"]),
     ]
     return "\n".join(lines) + "\n"
@@ -76,6 +80,26 @@ def _share(share: Mapping[str, Any]) -> str:
 
 def _mean_s(blocks: list[Mapping[str, Any]]) -> float:
     return float(sum(row["block_s"] for row in blocks) / len(blocks))
+
+
+def _three_arms(resampled: Mapping[str, Any]) -> Iterable[str]:
+    rows = resampled.get("three_arms", [])
+    if rows:
+        yield from (
+            "",
+            "Gates of three arms, drawn from the blocks with a control, which arm is the base drawn too:",
+            "",
+        )
+        slowdown = Column("slowdown of one head", numeric=True)
+        yield from _table((slowdown, *SHARES), (_drawn(row, resampled["gates"]) for row in rows))
+
+
+def _control(document: Mapping[str, Any]) -> Iterable[str]:
+    control = document.get("control", {})
+    if control:
+        count = sum(bool(row.get("control")) for row in document["blocks"])
+        texts = (f"{escape(name)} {ratio_text(Interval(**ratio))}" for name, ratio in control.items())
+        yield from ("", f"The base against itself, in {count} of the blocks (95 % intervals): {'; '.join(texts)}.")
 
 
 def _live(gates: list[Mapping[str, Any]]) -> Iterable[str]:

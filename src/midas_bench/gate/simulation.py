@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from midas_bench.errors import UserError
-from midas_bench.gate.rule import REGRESSED, UNDECIDED, Family, Figure
+from midas_bench.gate.rule import FIRST_LOOK, REGRESSED, UNDECIDED, Family, Figure
 from midas_bench.results.intervals import CONFIDENCE, holm, signed_rank_interval
 from midas_bench.results.share import Share
 
 SLOWDOWNS = (0.0, 0.02, 0.05, 0.10)
+LIVE_SLOWDOWN = 0.05
 RESAMPLED, RESAMPLED_QUICK = 10_000, 1_000
 SEED = 1
 AS_RECORDED = len(SLOWDOWNS)
@@ -34,12 +35,21 @@ Outcome = tuple[dict[str, str], int]
 
 @dataclass(frozen=True)
 class Blocks:
-    """Recorded blocks: float64 (blocks, figures) of log-ratios, and how many blocks a gate's budget has time for."""
+    """Recorded blocks, and what a gate of them is.
+
+    Attributes:
+        figures: in the order of the columns.
+        alpha: the chance of one false alarm or more that is accepted.
+        logs: float64 (blocks, figures), log-ratios of head over base.
+        most: how many blocks a gate's budget has time for.
+        three: float64 (blocks with a control, 3, figures): base, head and control, each over the base.
+    """
 
     figures: Sequence[Figure]
     alpha: float
     logs: NDArray[np.float64]
     most: int
+    three: NDArray[np.float64]
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Blocks:
@@ -55,8 +65,11 @@ class Blocks:
         if len(rows) < needed:
             raise UserError("self-test", f"has {len(rows)} blocks", f"record at least {needed}")
         logs = np.array([[row["log_ratios"][figure.name] for figure in complete] for row in rows])
+        with_control = [row for row in rows if all(figure.name in row.get("control", {}) for figure in complete)]
+        control = np.array([[row["control"][figure.name] for figure in complete] for row in with_control])
+        beside = np.array([[row["log_ratios"][figure.name] for figure in complete] for row in with_control])
         most = int(document["budget_s"] / np.mean([row["block_s"] for row in rows]))
-        return cls(complete, document["alpha"], logs, most)
+        return cls(complete, document["alpha"], logs, most, np.stack([np.zeros_like(beside), beside, control], 1))
 
 
 def resample(document: Mapping[str, Any], gates: int = RESAMPLED, seed: int = SEED) -> dict[str, Any]:
@@ -80,6 +93,9 @@ def resample(document: Mapping[str, Any], gates: int = RESAMPLED, seed: int = SE
         "as_recorded": without_sign_flips(blocks, gates, seed),
         "spread": {figure.name: float(blocks.logs[:, i].std(ddof=1)) for i, figure in enumerate(blocks.figures)},
         "unflipped": observed_bias(blocks),
+        "three_arms": [simulate_three_arms(blocks, slowdown, gates, seed) for slowdown in (0.0, LIVE_SLOWDOWN)]
+        if len(blocks.three) >= FIRST_LOOK
+        else [],
     }
 
 
@@ -90,6 +106,24 @@ def simulate_gates(blocks: Blocks, slowdown: float, gates: int, seed: int) -> di
     return _counted(
         slowdown, blocks.figures[0].name, [_gate(blocks, shift, generator, swap=True) for _ in range(gates)]
     )
+
+
+def simulate_three_arms(blocks: Blocks, slowdown: float, gates: int, seed: int) -> dict[str, Any]:
+    """Draw gates of two heads from the blocks that hold three equal arms; the first figure of one head is slowed.
+
+    Equal arms may change places: in each drawn block, which of the three is the base is drawn.
+    """
+    generator = np.random.default_rng([seed, 3, round(1000 * slowdown)])
+    figures = [Figure(f"{head}: {f.name}", f.threshold, f.unit) for head in ("one", "two") for f in blocks.figures]
+    shift = np.array([math.log1p(slowdown), *[0.0] * (len(figures) - 1)])
+    outcomes = []
+    for _ in range(gates):
+        drawn = blocks.three[generator.integers(len(blocks.three), size=blocks.most)]
+        order = generator.permuted(np.tile(np.arange(3), (blocks.most, 1)), axis=1)
+        placed = np.take_along_axis(drawn, order[:, :, None], axis=1)
+        logs = (placed[:, 1:] - placed[:, :1]).reshape(blocks.most, -1) + shift
+        outcomes.append(_judged(figures, blocks.alpha, logs))
+    return _counted(slowdown, figures[0].name, outcomes)
 
 
 def without_sign_flips(blocks: Blocks, gates: int, seed: int) -> dict[str, Any]:
@@ -122,14 +156,19 @@ def _gate(blocks: Blocks, shift: NDArray[np.float64], generator: np.random.Gener
     drawn = blocks.logs[generator.integers(len(blocks.logs), size=blocks.most)]
     if swap:
         drawn = drawn * generator.choice([-1.0, 1.0], size=(blocks.most, 1))
-    drawn = drawn + shift
-    family = Family(blocks.figures, blocks.alpha)
-    look, count = 0, blocks.most
-    for count in range(family.first_look, blocks.most + 1):
-        if not family.is_look(count) and count < blocks.most:
+    return _judged(blocks.figures, blocks.alpha, drawn + shift)
+
+
+def _judged(figures: Sequence[Figure], alpha: float, logs: NDArray[np.float64]) -> Outcome:
+    """Judge one gate's blocks, float64 (blocks, figures), look by look."""
+    most = len(logs)
+    family = Family(figures, alpha)
+    look, count = 0, most
+    for count in range(family.first_look, most + 1):
+        if not family.is_look(count) and count < most:
             continue
         look += 1
-        family.look(look, {figure.name: drawn[:count, i].tolist() for i, figure in enumerate(blocks.figures)})
+        family.look(look, {figure.name: logs[:count, i].tolist() for i, figure in enumerate(figures)})
         if not family.undecided:
             break
     return {name: judgement.verdict for name, judgement in family.judgements.items()}, count

@@ -82,14 +82,14 @@ def test_passes_go_on_until_prices_are_settled_or_the_budget_is_spent(made, now_
     ("left_s", "slowness", "share"),
     [
         (1000.0, 1.0, 1.0),
-        (110.0, 1.0, 0.5),  # 10 s for one more pass; half of the rest for 100 s of work
-        (110.0, 2.0, 0.25),
+        (160.0, 1.0, 0.5),  # 10 s for one more pass; a third of the rest for 100 s of work
+        (160.0, 2.0, 0.25),
         (10.0, 1.0, 0.0),
         (-5.0, 1.0, 0.0),
     ],
 )
 def test_cells_with_processes_of_their_own_share_what_is_left_with_the_passes(left_s, slowness, share):
-    assert thoroughness(left_s, 100.0, slowness, pass_s=10.0) == share
+    assert thoroughness(left_s, 100.0, slowness, pass_s=10.0) == pytest.approx(share)
 
 
 def test_where_no_such_cell_is_left_nothing_is_cut():

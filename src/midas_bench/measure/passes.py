@@ -30,6 +30,9 @@ WARM_UP_BELOW_S = 0.3
 """A call that is shorter is made once untimed in each visit: the cell before it left the caches to something else.
 Longer calls lose less than the spread of their rounds."""
 
+OWN_SHARE = 1 / 3
+"""Of the time after the first passes, what cells get that have processes of their own: the headlines rest on passes."""
+
 OVERRUN = 0.05
 """Share of the budget by which its end may be missed: a pass that would end later is not begun."""
 
@@ -99,7 +102,7 @@ def another_pass(made: int, budget: PassBudget, pass_s: float, price: float | No
 def thoroughness(left_s: float, expected_s: float, slowness: float, pass_s: float) -> float:
     """Return the share of their usual processes and blocks that cells get which have processes of their own.
 
-    Half of the time that is left once the least passes are paid for goes to them, and half to further passes.
+    `OWN_SHARE` of the time that is left once the least passes are paid for goes to them, the rest to further passes.
 
     Args:
         left_s: of the budget.
@@ -109,7 +112,7 @@ def thoroughness(left_s: float, expected_s: float, slowness: float, pass_s: floa
     """
     if expected_s <= 0:
         return 1.0
-    for_them_s = max(0.0, left_s - (LEAST_PASSES - 1) * pass_s) / 2
+    for_them_s = max(0.0, left_s - (LEAST_PASSES - 1) * pass_s) * OWN_SHARE
     return min(1.0, for_them_s / (expected_s * slowness))
 
 

@@ -6,22 +6,22 @@ from midas_bench.profile.flop import flop, openvino_flop, precision, torch_flop
 
 
 @pytest.mark.parametrize(
-    ("kind", "inputs", "outputs", "count"),
+    ("kind", "data", "weights", "output", "count"),
     [
-        ("Conv", [[1, 3, 8, 8], [4, 3, 3, 3], [4]], [[1, 4, 4, 4]], 2 * 64 * 27),
-        ("Conv", [[1, 8, 8, 8], [8, 1, 3, 3]], [[1, 8, 8, 8]], 2 * 512 * 9),
-        ("QLinearConv", [[1, 3, 8, 8], [], [], [4, 3, 1, 1], [4]], [[1, 4, 8, 8]], 2 * 256 * 3),
-        ("GroupConvolution", [[1, 8, 8, 8], [4, 2, 2, 3, 3]], [[1, 8, 8, 8]], 2 * 512 * 18),
-        ("Gemm", [[2, 5], [7, 5], [7]], [[2, 7]], 2 * 14 * 5),
-        ("MatMul", [[3, 2, 5], [5, 7]], [[3, 2, 7]], 2 * 42 * 5),
-        ("Conv", [[1, 3, 8, 8], [4, 3, 3, 3]], [[-1, 4, 4, 4]], None),
-        ("Conv", [[1, 3, 8, 8]], [[1, 4, 4, 4]], None),
-        ("Resize", [[1, 3, 8, 8]], [[1, 3, 16, 16]], None),
-        ("Conv", [], [], None),
+        ("Conv", [1, 3, 8, 8], [4, 3, 3, 3], [1, 4, 4, 4], 2 * 64 * 27),
+        ("Conv", [1, 8, 8, 8], [8, 1, 3, 3], [1, 8, 8, 8], 2 * 512 * 9),
+        ("QLinearConv", [1, 8, 8, 3], [4, 3, 1, 1], [1, 8, 8, 4], 2 * 256 * 3),
+        ("GroupConvolution", [1, 8, 8, 8], [4, 2, 2, 3, 3], [1, 8, 8, 8], 2 * 512 * 18),
+        ("Gemm", [2, 5], [7, 5], [2, 7], 2 * 14 * 5),
+        ("MatMul", [3, 2, 5], [5, 7], [3, 2, 7], 2 * 42 * 5),
+        ("Conv", [1, 3, 8, 8], [4, 3, 3, 3], [-1, 4, 4, 4], None),
+        ("Conv", [1, 3, 8, 8], [], [1, 4, 4, 4], None),
+        ("Resize", [1, 3, 8, 8], [4], [1, 3, 16, 16], None),
+        ("Gemm", [5], [5, 7], [7], None),
     ],
 )
-def test_operations_of_onnx_and_openvino(kind, inputs, outputs, count):
-    assert flop(kind, inputs, outputs) == count
+def test_operations_of_onnx_and_openvino(kind, data, weights, output, count):
+    assert flop(kind, data, weights, output) == count
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,8 @@ def test_operations_of_what_openvino_fused_are_those_of_its_parts():
     ("named", "expected"),
     [
         ("float", "f32"), ("uint8", "int8"), ("int8", "int8"), ("bfloat16", "bf16"), ("brgconv_avx512_f32", "f32"),
-        ("brgconv_avx512_amx_bf16", "bf16"), ("brgconv_avx512_i8", "int8"), ("jit_avx512_u8", "int8"), ("int64", ""),
+        ("brgconv_avx512_amx_bf16", "bf16"), ("brgconv_avx512_i8", "int8"), ("jit_avx2_1x1_I8", "int8"),
+        ("jit_avx512_u8", "int8"), ("int64", ""),
         ("c10::BFloat16", "bf16"), ("float16", ""), ("", ""),
     ],
 )  # fmt: skip

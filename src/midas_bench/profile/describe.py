@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import prod
 from pathlib import Path
 from typing import Any
 
-from midas_bench.profile.flop import flop, openvino_flop, precision, torch_flop
+from midas_bench.profile.flop import WEIGHTS_AT, flop, openvino_flop, precision, torch_flop
 from midas_bench.profile.onnx_names import OnnxNames, read_names
 from midas_bench.profile.operators import Shape
 
@@ -36,14 +35,18 @@ def describe(rows: Facts) -> Iterator[dict[str, Any]]:
 
 
 def _of_onnx_runtime(facts: Facts, names: OnnxNames) -> dict[str, Any]:
-    output = names.outputs.get(facts["name"], "")
-    count = flop(facts["kind"], facts["inputs"], facts["outputs"])
-    weights = names.weights.get(output)
-    if count is not None and weights and len(facts["outputs"][0]) == len(weights):
-        # the blocked layout fills up channels with zeros, which are no work of the model
-        batch, _, *spatial = facts["outputs"][0]
-        count = min(count, 2 * batch * prod(spatial) * prod(weights))
-    return {"name": facts["name"], "output": output, "flop": count}
+    name, kind, inputs, outputs = (facts[key] for key in ("name", "kind", "inputs", "outputs"))
+    place = WEIGHTS_AT.get(kind, 1)
+    weights = names.weights.get(name) or (inputs[place] if len(inputs) > place else ())
+    output = list(outputs[0]) if outputs else []
+    if name in names.blocked and weights and len(output) == len(weights):
+        # channels that only fill up a block are no work of the model
+        output[1] = min(output[1], weights[0])
+    told: dict[str, Any] = {"name": name, "output": names.outputs.get(name, "")}
+    told["flop"] = flop(kind, inputs[0] if inputs else (), weights, output)
+    if inputs and name in names.weights:
+        told["inputs"] = _shapes([inputs[0], weights])
+    return told
 
 
 def _of_openvino(facts: Facts, sources: Mapping[str, Facts]) -> dict[str, Any]:

@@ -9,43 +9,35 @@ from typing import Any
 
 Sizes = Sequence[int]
 
-WEIGHTS_AT = {"Conv": 1, "FusedConv": 1, "NhwcFusedConv": 1, "ConvInteger": 1, "QLinearConv": 3, "Convolution": 1}
-"""Kinds of convolution of ONNX Runtime and OpenVINO: which input has the weights, (out, in of a group, size...)."""
-GROUPED = "GroupConvolution"
-"""OpenVINO's; its weights are (groups, out of a group, in of a group, size...)."""
-MATRICES_AT = {
-    "MatMul": (0, 1), "FusedMatMul": (0, 1), "Gemm": (0, 1), "FusedGemm": (0, 1), "MatMulInteger": (0, 1),
-    "QLinearMatMul": (0, 3), "QGemm": (0, 3),
+CONVOLUTIONS = {
+    "Conv": 1, "FusedConv": 1, "NhwcFusedConv": 1, "ConvInteger": 1, "QLinearConv": 1, "Convolution": 1,
+    "GroupConvolution": 2,
 }  # fmt: skip
+"""How many sizes of the weights count outputs: one, or OpenVINO's groups and outputs of a group; the others are factors
+of each output."""
+MATRICES = ("MatMul", "FusedMatMul", "MatMulInteger", "QLinearMatMul", "Gemm", "FusedGemm", "QGemm")
+WEIGHTS_AT = {"QLinearConv": 3, "QLinearMatMul": 3, "QGemm": 3}
+"""Which input of ONNX's operators has the weights, where it is not the second."""
 
 PRECISIONS = {
     "f32": re.compile(r"f32|float\b|\bfloat32"),
     "bf16": re.compile(r"bf16|bfloat16", re.IGNORECASE),
-    "int8": re.compile(r"(?<![a-z])[iu]8|u?int8"),
+    "int8": re.compile(r"(?<![a-z])[iu]8|u?int8", re.IGNORECASE),
 }
 """How the runtimes name what is computed in: a tensor's type, or the primitive that OpenVINO chose."""
 
 
-def flop(kind: str, inputs: Sequence[Sizes], outputs: Sequence[Sizes]) -> int | None:
+def flop(kind: str, data: Sizes, weights: Sizes, output: Sizes) -> int | None:
     """Return the operations of an operator of ONNX or OpenVINO, or None where its kind or a shape tells nothing."""
-    if not outputs or not _known(outputs[0]):
+    if not (_known(data) and _known(weights) and _known(output)):
         return None
-    if kind == GROUPED and len(inputs) > 1 and _known(inputs[1]):
-        return 2 * prod(outputs[0]) * prod(inputs[1][2:])
-    place = WEIGHTS_AT.get(kind)
-    if place is not None and len(inputs) > place and _known(inputs[place]):
-        return 2 * prod(outputs[0]) * prod(inputs[place][1:])
-    if kind in MATRICES_AT:
-        return _of_matrices([inputs[n] for n in MATRICES_AT[kind] if n < len(inputs)], outputs[0])
+    if kind in CONVOLUTIONS:
+        return 2 * prod(output) * prod(weights[CONVOLUTIONS[kind] :])
+    if kind in MATRICES and min(len(data), len(weights), len(output)) > 1:
+        # (m, k) and (k, n) give (m, n), whichever of them is transposed
+        left, right, out = (prod(sizes[-2:]) for sizes in (data, weights, output))
+        return 2 * prod(output) * isqrt(left * right // out)
     return None
-
-
-def _of_matrices(factors: Sequence[Sizes], product: Sizes) -> int | None:
-    if len(factors) < 2 or any(len(factor) < 2 or not _known(factor) for factor in factors):
-        return None
-    # (m, k) and (k, n) give (m, n), whichever of them is transposed
-    left, right, out = (prod(sizes[-2:]) for sizes in (*factors, product))
-    return 2 * prod(product) * isqrt(left * right // out) if out else None
 
 
 def torch_flop(kind: str, inputs: Sequence[Sizes], concrete: Sequence[Any]) -> int | None:
@@ -86,14 +78,10 @@ def precision(types: Sequence[str]) -> str:
 def openvino_flop(made_of: Sequence[str], sources: Mapping[str, Mapping[str, Any]], batch: int) -> int | None:
     """Return the operations of one of OpenVINO's operators: those of the model's that were fused into it."""
     counts = []
-    for name in made_of:
-        source = sources.get(name, {})
-        shapes = [[_filled(sizes, batch) for sizes in source.get(side, [])] for side in ("inputs", "outputs")]
-        counts.append(flop(str(source.get("kind", "")), *shapes))
+    for source in (sources[name] for name in made_of if name in sources):
+        # the model leaves the batch free
+        shapes = [[batch if size == -1 else size for size in sizes] for sizes in source["inputs"] + source["outputs"]]
+        if len(source["inputs"]) > 1:
+            counts.append(flop(source["kind"], shapes[0], shapes[1], shapes[-1]))
     known = [count for count in counts if count is not None]
     return sum(known) if known else None
-
-
-def _filled(sizes: Sizes, batch: int) -> list[int]:
-    """Put the batch where the model leaves its first size free."""
-    return [batch if n == 0 and size == -1 else size for n, size in enumerate(sizes)]

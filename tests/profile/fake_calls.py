@@ -41,7 +41,7 @@ def onnx_runtime(config):
 
     options = SessionOptions()
     options.intra_op_num_threads = 1
-    session = InferenceSession(config["model"], options, providers=["CPUExecutionProvider"])
+    session = InferenceSession(path_or_bytes=config["model"], sess_options=options, providers=["CPUExecutionProvider"])
     given = {"x": np.ones((1, 3, SIZE, SIZE), np.float32)}
     return lambda: [session.run(None, given) for _ in range(config.get("times", 1))]
 

@@ -73,7 +73,7 @@ class OnnxRuntimeRecorder(Recorder):
         kind = module.InferenceSession
         make = kind.__init__
 
-        def make_profiled(session: Any, model: Any, sess_options: Any = None, *rest: Any, **named: Any) -> None:
+        def make_profiled(session: Any, path_or_bytes: Any, sess_options: Any = None, *rest: Any, **named: Any) -> None:
             number = len(self._sessions)
             options = sess_options or module.SessionOptions()
             options.enable_profiling = True
@@ -83,14 +83,14 @@ class OnnxRuntimeRecorder(Recorder):
             # that the saved graph suits this machine alone is no matter here
             options.log_severity_level = max(3, options.log_severity_level)
             try:
-                make(session, model, options, *rest, **named)
+                make(session, path_or_bytes, options, *rest, **named)
             # a graph may be too large to be saved, or hold what cannot be
             except Exception:
                 options.optimized_model_filepath = ""
-                make(session, model, options, *rest, **named)
+                make(session, path_or_bytes, options, *rest, **named)
             self._sessions.append(session)
             self._starts_s[id(session)] = []
-            self._graphs.append({"source": self._kept(model, number), "optimized": str(graph)})
+            self._graphs.append({"source": self._kept(path_or_bytes, number), "optimized": str(graph)})
 
         kind.__init__ = make_profiled
         for name in ("run", "run_with_iobinding", "run_with_ort_values"):

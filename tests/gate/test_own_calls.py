@@ -140,7 +140,20 @@ def test_calls_that_cannot_be_had_are_one_line(gate, mine, words, said):
     assert len([line for line in printed.err.splitlines() if line.startswith("midas-bench:")]) == 1
 
 
-def test_own_calls_run_in_an_environment_of_the_users(gate):
+def test_own_calls_of_one_environment_are_not_measured(gate):
     code, printed, _ = gate("--base-env", sys.prefix, "--head-env", sys.prefix)
     assert code == 0
     assert "SAME CODE" in printed.out
+
+
+def test_own_calls_run_where_they_are_and_may_be_installed_elsewhere(gate, mine):
+    (mine.folder / "my_calls.py").rename(mine.folder.parent / "elsewhere.py")
+    (mine.folder / "elsewhere_calls.py").write_text(
+        f"import sys\nsys.path.append({str(mine.folder.parent)!r})\nfrom elsewhere import calls\n"
+    )
+    environments = ("--base-env", sys.prefix, "--head-env", sys.prefix)
+    code, printed, document = gate(
+        "--calls", "elsewhere_calls:calls", *environments, "--measure", "--budget", "1s", "--inconclusive", "pass"
+    )
+    assert code == 0, printed
+    assert {figure["figure"]["name"] for figure in document["figures"]} >= {"parse", "no arrays"}

@@ -17,7 +17,7 @@ from midas_bench.measure.blocks import WARM_UP_CALLS
 from midas_bench.measure.noise_probe import Best, Reading
 from midas_bench.measure.tune import LOOK_PASSES, TunePlan, tune
 from midas_bench.measure.tune_candidates import by_promise
-from midas_bench.measure.worker_client import WorkerDiedError
+from midas_bench.measure.worker_client import SavedArrays, WorkerDiedError
 from midas_bench.processes import ProcessDiedError
 from midas_bench.results.passes import ENOUGH
 from midas_bench.results.ranking import Setup
@@ -145,7 +145,7 @@ class FakeWorker:
         if self.config["backend"].endswith("int8"):
             depth[0, 0, :2] = depth[0, 0, 1::-1]  # one pair swapped
         path.write_bytes(depth.tobytes())
-        return [depth.shape[1:]]
+        return SavedArrays(path, [depth.shape[1:]], "float32")
 
     def peak_bytes(self):
         more = 10 if "stream" in self.name else self.photos

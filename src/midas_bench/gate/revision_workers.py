@@ -17,7 +17,7 @@ from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
 from midas_bench.gate.arms import CONTROL, Arm, Sides
 from midas_bench.gate.gate_cells import GateCell
-from midas_bench.gate.revisions import Revision
+from midas_bench.gate.revisions import IN_PLACE, Revision
 from midas_bench.measure.worker_client import TimedCall, WorkerSpec
 from midas_bench.scene_photos import Photo, batch
 
@@ -50,7 +50,8 @@ def worker_specs(sides: Sides, cells: Sequence[GateCell]) -> dict[str, WorkerSpe
             _environment(name, sides, arm),
             arm.python,
             arm.slowdown,
-            str(arm.revision.source),
+            # a user's own module may be installed elsewhere where nothing was checked out
+            None if arm.revision.digest == IN_PLACE else str(arm.revision.source),
             sides.calls or None,
         )
         for name, arm in arms.items()

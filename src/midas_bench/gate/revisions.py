@@ -28,6 +28,7 @@ from midas_bench.files import cannot_write, sources_sha256
 PACKAGE = Path("src/midas_bench")
 PROJECT = "pyproject.toml"
 WORKING_TREE = "working tree"
+IN_PLACE = "in place"
 REPOSITORY, LOCK = "repository", "lock"
 DEEPEN = "fetch more of it: `git fetch --unshallow`, or `fetch-depth: 0` in actions/checkout"
 NO_SUCH_REVISION = "Needed a single revision"
@@ -287,13 +288,17 @@ def copy_tracked_files(repository: Path, folder: Path) -> Revision:
 
 def in_place(folder: Path) -> Revision:
     """Return a user's own code where it is; nothing of it is copied."""
-    return as_users_own(Revision(folder.name, None, folder, None, ()))
+    # all arms run it, so nothing depends on its digest; a virtual environment in the folder would take long to read
+    return replace(_users_own(Revision(folder.name, None, folder, None, ())), digest=IN_PLACE)
 
 
 def as_users_own(code: Revision) -> Revision:
-    """Return code whose modules are found in its folder, or in `src` there as many projects have it."""
-    folders = ("src", "") if (code.folder / "src").is_dir() else ("",)
-    return replace(code, digest=sources_sha256(code.folder), source_folders=folders)
+    """Return checked-out code whose modules are found in its folder, or in `src` there as many projects have it."""
+    return replace(_users_own(code), digest=sources_sha256(code.folder))
+
+
+def _users_own(code: Revision) -> Revision:
+    return replace(code, source_folders=("src", "") if (code.folder / "src").is_dir() else ("",))
 
 
 def _revision(label: str, commit: str | None, folder: Path) -> Revision:

@@ -261,7 +261,8 @@ def test_beside_slow_uploads_everyone_is_answered_and_sigterm_ends_it(project, g
             replies = [future.result(WAIT_S) for future in slow[:-1]]
             with suppress(ConnectionError):  # the server hung up while it was still sending
                 replies.append(slow[-1].result(WAIT_S))
-    assert {reply.status for reply in replies} <= {200, 400, 415, 503}
+    # 422 for too many parts, or 503 where the deadline comes first
+    assert {reply.status for reply in replies} <= {200, 400, 415, 422, 503}
     assert all(json.loads(reply.body)["next_step"] for reply in replies if reply.status != 200)
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -51,6 +52,20 @@ def test_torchs_outermost_operators_are_found(spec):
     assert [operator.kind for operator in made.operators] == ["conv2d", "relu", "conv2d"]
     assert [operator.flop for operator in made.operators] == [FIRST, None, SECOND]
     assert all(min(operator.rounds_s) > 0 for operator in made.operators)
+
+
+def test_a_users_own_calls_are_profiled_too(spec, tmp_path):
+    module = tmp_path / "own/own_calls.py"
+    module.parent.mkdir()
+    model = str(tmp_path / "small.onnx")
+    how = f"{{'runtime': 'onnx_runtime', 'model': {model!r}}}"
+    fake = (Path(__file__).parent / "fake_calls.py").read_text()
+    module.write_text(f"{fake}\n\ndef own():\n    return calls([], **{how})\n")
+    own = replace(spec("nothing"), pipelines={"own": {}}, calls="own_calls:own", tree=None)
+    own = replace(own, environment={"PYTHONPATH": str(module.parent)})
+    made = profile(own, "own", "inference", rounds=2)
+    assert [operator.flop for operator in made.operators if operator.kind.endswith("Conv")] == [FIRST, SECOND]
+    assert made.photos == 1
 
 
 def test_operators_fit_into_the_call_they_were_in(spec):

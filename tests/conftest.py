@@ -74,6 +74,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: (rank.get(item.path.name, len(rank)), -tests[item.path], item.path))
 
 
+@pytest.fixture
+def package_with_calls() -> Callable[[Path, Path], Path]:
+    """Write a package named like ours, with nothing but these calls, into a folder; return the folder."""
+
+    def written(tree: Path, calls: Path) -> Path:
+        depth = tree / "midas_bench/depth"
+        depth.mkdir(parents=True)
+        for package in (depth.parent, depth):
+            (package / "__init__.py").touch()
+        shutil.copy(calls, depth / "calls.py")
+        return tree
+
+    return written
+
+
 @pytest.fixture(scope="session")
 def project() -> Path:
     return PROJECT

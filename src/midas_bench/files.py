@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -111,16 +111,20 @@ def cannot_write(path: Path, error: OSError) -> UserError:
 
 
 @contextmanager
-def locked(path: Path, timeout_s: float = 600.0) -> Iterator[None]:
-    """Hold an inter-process lock in the file `path` (created if need be).
+def locked(path: Path, timeout_s: float = 600.0, waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Hold an inter-process lock in the file `path` (created if need be); `waiting` is called if it is not free.
 
     Raises:
         UserError: the lock's folder cannot be written, or it was not free in time.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path, timeout=timeout_s)
-        lock.acquire()
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            waiting()
+            lock.acquire(timeout=timeout_s)
     except Timeout as error:
         raise UserError(
             path, f"still held by another process after {timeout_s:.0f} s", "wait for it, or end that process"

@@ -11,14 +11,9 @@ from midas_bench.measure.worker_client import WorkerSpec
 
 
 @pytest.fixture
-def package(tmp_path):
+def package(package_with_calls, tmp_path):
     """Put a package named like ours, with nothing but calls of small networks, where a worker finds it first."""
-    folder = tmp_path / "tree/midas_bench/depth"
-    folder.mkdir(parents=True)
-    for path in (folder.parent / "__init__.py", folder / "__init__.py"):
-        path.touch()
-    (folder / "calls.py").write_text((Path(__file__).parent / "fake_calls.py").read_text())
-    return tmp_path / "tree"
+    return package_with_calls(tmp_path / "tree", Path(__file__).parent / "fake_calls.py")
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from rich.console import Console
 
 from midas_bench.profile.moved import moved
 from midas_bench.profile.operators import Operator, Profile
-from midas_bench.profile.text import costs, explained, markdown, moved_table, operator_table, print_table, share_of_peak
+from midas_bench.profile.text import costs, explained, markdown, moved_table, operator_table, share_of_peak
+from midas_bench.render.terminal import print_table
 from midas_bench.results import units
 
 SHAPES = ((1, 32, 256, 256), (32, 32, 3, 3))

@@ -28,12 +28,12 @@ def with_settings(words: Sequence[str], folder: Path) -> list[str]:
     settings = _settings(folder)
     if not settings:
         return list(words)
-    known = {name: flag for subcommand in ALL for name, flag in flags_of(subcommand).items()}
+    flags = {name: flag for subcommand in ALL for name, flag in flags_of(subcommand).items()}
     taken = flags_of(words[0])
     given = {flag_named(word.partition("=")[0]) for word in words}
     from_settings: list[str] = []
     for key, value in settings.items():
-        flag = known.get(f"--{key}")
+        flag = flags.get(f"--{key}")
         if flag is None:
             names = ", ".join(name.removeprefix("--") for name in sorted(taken))
             raise UserError(f"{FILE}: [{TABLE}] {key}", "is no flag of the gate", f"choose from {names}")

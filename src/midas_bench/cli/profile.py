@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from midas_bench import scene_photos
 from midas_bench.bundle import suite_photos
+from midas_bench.cli.main import warn
 from midas_bench.depth.backends import registry
 from midas_bench.depth.config import PipelineConfig, Resolved, make_graph, resolve
 from midas_bench.depth.photo import read
@@ -28,7 +28,8 @@ from midas_bench.processes import ProcessDiedError, ask
 from midas_bench.profile.chrome_trace import chrome_trace
 from midas_bench.profile.operators import Profile
 from midas_bench.profile.profiled import profile_in_turns
-from midas_bench.profile.text import WIDTH, costs, operator_table, print_table, share_of_peak
+from midas_bench.profile.text import WIDTH, costs, operator_table, share_of_peak
+from midas_bench.render.terminal import print_table
 
 PIPELINE, CALL = "profiled", "inference"
 LEFT_OUT = "decoding, preprocessing and the heat map"
@@ -63,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError("--trace", f"names the same file as --json, {arguments.trace}", "choose another name for one")
     photo = checked_photo(arguments.photo)
     config = configured(arguments)
-    make_graph(config, say)
+    make_graph(config, warn)
     peaks = machine_peaks(config)
     profile = profiled(config, photo, arguments.batch_size, arguments.rounds)
     title = f"{config.backend}, {config.threads} thread{'s' * (config.threads > 1)}, batch {arguments.batch_size}"
@@ -115,11 +116,11 @@ def machine_peaks(config: Resolved) -> dict[str, float]:
     if importlib.util.find_spec("torch") is None:
         return {}
     precisions = sorted({"f32", registry.find(config.backend).precision})
-    say("measuring the machine's peak")
+    warn("measuring the machine's peak")
     try:
         peaks = ask(MODULE, {"task": "peak", "threads": config.threads, "precisions": precisions}, PEAK_TIMEOUT_S)
     except ProcessDiedError as error:
-        say(f"the machine's peak could not be measured ({error})")
+        warn(f"the machine's peak could not be measured ({error})")
         return {}
     # PyTorch's product of int8 is slow without instructions for it, and then no peak of what other libraries do
     return {name: peak for name, peak in peaks.items() if peak >= peaks.get("f32", 0.0)}
@@ -135,7 +136,7 @@ def profiled(config: Resolved, photo: Path, batch_size: int, rounds: int) -> Pro
     spec = WorkerSpec(config.backend, {PIPELINE: {"photos": photos, "config": asdict(config)}})
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    say(f"profiling {config.backend}")
+    warn(f"profiling {config.backend}")
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("rounds", total=rounds)
         try:
@@ -162,8 +163,3 @@ def to_json(profile: Profile, config: Resolved, photo: Path, peaks: dict[str, fl
         "peak_flop_per_s": peaks,
         **document,
     }
-
-
-def say(message: str) -> None:
-    """Print on standard error what is being done."""
-    print(f"midas-bench: {message}", file=sys.stderr, flush=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ class Sides:
         backends = {arm.config.backend for arm in self.arms.values() if arm.config}
         return len(backends) > 1
 
-    def with_configs(self, change: Any) -> Sides:
+    def with_configs(self, change: Callable[[Resolved], Resolved]) -> Sides:
         """Return the same sides, each configuration changed by a function."""
         changed = [replace(arm, config=change(arm.config) if arm.config else None) for arm in (self.base, *self.heads)]
         return replace(self, base=changed[0], heads=tuple(changed[1:]))

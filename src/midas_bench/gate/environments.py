@@ -12,22 +12,20 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
 
 from midas_bench.errors import UserError
-from midas_bench.files import cannot_write, expanded, write_whole
+from midas_bench.files import cannot_write, expanded, locked, write_whole
 from midas_bench.gate import installers, requirements
 from midas_bench.gate.installers import NoNetworkError
-from midas_bench.gate.requirements import DISTRIBUTION, Wanted
+from midas_bench.gate.requirements import DISTRIBUTION, Wanted, by_normalised_name
 from midas_bench.processes import how_it_ended, last_words
 
 Progress = Callable[[str], None]
@@ -55,7 +53,7 @@ for name in sys.argv[1:]:
         importlib.import_module(name)
     except BaseException as error:
         missing[name] = "%s: %s" % (type(error).__name__, error)
-found = [(found.metadata["Name"], found.version) for found in metadata.distributions()]
+found = [(each.metadata["Name"], each.version) for each in metadata.distributions()]
 print(json.dumps({"python": platform.python_version(), "found": found, "missing": missing}))
 """
 
@@ -143,7 +141,7 @@ def look_at(label: str, python: Path, modules: Collection[str] | None = None) ->
         raise UserError(label, f"gives no answer within {ANSWER_S:.0f} s", next_step) from error
     try:
         reply = json.loads(ran.stdout.splitlines()[-1])
-        versions = _normalised([*reply["found"], ("python", reply["python"])])
+        versions = by_normalised_name([*reply["found"], ("python", reply["python"])], NOT_COMPARED)
     except (IndexError, ValueError, KeyError, TypeError):
         ended = f"{how_it_ended(ran.returncode)}: {last_words(ran.stderr)}"
         raise UserError(label, f"does not answer as Python does ({ended})", next_step) from None
@@ -155,12 +153,6 @@ def look_at(label: str, python: Path, modules: Collection[str] | None = None) ->
         reasons = "; ".join(f"{name} ({reason})" for name, reason in reply["missing"].items())
         raise UserError(label, f"cannot import {reasons}", "install what is missing, or name another version")
     return Environment(label, str(python), versions, _digest(versions))
-
-
-def _normalised(found: Sequence[tuple[str | None, str]]) -> dict[str, str]:
-    # of two that are installed behind each other, Python imports the first
-    versions = {canonicalize_name(name): version for name, version in reversed(found) if name}
-    return {name: version for name, version in sorted(versions.items()) if name not in NOT_COMPARED}
 
 
 def _digest(facts: object) -> str:
@@ -200,12 +192,17 @@ def _made(wanted: Wanted, folder: Path, progress: Progress) -> Environment:
         progress(f"a package index was not reached: {wanted.label} is taken from the cache")
         [record, *_] = earlier
         pins = _read(record)["pins"]
-    with _exclusive(folder, progress):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    waiting = "waiting for another process, which makes an environment"
+    with locked(folder / LOCK, WAIT_S, lambda: progress(waiting)):
         _remove_old(folder)
-        found = _sound(record, wanted.label)
-        if found:
+        kept = _sound(record, wanted.label)
+        if kept:
             os.utime(record)
-            return found
+            return kept
         progress(f"making an environment with {wanted.label}: {len(pins)} packages, once")
         return _build(wanted, pins, record, asked)
 
@@ -233,10 +230,10 @@ def _build(wanted: Wanted, pins: Sequence[str], record: Path, asked: str) -> Env
         python = _python_at(place)
         assert python
         installers.install(wanted, pins, place, python)
-        made = look_at(wanted.label, python)
-        facts = {"folder": place.name, "versions": made.versions, "pins": list(pins), "asked": asked}
+        new = look_at(wanted.label, python)
+        facts = {"folder": place.name, "versions": new.versions, "pins": list(pins), "asked": asked}
         write_whole(record, json.dumps(facts, indent=1).encode())
-        return made
+        return new
     except BaseException as error:
         if place:
             shutil.rmtree(place, ignore_errors=True)
@@ -250,9 +247,9 @@ def _sound(record: Path, label: str) -> Environment | None:
     facts = _read(record)
     with suppress(UserError, KeyError):
         python = _python_at(record.parent / facts["folder"])
-        found = look_at(label, python) if python else None
-        if found and found.versions == facts["versions"]:
-            return found
+        kept = look_at(label, python) if python else None
+        if kept and kept.versions == facts["versions"]:
+            return kept
     return None
 
 
@@ -273,28 +270,3 @@ def _remove_old(folder: Path) -> None:
     for place in folder.iterdir():
         if place.is_dir() and place.name not in whole:
             shutil.rmtree(place, ignore_errors=True)
-
-
-@contextmanager
-def _exclusive(folder: Path, progress: Progress) -> Iterator[None]:
-    """Hold the lock of the environments.
-
-    Raises:
-        UserError: the folder cannot be written, or the lock was not free in time.
-    """
-    lock = FileLock(folder / LOCK)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            progress("waiting for another process, which makes an environment")
-            lock.acquire(timeout=WAIT_S)
-    except Timeout:
-        raise UserError(folder / LOCK, f"still held after {WAIT_S:.0f} s", "wait for that process, or end it") from None
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    try:
-        yield
-    finally:
-        lock.release()

@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 from midas_bench.depth.torch_extra import LIBRARIES as TORCH
 from midas_bench.errors import UserError
 from midas_bench.files import CACHE_VARIABLE
-from midas_bench.gate.requirements import DISTRIBUTION, Wanted
+from midas_bench.gate.requirements import Wanted, by_normalised_name
 from midas_bench.processes import PR_SET_PDEATHSIG
 
 LINKS_VARIABLE = "PIP_FIND_LINKS"
@@ -91,10 +91,7 @@ def install(wanted: Wanted, pins: Iterable[str], environment: Path, python: Path
 
 def installed() -> dict[str, str]:
     """Return the versions of what is installed here, but for midas-bench, by normalised name."""
-    # a path that is listed twice, and one behind another: the first is what Python imports
-    found = [(found.metadata["Name"], found.version) for found in metadata.distributions()]
-    versions = {canonicalize_name(name): version for name, version in reversed(found) if name}
-    return {name: version for name, version in sorted(versions.items()) if name != DISTRIBUTION}
+    return by_normalised_name([(each.metadata["Name"], each.version) for each in metadata.distributions()])
 
 
 def _pins(wanted: Wanted, report: dict[str, Any]) -> list[str]:

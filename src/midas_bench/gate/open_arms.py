@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -104,8 +105,6 @@ def check_calls(calls: str) -> None:
 
 def cache_folder_of_gate() -> Path:
     """Return the gate's folder in the cache."""
-    import os
-
     return Path(cache_folder(os.environ)) / "gate"
 
 
@@ -132,7 +131,7 @@ def _codes(
     commits: Mapping[str, str],
     run_folder: Path,
 ) -> list[Revision]:
-    """Return the code of each arm, the base first; what several arms have in common is put on disk once for each."""
+    """Return the code of each arm, the base first; each gets a copy of its own where there is one."""
     names = [BASE, *HEADS[: len(question.heads)]]
     if repository is None or compared is None:
         if question.calls:

@@ -29,6 +29,14 @@ NO_REQUIREMENT = re.compile(r"(?:^|\s)#.*|\s--.*|\s*\\\s*$")
 """What may follow a requirement on its line of a file: a comment, options, a line's continuation."""
 
 
+def by_normalised_name(
+    distributions: Sequence[tuple[str | None, str]], without: Collection[str] = (DISTRIBUTION,)
+) -> dict[str, str]:
+    """Return versions by normalised name, sorted; of two that are installed behind each other, Python's first."""
+    versions = {canonicalize_name(name): version for name, version in reversed(distributions) if name}
+    return {name: version for name, version in sorted(versions.items()) if name not in without}
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What an environment shall hold.

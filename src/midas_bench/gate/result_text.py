@@ -23,10 +23,11 @@ from midas_bench.gate.rule import (
     first_look,
 )
 from midas_bench.gate.thresholds import kind_of
-from midas_bench.profile.text import moved_table, print_table
-from midas_bench.render.document import Table, TableCell, columns
+from midas_bench.profile.text import moved_table
+from midas_bench.render.document import Table, TableCell, columns, number
 from midas_bench.render.markdown import table_lines
 from midas_bench.render.markdown_escape import escape
+from midas_bench.render.terminal import print_table
 from midas_bench.results import units
 from midas_bench.results.intervals import Interval
 from midas_bench.results.json_fields import clean, visible
@@ -166,7 +167,9 @@ def print_result(result: GateResult, console: Console) -> None:
     if result.judgements:
         console.print(table)
     if result.depth:
-        console.print(_depth_table(result))
+        depth = depth_table(result)
+        console.print(depth.title, highlight=False)
+        print_table(depth, console)
     for why in result.why:
         console.print(visible(f"Operators behind {why.figure}:"), markup=False, highlight=False)
         if why.moved:
@@ -179,9 +182,8 @@ def print_result(result: GateResult, console: Console) -> None:
 
 def markdown(result: GateResult) -> str:
     """Return the same for `$GITHUB_STEP_SUMMARY` or a comment on a pull request."""
-    lines = [
-        f"### {MARKS[REGRESSED] if result.regressed else ''} {escape(conclusion(result))}".replace("###  ", "### ")
-    ]
+    mark = f"{MARKS[REGRESSED]} " if result.regressed else ""
+    lines = [f"### {mark}{escape(conclusion(result))}"]
     lines += ["", f"{escape(result.base)} (base) against {escape(result.head)} (head)", ""]
     rows = [
         (TableCell(name, code=True), *map(TableCell, rest), TableCell(f"{_mark(judgement)} {verdict}"))
@@ -190,8 +192,8 @@ def markdown(result: GateResult) -> str:
     if rows:
         lines += table_lines(Table("gate", "", COLUMNS, tuple(rows)))
     if result.depth:
-        depth = tuple(tuple(map(TableCell, row)) for row in depth_rows(result))
-        lines += ["", f"{depth_title(result)}:", "", *table_lines(Table("depth", "", DEPTH_COLUMNS, depth))]
+        depth = depth_table(result)
+        lines += ["", f"{depth.title}:", "", *table_lines(depth)]
     for why in result.why:
         lines += ["", f"Operators behind {escape(why.figure)}:", ""]
         lines += [*table_lines(moved_table(why.moved)), ""] if why.moved else []
@@ -200,36 +202,24 @@ def markdown(result: GateResult) -> str:
     return "\n".join(lines) + "\n"
 
 
-def depth_title(result: GateResult) -> str:
-    """Say which photos the table of depth shows."""
-    photos = len({change.photo for change in result.depth})
-    return f"Depth against the base: the {min(photos, MOST_PHOTOS)} of {photos} photos that differ most"
-
-
-def depth_rows(result: GateResult) -> list[tuple[str, ...]]:
-    """Return one row of text per head and photo, as `DEPTH_COLUMNS` names its fields: of those that differ most."""
+def depth_table(result: GateResult) -> Table:
+    """Return the photos whose depth differs most from the base's, of each head."""
     heads = dict.fromkeys(change.head for change in result.depth)
     by_head = [sorted((c for c in result.depth if c.head == head), key=lambda c: -c.mean_error) for head in heads]
-    return [
+    rows = [
         (
-            clean(change.head),
-            clean(change.photo),
-            f"{change.rank_correlation:.4f}",
-            f"{change.largest_error:.2%}",
-            f"{change.mean_error:.2%}",
+            TableCell(clean(change.head)),
+            TableCell(clean(change.photo)),
+            number(f"{change.rank_correlation:.4f}", change.rank_correlation),
+            number(f"{change.largest_error:.2%}", change.largest_error),
+            number(f"{change.mean_error:.2%}", change.mean_error),
         )
         for changes in by_head
         for change in changes[:MOST_PHOTOS]
     ]
-
-
-def _depth_table(result: GateResult) -> TerminalTable:
-    table = TerminalTable(box=SIMPLE_HEAD, pad_edge=False, title=depth_title(result), title_justify="left")
-    for column in DEPTH_COLUMNS:
-        table.add_column(column.title, justify="right" if column.numeric else "left")
-    for row in depth_rows(result):
-        table.add_row(*map(_plain, row))
-    return table
+    photos = len({change.photo for change in result.depth})
+    title = f"Depth against the base: the {min(photos, MOST_PHOTOS)} of {photos} photos that differ most"
+    return Table("depth", title, DEPTH_COLUMNS, tuple(rows))
 
 
 def _mark(judgement: Judgement) -> str:

@@ -242,17 +242,24 @@ def copy_working_tree(repository: Path, folder: Path) -> Revision:
     Raises:
         UserError: a file cannot be copied.
     """
-    try:
+    with _named_when_not_copied():
         # an editor's lock file is a dangling link
         shutil.copytree(repository / PACKAGE, folder / PACKAGE, ignore=NOT_OURS, ignore_dangling_symlinks=True)
         if (repository / PROJECT).is_file():
             shutil.copy(repository / PROJECT, folder)
+    return _revision(WORKING_TREE, None, folder)
+
+
+@contextmanager
+def _named_when_not_copied() -> Iterator[None]:
+    """Name the file that could not be copied."""
+    try:
+        yield
     except shutil.Error as error:
         [(source, _, reason), *_] = error.args[0]
         raise UserError(source, f"cannot be copied ({reason})", "check its permissions") from error
     except OSError as error:
         raise UserError(error.filename, f"cannot be copied ({error.strerror})", "check its permissions") from error
-    return _revision(WORKING_TREE, None, folder)
 
 
 def copy_package(folder: Path) -> Revision:
@@ -261,10 +268,8 @@ def copy_package(folder: Path) -> Revision:
     Raises:
         UserError: a file cannot be copied.
     """
-    try:
+    with _named_when_not_copied():
         shutil.copytree(Path(__file__).parents[1], folder / PACKAGE, ignore=NOT_NEEDED)
-    except OSError as error:
-        raise UserError(folder, f"cannot be written ({error})", "free some space") from error
     return _revision(f"midas-bench {version('midas-bench')}", None, folder)
 
 
@@ -275,14 +280,12 @@ def copy_tracked_files(repository: Path, folder: Path) -> Revision:
         UserError: a file cannot be copied.
     """
     listed = git(repository, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
-    try:
+    with _named_when_not_copied():
         for name in filter(None, listed):
             # a file that was deleted is listed too
             if (repository / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(repository / name, folder / name)
-    except OSError as error:
-        raise UserError(error.filename, f"cannot be copied ({error.strerror})", "check its permissions") from error
     return Revision(WORKING_TREE, None, folder, None, ())
 
 

@@ -21,8 +21,6 @@ ROUNDS = 12
 MOST_OPERATORS = 5
 RUNTIME_CALLS = ("inference", "pipeline")
 """Of this package's own calls, those that run the network, the more telling first."""
-
-
 CAVEAT = "The profiler itself takes time, most for small operators; both sides paid for it."
 
 
@@ -56,7 +54,7 @@ class Why:
 
 def reasons(all_series: Sequence[BlockSeries], family: Family, progress: Callable[[str], object]) -> list[Why]:
     """Profile both sides of the regressed calls that run a network: of each head, one call of each pipeline."""
-    found = []
+    whys = []
     for series, head, cell in _regressed(all_series, family):
         figure = series.figure_of(head, cell.name)
         progress(f"profiling both sides of {figure}")
@@ -64,28 +62,29 @@ def reasons(all_series: Sequence[BlockSeries], family: Family, progress: Callabl
         try:
             base, other = profile_in_turns(specs, cell.batch, cell.call, ROUNDS, core=pinnable_core())
         except (UserError, ProcessDiedError) as error:
-            found.append(Why(figure, (), f"no profile: {error}"))
+            whys.append(Why(figure, (), f"no profile: {error}"))
             continue
         ranked = moved(base, other)
         if not ranked:
-            found.append(Why(figure, (), "no profile: the call runs no operator of a runtime that can be profiled"))
+            whys.append(Why(figure, (), "no profile: the call runs no operator of a runtime that can be profiled"))
             continue
         text = f"{explained(ranked, base, other, MOST_OPERATORS)} {CAVEAT}"
-        found.append(Why(figure, ranked[:MOST_OPERATORS], text))
-    return found
+        whys.append(Why(figure, ranked[:MOST_OPERATORS], text))
+    return whys
 
 
 def _regressed(all_series: Sequence[BlockSeries], family: Family) -> Iterator[tuple[BlockSeries, str, GateCell]]:
-    for series in all_series:
-        for head in series.heads:
-            cells = [
-                cell
-                for cell in series.cells
-                if family.judgements[series.figure_of(head, cell.name)].verdict == REGRESSED
-                and (not cell.scene or cell.call in RUNTIME_CALLS)
-            ]
-            by_batch: dict[str, list[GateCell]] = {}
-            for cell in cells:
-                by_batch.setdefault(cell.batch if cell.scene else cell.call, []).append(cell)
-            for same in by_batch.values():
-                yield series, head, min(same, key=lambda cell: RUNTIME_CALLS.index(cell.call) if cell.scene else 0)
+    pairs = [(series, head) for series in all_series for head in series.heads]
+    for series, head in pairs:
+        verdicts = {cell: family.judgements[series.figure_of(head, cell.name)].verdict for cell in series.cells}
+        regressed = [cell for cell, verdict in verdicts.items() if verdict == REGRESSED]
+        own = [cell for cell in regressed if not cell.scene]
+        # of a pipeline's calls, the last one that is put here stays
+        networks = {
+            cell.batch: cell
+            for call in reversed(RUNTIME_CALLS)
+            for cell in regressed
+            if cell.scene and cell.call == call
+        }
+        for cell in (*own, *networks.values()):
+            yield series, head, cell

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table as TerminalTable
-
 from midas_bench.profile.moved import MovedOperator
 from midas_bench.profile.operators import Operator, Profile, spread_s
 from midas_bench.render.document import Table, TableCell, code, columns, number
 from midas_bench.render.markdown import table_lines
 from midas_bench.render.markdown_escape import escape
 from midas_bench.results import units
-from midas_bench.results.json_fields import clean, visible
+from midas_bench.results.json_fields import clean
 
 WIDTH = 120
 LONGEST_LABEL, LONGEST_KIND = 41, 20
@@ -123,16 +119,6 @@ def explained(moved: Sequence[MovedOperator], base: Profile, head: Profile, top:
         f"A call changed by {signed_seconds(head.call_s - base.call_s)}; the operators of the table account for "
         f"{signed_seconds(inside)}, and what is outside of operators for {signed_seconds(outside)}."
     )
-
-
-def print_table(table: Table, console: Console) -> None:
-    """Print a table on a terminal."""
-    printed = TerminalTable(box=SIMPLE_HEAD, pad_edge=False)
-    for column in table.columns:
-        printed.add_column(column.title, no_wrap=True, justify="right" if column.numeric else "left")
-    for row in table.rows:
-        printed.add_row(*(visible(cell.text).replace("[", r"\[") for cell in row))
-    console.print(printed, highlight=False)
 
 
 def markdown(table: Table, *sentences: str) -> str:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PACKAGE_CALLS = "midas_bench.depth.calls:calls"
@@ -29,11 +29,7 @@ def serve() -> None:
     `open` loads pipelines and names their calls; `pipeline` and `call` make one call and report its seconds; with
     `save` they write the arrays that it returns, one behind the other, and report their shapes instead, or null.
     """
-    if sys.platform == "linux":  # a call that hangs would never see the end of stdin
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    # What libraries print belongs to stderr: stdout carries replies and nothing else.
-    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    replies = _begin()
     opened: dict[str, Any] = {}
     slowdown = 0.0
     with ExitStack() as stack:
@@ -48,6 +44,16 @@ def serve() -> None:
                 reply = {"seconds": _timed_s(opened[request["pipeline"]][request["call"]], slowdown)}
             replies.write(json.dumps(reply) + "\n")
             replies.flush()
+
+
+def _begin() -> TextIO:
+    """Tie this process's life to its parent's, and return where replies are written."""
+    if sys.platform == "linux":  # a call that hangs would never see the end of stdin
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    # What libraries print belongs to stderr: stdout carries replies and nothing else.
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return replies
 
 
 def _open(request: dict[str, Any], opened: dict[str, Any], stack: ExitStack) -> dict[str, Any]:

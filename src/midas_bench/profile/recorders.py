@@ -28,12 +28,14 @@ class Occurrence(NamedTuple):
         facts: what is known of the operator.
         start_s: on the clock of `time.perf_counter`.
         took_s: seconds.
+        call: the number of the call it was in, where the runtime tells that; else None, and the clock has to tell.
     """
 
     key: object
     facts: dict[str, Any]
     start_s: float
     took_s: float
+    call: int | None = None
 
 
 class Recorder:
@@ -44,8 +46,9 @@ class Recorder:
     def install(self, module: ModuleType) -> None:
         """Patch the library, which was just imported."""
 
-    def around(self) -> AbstractContextManager[object]:
-        """Return what a call is made within."""
+    def around(self, call: int) -> AbstractContextManager[object]:
+        """Return what the call of this number is made within."""
+        del call
         return nullcontext()
 
     def occurrences(self) -> Iterator[Occurrence]:
@@ -270,25 +273,25 @@ class TorchRecorder(Recorder):
     library = "torch"
 
     def __init__(self) -> None:
-        self._profiles: list[tuple[float, Any]] = []
+        self._profiles: list[tuple[int, float, Any]] = []
 
-    def around(self) -> AbstractContextManager[object]:
+    def around(self, call: int) -> AbstractContextManager[object]:
         """Profile a call if anything has imported torch."""
         torch = sys.modules.get("torch")
-        return nullcontext() if torch is None else self._profiled(torch)
+        return nullcontext() if torch is None else self._profiled(torch, call)
 
-    def _profiled(self, torch: Any) -> AbstractContextManager[object]:
+    def _profiled(self, torch: Any, call: int) -> AbstractContextManager[object]:
         stack = ExitStack()
         profile = stack.enter_context(
             torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], record_shapes=True)
         )
-        self._profiles.append((time.perf_counter(), profile))
+        self._profiles.append((call, time.perf_counter(), profile))
         stack.enter_context(torch.profiler.record_function(MARKER))
         return stack
 
     def occurrences(self) -> Iterator[Occurrence]:
         """Yield what has a namespace, such as aten::conv2d, or nothing within it; not what only holds others."""
-        for call_start_s, profile in self._profiles:
+        for call, call_start_s, profile in self._profiles:
             events = sorted(profile.events(), key=lambda event: event.time_range.start)
             marker_us = next((event.time_range.start for event in events if event.name == MARKER), 0.0)
             seen: Counter[str] = Counter()
@@ -306,7 +309,8 @@ class TorchRecorder(Recorder):
                 same = f"{event.name} {shapes}"
                 seen[same] += 1
                 start_s = call_start_s + (event.time_range.start - marker_us) / 1e6
-                yield Occurrence((same, seen[same]), facts, start_s, event.time_range.elapsed_us() / 1e6)
+                took_s = event.time_range.elapsed_us() / 1e6
+                yield Occurrence((same, seen[same]), facts, start_s, took_s, call)
 
     @staticmethod
     def _skipped(event: Any) -> int:

@@ -7,12 +7,10 @@ profiled. A library is patched right after somebody imports it, and never import
 
 from __future__ import annotations
 
-import ctypes
 import importlib.abc
 import importlib.util
 import json
 import os
-import signal
 import sys
 import time
 from bisect import bisect
@@ -21,7 +19,7 @@ from contextlib import ExitStack
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 FOLDER_VARIABLE = "MIDAS_BENCH_PROFILE_FOLDER"
 """Names the folder for what the runtimes write; the parent makes it and removes it."""
@@ -55,25 +53,31 @@ class PatchAfterImport(importlib.abc.MetaPathFinder):
         return spec
 
 
+class Round(NamedTuple):
+    """A call that counts: its number among all calls, when it began by `time.perf_counter`, and its seconds."""
+
+    call: int
+    start_s: float
+    took_s: float
+
+
 def serve() -> None:
     """Answer requests until stdin ends, each one JSON object a line.
 
     `open` is that of `measure/worker.py`. `pipeline` and `call` make one call and report its seconds; with `keep` it is
     a round of the profile. `rows` ends the profile and reports it. A user's error becomes a reply with `error`.
     """
-    if sys.platform == "linux":  # a call that hangs would never see the end of stdin
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     here = Path(__file__).resolve().parent
     # by their paths: the modules of these names in the package that is profiled may be another revision's, or none
     measuring = _module("midas_bench_measuring", here.parent / "measure" / "worker.py")
+    replies = measuring._begin()
     recorders = _module("midas_bench_recorders", here / "recorders.py").recorders(Path(os.environ[FOLDER_VARIABLE]))
     sys.meta_path.insert(0, PatchAfterImport(recorders))
     # C++ that torch.compile writes tells the profiler of its loops, which it does only where this asks for it
     os.environ.setdefault("TORCHINDUCTOR_CPP_ENABLE_KERNEL_PROFILE", "1")
     opened: dict[str, Any] = {}
-    rounds: list[tuple[float, float]] = []
+    rounds: list[Round] = []
+    calls = 0
     slowdown = 0.0
     with ExitStack() as stack:
         for line in sys.stdin:
@@ -87,11 +91,12 @@ def serve() -> None:
                 else:
                     with ExitStack() as around:
                         for recorder in recorders:
-                            around.enter_context(recorder.around())
+                            around.enter_context(recorder.around(calls))
                         start_s = time.perf_counter()
                         reply = {"seconds": measuring._timed_s(opened[request["pipeline"]][request["call"]], slowdown)}
                     if request.get("keep"):
-                        rounds.append((start_s, reply["seconds"]))
+                        rounds.append(Round(calls, start_s, reply["seconds"]))
+                    calls += 1
             except Exception as error:
                 # by its fields, because the error is of the tree that is profiled
                 told = [getattr(error, name, None) for name in ("thing", "reason", "next_step")]
@@ -113,28 +118,40 @@ def _module(name: str, path: Path) -> Any:
     return module
 
 
-def _rows(recorders: Sequence[Any], rounds: Sequence[tuple[float, float]]) -> dict[str, Any]:
+def _rows(recorders: Sequence[Any], rounds: Sequence[Round]) -> dict[str, Any]:
     """Sort what was recorded into the rounds; microseconds count from the start of each call."""
     operators: dict[tuple[str, object], int] = {}
     facts: list[dict[str, Any]] = []
     events: list[list[list[float]]] = [[] for _ in rounds]
-    begun = [start_s for start_s, _ in rounds]
     for recorder in recorders:
         for occurrence in recorder.occurrences():
-            number = bisect(begun, occurrence.start_s) - 1
-            if number < 0 or occurrence.start_s > begun[number] + rounds[number][1]:
+            number = _round_of(occurrence, rounds)
+            if number is None:
                 continue
             key = (recorder.library, occurrence.key)
             if key not in operators:
                 operators[key] = len(facts)
                 facts.append({"runtime": recorder.library, **occurrence.facts})
-            start_us, took_us = 1e6 * (occurrence.start_s - begun[number]), 1e6 * occurrence.took_s
+            # a clock that was read a little early or late must not move an operator out of its call
+            start_s = min(max(0.0, occurrence.start_s - rounds[number].start_s), rounds[number].took_s)
+            start_us, took_us = 1e6 * start_s, 1e6 * occurrence.took_s
             events[number].append([operators[key], round(start_us, 3), round(took_us, 3)])
-    made = [{"seconds": took_s, "events": of_round} for (_, took_s), of_round in zip(rounds, events, strict=True)]
+    made = [{"seconds": each.took_s, "events": of_round} for each, of_round in zip(rounds, events, strict=True)]
     reply: dict[str, Any] = {"operators": facts, "rounds": made}
     for recorder in recorders:
         reply.update(recorder.about())
     return reply
+
+
+def _round_of(occurrence: Any, rounds: Sequence[Round]) -> int | None:
+    """Return the place of the round that an operator ran in, or None: by the call's number, or else by the clock."""
+    if occurrence.call is not None:
+        numbers = [each.call for each in rounds]
+        return numbers.index(occurrence.call) if occurrence.call in numbers else None
+    place = bisect([each.start_s for each in rounds], occurrence.start_s) - 1
+    if place < 0 or occurrence.start_s > rounds[place].start_s + rounds[place].took_s:
+        return None
+    return place
 
 
 if __name__ == "__main__":

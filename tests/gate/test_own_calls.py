@@ -98,12 +98,14 @@ def test_own_calls_that_became_slower_regress(gate, mine):
     assert list(document["control"]) == ["parse", "start-up", "peak memory"]
 
 
-def test_own_calls_that_return_other_arrays_are_told_at_once(gate, mine):
+def test_own_calls_that_return_other_arrays_are_told_at_once(gate, mine, tmp_path):
+    markdown = tmp_path / "gate.md"
     mine.write(yields='"parse": lambda: busy({s}, 2), "no arrays": lambda: 5')
-    code, printed, document = gate("--base", "HEAD", "--fail-fast")
+    code, printed, document = gate("--base", "HEAD", "--fail-fast", "--markdown", str(markdown))
     assert code == 1
     assert "output of parse: CHANGED" in printed.err
     assert "FAIL: output of parse: changed (--allow-changed-output lets it pass)" in printed.out
+    assert markdown.read_text(encoding="utf-8").startswith("### ❌ FAIL: output of parse")
     assert document["blocks"] == 0
 
 

@@ -182,7 +182,7 @@ def print_result(result: GateResult, console: Console) -> None:
 
 def markdown(result: GateResult) -> str:
     """Return the same for `$GITHUB_STEP_SUMMARY` or a comment on a pull request."""
-    mark = f"{MARKS[REGRESSED]} " if result.regressed else ""
+    mark = f"{MARKS[REGRESSED]} " if result.regressed or result.changed else ""
     lines = [f"### {mark}{escape(conclusion(result))}"]
     lines += ["", f"{escape(result.base)} (base) against {escape(result.head)} (head)", ""]
     rows = [

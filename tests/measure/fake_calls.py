@@ -35,6 +35,8 @@ def calls(photos, **config):  # noqa: ARG001
 
     log("open")
     time.sleep(float(os.environ.get("SLOW_START", "0")))
+    while time.process_time() < config.get("busy_start_s", 0):
+        pass
     if "refuse" in config:
         raise ValueError("it will not open")
     print("what libraries say", flush=True)  # noqa: T201

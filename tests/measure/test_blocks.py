@@ -87,6 +87,9 @@ class Fake:
 
     startup_s = 0.5
 
+    def begin_opening(self):
+        self.log.append(("begin", self.arm.name, self.core))
+
     def open(self):
         self.log.append(("open", self.arm.name, self.core))
 
@@ -158,9 +161,22 @@ def test_all_workers_share_one_core_if_they_are_pinned(fake_workers, monkeypatch
     assert not [event for event, *_ in fake_workers if event == "sleep"]  # on one core nothing spins
 
 
+@pytest.mark.parametrize(
+    ("core", "queued_s", "together"),
+    [(7, 0.0, True), (7, None, False), (None, 0.0, False)],
+)
+def test_workers_that_share_a_core_start_side_by_side_where_their_waiting_is_counted(
+    fake_workers, monkeypatch, core, queued_s, together
+):
+    monkeypatch.setattr(module, "queued_s", lambda: queued_s)
+    module.one_block(ARMS, [[A, B]], 2, random.Random(1), core)
+    opening = [event for event, *_ in fake_workers[:6]]
+    assert opening == (["start", "begin"] * 2 + ["open"] * 2 if together else ["start", "begin", "open"] * 2)
+
+
 def test_unpinned_arms_wait_for_the_others_threads_to_sleep(fake_workers):
     take(1, ARMS, [A, B], rounds=2, pinned=False)
-    timed = fake_workers[4 + 2 * WARM_UP_CALLS : -2]
+    timed = fake_workers[6 + 2 * WARM_UP_CALLS : -2]
     calls = [name for event, name, _ in timed if event == "call"]
     changes = 1 + sum(one != other for one, other in pairwise(calls))
     assert [event for event, *_ in timed].count("sleep") == changes

@@ -39,7 +39,7 @@ def test_a_worker_opens_pipelines_calls_them_and_closes_them_when_stdin_ends(pac
     calls = [{"pipeline": "one", "call": "pipeline"}, {"pipeline": "two", "call": "inference"}]
     ran, replies = spoken_to(package, request, *calls)
     assert ran.returncode == 0, ran.stderr
-    assert replies[0] == {"ready": {"one": CALLS, "two": CALLS}}
+    assert replies[0]["ready"] == {"one": CALLS, "two": CALLS}
     assert all(0.01 <= reply["seconds"] < 5 for reply in replies[1:])
     log = [line.split()[::2] for line in (tmp_path / "log").read_text().splitlines()]
     begun = [["one", "begin"], ["one", "end"], ["two", "begin"], ["two", "end"]]
@@ -48,8 +48,23 @@ def test_a_worker_opens_pipelines_calls_them_and_closes_them_when_stdin_ends(pac
 
 def test_what_libraries_print_is_kept_off_the_replies(package, tmp_path):
     ran, replies = spoken_to(package, opening(tmp_path, "one"))
-    assert replies == [{"ready": {"one": CALLS}}]
+    assert [reply["ready"] for reply in replies] == [{"one": CALLS}]
     assert "what libraries say" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("2000000000 1500000000 42\n", 1.5), ("2000000000 0 42\n", 0.0), ("0 0 0\n", None), (None, None)],
+)
+def test_time_in_the_queue_for_a_core_is_read_where_the_kernel_counts_it(monkeypatch, text, seconds):
+    def read_text(path, **_):
+        assert path == Path("/proc/self/schedstat")
+        if text is None:
+            raise FileNotFoundError
+        return text
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert worker.queued_s() == seconds
 
 
 def test_a_worker_reads_the_photos_of_its_pipelines(package, tmp_path):
@@ -77,7 +92,8 @@ def test_a_worker_refuses_a_package_from_outside_its_tree(package, tmp_path):
     ran, replies = spoken_to(f"{other}{os.pathsep}{package}", opening(tmp_path, "one") | {"tree": str(other)})
     assert (ran.returncode, replies) == (1, [])
     assert f"which is not in {other}: has a folder of its package no __init__.py?" in ran.stderr
-    assert spoken_to(package, opening(tmp_path, "one") | {"tree": str(package)})[1] == [{"ready": {"one": CALLS}}]
+    [reply] = spoken_to(package, opening(tmp_path, "one") | {"tree": str(package)})[1]
+    assert reply["ready"] == {"one": CALLS}
 
 
 def test_a_worker_of_an_older_revision_inherits_the_switches_of_telemetry(package, tmp_path):

@@ -3,10 +3,12 @@
 import os
 import signal
 import sys
+import time
 
 import psutil
 import pytest
 
+from midas_bench.measure.worker import queued_s
 from midas_bench.measure.worker_client import TimedCall, Worker
 from midas_bench.processes import ProcessDiedError
 
@@ -19,6 +21,31 @@ def test_a_pinned_worker_runs_on_the_core_it_was_given(arm):
     with Worker(arm("a"), core) as worker:
         worker.open()
         assert psutil.Process(worker._process.pid).cpu_affinity() == [core]
+
+
+@pytest.mark.parametrize(("queued_s", "startup_s"), [(None, 2.0), (0.5, 1.5)])
+def test_start_up_ends_when_the_worker_is_ready_and_leaves_out_its_waiting_for_the_core(
+    arm, monkeypatch, queued_s, startup_s
+):
+    with Worker(arm("a"), None) as worker:
+        reply = {"ready": {}, "at_s": worker._start_s + 2.0, "queued_s": queued_s}
+        monkeypatch.setattr(worker, "_receive", lambda _: reply)
+        worker.open()
+        assert worker.startup_s == pytest.approx(startup_s)
+
+
+@pytest.mark.skipif(queued_s() is None, reason="this kernel does not count the time in the queue")
+def test_workers_that_start_on_one_core_do_not_count_each_others_time(arm):
+    core = max(os.sched_getaffinity(0))
+    start_s = time.perf_counter()
+    with Worker(arm("a", busy_start_s=0.5), core) as a, Worker(arm("b", busy_start_s=0.5), core) as b:
+        for worker in (a, b):
+            worker.begin_opening()
+        for worker in (a, b):
+            worker.open()
+        took_s = time.perf_counter() - start_s
+        # with the time of the other, each would have taken nearly all of it
+        assert 0.9 < a.startup_s + b.startup_s < 1.4 * took_s
 
 
 def test_what_a_call_returns_can_be_written_for_comparing(arm, tmp_path):

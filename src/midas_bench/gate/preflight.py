@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -59,6 +60,9 @@ def check_arms(series: BlockSeries, family: Family, folder: Path) -> tuple[list[
                 family.set_aside(name, MISSING, str(error))
             series.cells = ()
             return [], []
+    if series.control:
+        with suppress(ProcessDiedError), Worker(series.control, pinnable_core()) as worker:
+            worker.open()
     present = []
     for cell in series.cells:
         without = [name for name, arm in opened.items() if cell.call not in arm.ready[cell.batch]]

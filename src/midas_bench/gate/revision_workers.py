@@ -87,6 +87,8 @@ def _environment(name: str, sides: Sides, arm: Arm) -> dict[str, str]:
     return {
         "PYTHONPATH": os.pathsep.join(map(str, arm.revision.python_path)),
         "PYTHONPYCACHEPREFIX": str(compiled),
+        # images of containers set it, and then every start of every arm would compile all modules anew
+        "PYTHONDONTWRITEBYTECODE": "",
     }
 
 

@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from midas_bench.cpu import pinnable_core
+from midas_bench.measure.worker import queued_s
 from midas_bench.measure.worker_client import TimedCall, Worker, WorkerSpec
 
 WARM_UP_CALLS = 3
@@ -37,7 +38,8 @@ class Block:
 
     Attributes:
         rounds: each of its calls.
-        startup_s: by arm, from starting its process until its pipelines had each made their first inference.
+        startup_s: by arm, from starting its process until its pipelines had each made their first inference, without
+            the time in which it waited for its core.
         peak_bytes: by arm, its highest resident memory, or None where the system keeps no such mark.
     """
 
@@ -127,11 +129,18 @@ def interleaved(
 
 @contextmanager
 def _started(arms: Sequence[WorkerSpec], core: int | None) -> Iterator[dict[str, Worker]]:
+    # side by side on one core, which they share fairly, starts meet the machine as it is just then, as calls do
+    together = core is not None and queued_s() is not None
     with ExitStack() as stack:
         workers: dict[str, Worker] = {}
         for arm in arms:
             workers[arm.name] = stack.enter_context(Worker(arm, core))
-            workers[arm.name].open()
+            workers[arm.name].begin_opening()
+            if not together:
+                workers[arm.name].open()
+        if together:
+            for worker in workers.values():
+                worker.open()
         yield workers
 
 

@@ -26,8 +26,9 @@ PACKAGE_CALLS = "midas_bench.depth.calls:calls"
 def serve() -> None:
     """Answer requests until stdin ends.
 
-    `open` loads pipelines and names their calls; `pipeline` and `call` make one call and report its seconds; with
-    `save` they write the arrays that it returns, one behind the other, and report their shapes instead, or null.
+    `open` loads pipelines, names their calls, and reports when that was done, by `time.perf_counter`, and `queued_s`.
+    `pipeline` and `call` make one call and report its seconds; with `save` they write the arrays that it returns, one
+    behind the other, and report their shapes instead, or null.
     """
     replies = _begin()
     opened: dict[str, Any] = {}
@@ -72,7 +73,21 @@ def _open(request: dict[str, Any], opened: dict[str, Any], stack: ExitStack) -> 
         else:
             photos = [Path(photo).read_bytes() for photo in how["photos"]]
             opened[name] = stack.enter_context(calls(photos, **how["config"]))
-    return {"ready": {name: sorted(opened[name]) for name in sorted(opened)}}
+    ready_s = time.perf_counter()
+    return {"ready": {name: sorted(opened[name]) for name in sorted(opened)}, "at_s": ready_s, "queued_s": queued_s()}
+
+
+def queued_s() -> float | None:
+    """Return for how long this process could have run, but another one had its core; None where nobody counts that.
+
+    Of its first thread alone, since its start: the second number of Linux's /proc/self/schedstat.
+    """
+    try:
+        ran_ns, queued_ns, _ = map(int, Path("/proc/self/schedstat").read_text(encoding="ascii").split())
+    except OSError:
+        return None
+    # a kernel that does not count says 0 for all
+    return queued_ns / 1e9 if ran_ns else None
 
 
 def _timed_s(call: Callable[[], object], slowdown: float) -> float:

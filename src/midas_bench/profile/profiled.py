@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,8 +40,8 @@ class ProfilingWorker(Worker):
         """
         return self._ask({"rows": True}, CALL_TIMEOUT_S)
 
-    def _ask(self, request: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
-        reply = super()._ask(request, timeout_s)
+    def _receive(self, timeout_s: float) -> dict[str, Any]:
+        reply = super()._receive(timeout_s)
         if "error" in reply:
             raise UserError(*reply["error"])
         return reply

@@ -36,6 +36,13 @@ def test_backends_are_compared_within_two_per_cent_and_revisions_within_five():
     assert question(parsed("--head-backend", "openvino", "--threshold", "4%")).thresholds.time == 0.04
 
 
+def test_two_revisions_on_one_backend_are_no_alternatives():
+    same = question(parsed("--base", "main", "--base-backend", "openvino", "--head-backend", "openvino"))
+    assert not same.of_alternatives
+    assert same.thresholds.time == 0.05
+    assert question(parsed("--head-backend", "openvino")).of_alternatives
+
+
 def test_a_threshold_may_belong_to_one_figure_and_the_last_one_counts():
     words = ("--threshold", "8%", "--threshold", "decode=10%", "--threshold", "test_pipeline[onnx-b1-pet]=3%")
     limits = thresholds(parsed("--base", "main", *words, "--threshold", "decode=20%", "--threshold", "7%"), "5%")

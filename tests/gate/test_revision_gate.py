@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from midas_bench.depth.config import Resolved
+from midas_bench.depth.weights import Weights
 from midas_bench.gate.arms import BASE, HEAD, Arm, Sides
 from midas_bench.gate.block_journal import BlockJournal
-from midas_bench.gate.gate_cells import FAMILY
+from midas_bench.gate.gate_cells import ALTERNATIVES, FAMILY
 from midas_bench.gate.open_arms import notes_on_code
 from midas_bench.gate.question import ArmRequest, Question
-from midas_bench.gate.revision_gate import identity
+from midas_bench.gate.revision_gate import identity, with_cells
 from midas_bench.gate.revisions import Revision
 from midas_bench.gate.thresholds import Thresholds
 
@@ -70,3 +72,22 @@ def test_resume_takes_blocks_only_of_a_gate_with_the_same_question(revision, tmp
     ]
     assert len({path(), *others}) == 1 + len(others)
     assert path(replace(QUESTION, seed=2, budget_s=900, resume=True, lenient=True)) == path()
+
+
+@pytest.mark.parametrize(
+    ("backends", "cells", "compared"),
+    [
+        ((None, None), FAMILY[:1], ["pipeline[onnx-b1-street]"]),
+        (("openvino", "openvino"), (), [cell.name.replace("onnx", "openvino") for cell in FAMILY]),
+        # a backend that both sides name is the cells' too
+        (("openvino", "openvino"), FAMILY[1:2], ["decode[openvino-b1-street]"]),
+        (("onnx", "openvino"), (), [cell.name for cell in ALTERNATIVES]),
+        (("onnx", "openvino"), FAMILY[1:2], ["decode[b1-street]"]),
+    ],
+)
+def test_cells_have_the_backend_of_the_arms(revision, tmp_path, backends, cells, compared):
+    config = Resolved(backend=backends[0] or "onnx", threads=1, weights=Weights("seeded", "0" * 64), cache_dir="")
+    base, head = (Arm(name, revision(name), config) for name in (BASE, HEAD))
+    requests = [ArmRequest("main", backend=backend) for backend in backends]
+    asked = replace(QUESTION, base=requests[0], heads=(requests[1],), cells=cells)
+    assert [cell.name for cell in with_cells(asked, Sides(base, (head,), {}, tmp_path)).cells] == compared

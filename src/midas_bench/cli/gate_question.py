@@ -14,7 +14,7 @@ from midas_bench.gate import gate_cells
 from midas_bench.gate.arms import HEADS
 from midas_bench.gate.environments import AS_INSTALLED
 from midas_bench.gate.gate_cells import DEFAULT_BACKEND, GateCell
-from midas_bench.gate.question import ArmRequest, Question
+from midas_bench.gate.question import ArmRequest, Question, are_alternatives
 from midas_bench.gate.saved_gate import SavedQuestion
 from midas_bench.gate.thresholds import Thresholds
 from midas_bench.options import seconds
@@ -31,13 +31,12 @@ def question(arguments: argparse.Namespace) -> Question:
         UserError: a value cannot be read, or two flags contradict each other.
     """
     base, heads = arm_requests(arguments)
-    alternatives = base.backend is not None
     return Question(
         base=base,
         heads=heads,
-        cells=_cells(arguments, alternatives),
+        cells=_cells(arguments),
         weights=arguments.weights,
-        thresholds=thresholds(arguments, TIE if alternatives else LIMIT),
+        thresholds=thresholds(arguments, TIE if are_alternatives((base, *heads)) else LIMIT),
         alpha=parse_share("--alpha", arguments.alpha),
         budget_s=seconds("--budget", arguments.budget, bare="min"),
         seed=random.SystemRandom().randrange(2**32) if arguments.seed is None else arguments.seed,
@@ -55,9 +54,15 @@ def question(arguments: argparse.Namespace) -> Question:
     )
 
 
-def _cells(arguments: argparse.Namespace, alternatives: bool) -> tuple[GateCell, ...]:
-    for chosen, flag in ((arguments.calls, "--calls"), (alternatives, "--head-backend"), (arguments.cell, "--cell")):
-        if arguments.full and chosen:
+def _cells(arguments: argparse.Namespace) -> tuple[GateCell, ...]:
+    given = {
+        "--calls": arguments.calls,
+        "--base-backend": arguments.base_backend,
+        "--head-backend": arguments.head_backend,
+        "--cell": arguments.cell,
+    }
+    for flag, value in given.items():
+        if arguments.full and value:
             raise UserError(
                 "--full", f"takes all cells of this package, so {flag} has nothing to choose", "leave one out"
             )

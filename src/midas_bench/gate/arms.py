@@ -92,12 +92,6 @@ class Sides:
         """Whether all arms run the same code with the same libraries, model and backend."""
         return all(head.identity == self.base.identity for head in self.heads)
 
-    @property
-    def of_alternatives(self) -> bool:
-        """Whether the arms are backends to choose from, of one code and one environment."""
-        backends = {arm.config.backend for arm in self.arms.values() if arm.config}
-        return len(backends) > 1
-
     def with_configs(self, change: Callable[[Resolved], Resolved]) -> Sides:
         """Return the same sides, each configuration changed by a function."""
         changed = [replace(arm, config=change(arm.config) if arm.config else None) for arm in (self.base, *self.heads)]

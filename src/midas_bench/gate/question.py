@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from midas_bench.gate.gate_cells import GateCell
@@ -28,6 +29,11 @@ class ArmRequest:
     def titles(self) -> list[str]:
         """What the arm was given, as the user wrote it; the revision apart."""
         return [text for text in (self.env, self.model, self.backend) if text]
+
+
+def are_alternatives(requests: Sequence[ArmRequest]) -> bool:
+    """Tell whether arms are backends to choose from, so that none of them is what there was before."""
+    return len({request.backend for request in requests}) > 1
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,11 @@ class Question:
     def requests(self) -> tuple[ArmRequest, ...]:
         """All arms, the base first."""
         return (self.base, *self.heads)
+
+    @property
+    def of_alternatives(self) -> bool:
+        """Whether the arms are backends to choose from."""
+        return are_alternatives(self.requests)
 
     @property
     def of_revisions(self) -> bool:

@@ -83,13 +83,15 @@ def with_cells(question: Question, sides: Sides) -> Question:
     """
     if sides.calls:
         return replace(question, cells=_own_cells(question, sides))
-    if sides.of_alternatives:
-        named = tuple(dict.fromkeys(replace(cell, backend="") for cell in question.cells))
-        return replace(question, cells=named or ALTERNATIVES)
-    if not question.cells and sides.base.config:
-        usual = tuple(replace(cell, backend=sides.base.config.backend) for cell in FAMILY)
-        return replace(question, cells=usual)
+    if question.of_alternatives:
+        return replace(question, cells=_with_backend("", question.cells) or ALTERNATIVES)
+    if sides.base.config and (question.base.backend or not question.cells):
+        return replace(question, cells=_with_backend(sides.base.config.backend, question.cells or FAMILY))
     return question
+
+
+def _with_backend(backend: str, cells: Sequence[GateCell]) -> tuple[GateCell, ...]:
+    return tuple(dict.fromkeys(replace(cell, backend=backend) for cell in cells))
 
 
 def _own_cells(question: Question, sides: Sides) -> tuple[GateCell, ...]:
@@ -149,7 +151,7 @@ def compare_sides(
     start_s = time.monotonic()
     facts = facts_of(question, sides)
     all_series = series_of(question.cells, sides, question.control)
-    family = Family(figures_of(all_series, question.thresholds, sides.of_alternatives), question.alpha)
+    family = Family(figures_of(all_series, question.thresholds, question.of_alternatives), question.alpha)
     unused = question.thresholds.unused([name for series in all_series for name in series.names])
     notes = [*notes, *(f"--threshold {name}: no figure of this gate is called so" for name in unused)]
     if not sides.calls and sides.base.revision.digest is None:

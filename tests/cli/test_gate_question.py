@@ -3,7 +3,7 @@
 import pytest
 
 from midas_bench.cli import main as command
-from midas_bench.cli.gate_question import arm_requests, question, thresholds
+from midas_bench.cli.gate_question import arm_requests, question, saved_question, thresholds
 from midas_bench.errors import UserError
 from midas_bench.gate.environments import AS_INSTALLED
 from midas_bench.gate.question import ArmRequest
@@ -36,6 +36,13 @@ def test_backends_are_compared_within_two_per_cent_and_revisions_within_five():
     assert question(parsed("--head-backend", "openvino", "--threshold", "4%")).thresholds.time == 0.04
 
 
+def test_start_up_may_grow_by_ten_per_cent_and_in_saved_results_by_twenty():
+    assert question(parsed("--base", "main")).thresholds.startup == 0.1
+    assert question(parsed("--base", "main", "--startup-threshold", "30%")).thresholds.startup == 0.3
+    saved = command._parse(["gate", "compare", "--baseline", "a.json", "b.json", "--run", "c.json", "d.json"])
+    assert saved_question(saved).thresholds.startup == 0.2
+
+
 def test_two_revisions_on_one_backend_are_no_alternatives():
     same = question(parsed("--base", "main", "--base-backend", "openvino", "--head-backend", "openvino"))
     assert not same.of_alternatives
@@ -45,8 +52,8 @@ def test_two_revisions_on_one_backend_are_no_alternatives():
 
 def test_a_threshold_may_belong_to_one_figure_and_the_last_one_counts():
     words = ("--threshold", "8%", "--threshold", "decode=10%", "--threshold", "test_pipeline[onnx-b1-pet]=3%")
-    limits = thresholds(parsed("--base", "main", *words, "--threshold", "decode=20%", "--threshold", "7%"), "5%")
-    assert (limits.time, limits.memory, limits.startup) == (0.07, 0.07, 0.2)
+    limits = thresholds(parsed("--base", "main", *words, "--threshold", "decode=20%", "--threshold", "7%"), "5%", "10%")
+    assert (limits.time, limits.memory, limits.startup) == (0.07, 0.07, 0.1)
     assert limits.named == {"decode": 0.2, "pipeline[onnx-b1-pet]": 0.03}
 
 

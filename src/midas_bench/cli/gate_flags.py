@@ -121,8 +121,8 @@ FLAGS = (
     Flag("--threshold", *ALL, action="append", default=[], metavar="[FIGURE=]SHARE",
          help="growth that is worth an alarm: of time and memory (default: 5%%; of backends, a tie: 2%%), or of one "
          "figure as 'decode=10%%' or 'peak memory=2%%'; repeatable"),
-    Flag("--startup-threshold", *ALL, default="20%", metavar="SHARE",
-         help="growth of start-up that is worth an alarm (default: 20%%)"),
+    Flag("--startup-threshold", *ALL, metavar="SHARE",
+         help="growth of start-up that is worth an alarm (default: 10%%; of saved results 20%%)"),
     Flag("--alpha", *ALL, default="1%", metavar="SHARE",
          help="chance of a false alarm in the whole gate (default: 1%%)"),
     Flag("--inconclusive", RUN, COMPARE, choices=("fail", "pass"), default="fail",

@@ -22,6 +22,9 @@ from midas_bench.options import seconds
 LIMIT = "5%"
 TIE = "2%"
 """Of backends: what is nearer than this makes no difference to whoever chooses one."""
+STARTUP_LIMIT = "10%"
+STARTUP_LIMIT_SAVED = "20%"
+"""Saved results hold starts of other hours, which nothing set side by side."""
 
 
 def question(arguments: argparse.Namespace) -> Question:
@@ -36,7 +39,7 @@ def question(arguments: argparse.Namespace) -> Question:
         heads=heads,
         cells=_cells(arguments),
         weights=arguments.weights,
-        thresholds=thresholds(arguments, TIE if are_alternatives((base, *heads)) else LIMIT),
+        thresholds=thresholds(arguments, TIE if are_alternatives((base, *heads)) else LIMIT, STARTUP_LIMIT),
         alpha=parse_share("--alpha", arguments.alpha),
         budget_s=seconds("--budget", arguments.budget, bare="min"),
         seed=random.SystemRandom().randrange(2**32) if arguments.seed is None else arguments.seed,
@@ -137,8 +140,8 @@ def _check_arms(arguments: argparse.Namespace, base: ArmRequest, heads: Sequence
         raise UserError("--fresh-env", "is for this package's own revisions", "give --base-env and --head-env")
 
 
-def thresholds(arguments: argparse.Namespace, usual: str) -> Thresholds:
-    """Read `--threshold` and `--startup-threshold`: what is given later counts.
+def thresholds(arguments: argparse.Namespace, usual: str, startup: str) -> Thresholds:
+    """Read `--threshold` and `--startup-threshold`, or take the usual ones: what is given later counts.
 
     Raises:
         UserError: one is no share.
@@ -150,7 +153,8 @@ def thresholds(arguments: argparse.Namespace, usual: str) -> Thresholds:
             named[name.strip().removeprefix("test_")] = parse_share(f"--threshold {name}=", share)
         else:
             limit = parse_share("--threshold", text)
-    return Thresholds(limit, limit, parse_share("--startup-threshold", arguments.startup_threshold), named)
+    startup_limit = parse_share("--startup-threshold", arguments.startup_threshold or startup)
+    return Thresholds(limit, limit, startup_limit, named)
 
 
 def saved_question(arguments: argparse.Namespace) -> SavedQuestion:
@@ -163,7 +167,7 @@ def saved_question(arguments: argparse.Namespace) -> SavedQuestion:
     return SavedQuestion(
         baseline,
         judged,
-        thresholds(arguments, LIMIT),
+        thresholds(arguments, LIMIT, STARTUP_LIMIT_SAVED),
         parse_share("--alpha", arguments.alpha),
         arguments.force,
         arguments.inconclusive == "pass",

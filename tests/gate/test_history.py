@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from midas_bench.errors import UserError
-from midas_bench.gate import revisions
+from midas_bench.gate import git
 from midas_bench.gate.history import compared_with, notes_on_names
 
 
@@ -73,7 +73,7 @@ def corrupt(repository, _):
 def test_histories_without_a_merge_base_are_one_line_and_can_be_measured(repository, tmp_path, build):
     folder, words = build(repository, tmp_path)
     base = compared_with(folder, "main", None, at_merge_base=False)
-    assert base.commit == revisions.commit_of(folder, "main")
+    assert base.commit == git.commit_of(folder, "main")
     assert base.merge_base is None
     [note] = base.notes
     assert note.startswith("main and the head share no commit (")
@@ -94,10 +94,10 @@ def test_a_tag_and_a_branch_of_one_name_are_told(repository, ref, warned):
     repository.git("config", "core.warnAmbiguousRefs", warned)
     for name in ("main", "feature", "heads/feature"):
         repository.git("tag", name, "HEAD")
-    [note] = notes_on_names(repository.folder, {ref: revisions.commit_of(repository.folder, ref)})
+    [note] = notes_on_names(repository.folder, {ref: git.commit_of(repository.folder, ref)})
     assert f"revision {ref}: refname '" in note
     assert "is ambiguous; git takes " in note
-    assert revisions.commit_of(repository.folder, ref)[:9] in note
+    assert git.commit_of(repository.folder, ref)[:9] in note
 
 
 def test_names_of_one_meaning_are_not_remarked_on(repository):

@@ -9,7 +9,7 @@ import pytest
 from filelock import FileLock
 
 from midas_bench.errors import UserError
-from midas_bench.gate import revisions
+from midas_bench.gate import git, revisions
 from midas_bench.gate.revisions import Revision
 
 
@@ -94,12 +94,12 @@ def test_a_file_that_cannot_be_copied_is_one_line(repository, tmp_path, monkeypa
 
 def test_an_empty_revision_name_is_one_line(repository):
     with pytest.raises(UserError, match="is an empty name; check the variable"):
-        revisions.commit_of(repository.folder, "")
+        git.commit_of(repository.folder, "")
 
 
 def test_a_name_that_git_does_not_know_is_one_line(repository):
     with pytest.raises(UserError, match="revision nowhere: is unknown here; check its name, or fetch it"):
-        revisions.commit_of(repository.folder, "nowhere")
+        git.commit_of(repository.folder, "nowhere")
 
 
 def test_a_shallow_clone_is_told_how_to_become_deeper(repository, tmp_path):
@@ -107,31 +107,31 @@ def test_a_shallow_clone_is_told_how_to_become_deeper(repository, tmp_path):
     source = f"file://{repository.folder}"
     subprocess.run(["git", "clone", "--quiet", "--depth=1", source, tmp_path / "shallow"], check=True)
     with pytest.raises(UserError, match=r"is not in this shallow clone; .*--unshallow.*fetch-depth: 0"):
-        revisions.commit_of(tmp_path / "shallow", "HEAD~1")
+        git.commit_of(tmp_path / "shallow", "HEAD~1")
 
 
 def test_a_folder_outside_of_any_repository_is_one_line(tmp_path):
     with pytest.raises(UserError, match="is in no git repository"):
-        revisions.repository(tmp_path)
+        git.repository(tmp_path)
 
 
 def test_another_projects_repository_is_one_line(repository):
     for path in sorted(repository.folder.glob("src/**/*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
     with pytest.raises(UserError, match=r"has no src/midas_bench; run the gate in a checkout of midas-bench"):
-        revisions.repository(repository.folder)
+        git.repository(repository.folder)
 
 
 def test_a_git_that_is_not_there_is_one_line(repository, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match="git: is not installed"):
-        revisions.repository(repository.folder)
+        git.repository(repository.folder)
 
 
 def test_a_hook_that_starts_the_gate_keeps_its_index(repository, monkeypatch):
     monkeypatch.setenv("GIT_DIR", "nowhere")
     monkeypatch.setenv("GIT_INDEX_FILE", "nowhere")
-    assert revisions.repository(repository.folder) == repository.folder
+    assert git.repository(repository.folder) == repository.folder
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_a_checkout_of_another_owner_is_refused_with_gits_reason_and_remedy(owne
         monkeypatch.setenv(name, language)
     folder = owned_by_another.folder
     with pytest.raises(UserError) as error:
-        revisions.repository(folder)
+        git.repository(folder)
     assert "\n" not in str(error.value)
     assert error.value.reason == f"is refused by git: detected dubious ownership in repository at '{folder}'"
     assert f"git config --global --add safe.directory '{folder}'" in error.value.next_step
@@ -182,8 +182,8 @@ def test_a_checkout_that_the_environment_declares_safe_is_accepted(
     # also for the repository's own use of git, which makes the commit below
     declared(monkeypatch, tmp_path, "*" if everywhere else str(folder))
     commit = owned_by_another.git("rev-parse", "HEAD")
-    assert revisions.repository(folder) == folder
-    assert revisions.commit_of(folder, "main") == commit
+    assert git.repository(folder) == folder
+    assert git.commit_of(folder, "main") == commit
     # a worktree's own folder belongs to this user, its repository does not
     with revisions.temporary_checkouts(folder, tmp_path / "gate") as run_folder:
         assert revisions.check_out(folder, "main", commit, run_folder / "base").digest is not None
@@ -195,8 +195,8 @@ def test_a_checkout_that_the_environment_declares_safe_is_accepted(
 def test_a_variable_that_names_another_repository_is_dropped(repository, monkeypatch, variable):
     commit = repository.git("rev-parse", "HEAD")
     monkeypatch.setenv(variable, "/nowhere")
-    assert revisions.repository(repository.folder) == repository.folder
-    assert revisions.commit_of(repository.folder, "main") == commit
+    assert git.repository(repository.folder) == repository.folder
+    assert git.commit_of(repository.folder, "main") == commit
 
 
 def in_its_own_files(folder):
@@ -229,7 +229,7 @@ def with_a_broken_configuration(folder):
 )
 def test_a_repository_that_git_refuses_is_not_called_none(repository, place, words):
     with pytest.raises(UserError) as error:
-        revisions.repository(place(repository.folder))
+        git.repository(place(repository.folder))
     assert words in str(error.value)
     assert "no git repository" not in str(error.value)
 
@@ -267,7 +267,7 @@ def ambiguous_prefix(repository):
 def test_a_name_that_git_refuses_is_told_in_gits_words(repository, ref, words):
     name = ref(repository)
     with pytest.raises(UserError) as error:
-        revisions.commit_of(repository.folder, name)
+        git.commit_of(repository.folder, name)
     assert words in str(error.value)
     assert "unknown" not in str(error.value)
     assert "\n" not in str(error.value)
@@ -277,7 +277,7 @@ def test_a_name_that_git_refuses_is_told_in_gits_words(repository, ref, words):
 def test_a_branch_without_a_commit_is_one_line(tmp_path, ref):
     subprocess.run(["git", "init", "--quiet", "--initial-branch=main", tmp_path], check=True)
     with pytest.raises(UserError, match="names nothing: this repository has no commit yet; commit first"):
-        revisions.commit_of(tmp_path, ref)
+        git.commit_of(tmp_path, ref)
 
 
 def test_a_corrupt_file_of_a_revision_is_told_in_gits_words(repository, tmp_path):
@@ -301,20 +301,20 @@ def test_a_submodule_and_a_worktree_are_repositories_of_their_own(repository, tm
     add = ["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(repository.folder), "inner"]
     subprocess.run(["git", "-C", tmp_path / "outer", *add], check=True)
     for folder in (tmp_path / "linked", tmp_path / "outer/inner"):
-        assert revisions.repository(folder / "src") == folder
+        assert git.repository(folder / "src") == folder
         with revisions.temporary_checkouts(folder, tmp_path / "gate") as run_folder:
             assert revisions.check_out(folder, "HEAD", commit, run_folder / "base").digest is not None
-        assert "gate" not in revisions.git(folder, "worktree", "list")
+        assert "gate" not in git.git(folder, "worktree", "list")
 
 
 def test_a_checkout_whose_path_is_not_utf_8_is_found(repository, tmp_path):
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
     repository.folder.rename(folder)
-    assert revisions.repository(folder) == folder
-    commit = revisions.commit_of(folder, "main")
+    assert git.repository(folder) == folder
+    commit = git.commit_of(folder, "main")
     with revisions.temporary_checkouts(folder, tmp_path / "gate") as run_folder:
         revisions.check_out(folder, "main", commit, run_folder / "base")
-    assert "gate" not in revisions.git(folder, "worktree", "list")
+    assert "gate" not in git.git(folder, "worktree", "list")
 
 
 def test_no_hook_of_the_user_runs(repository, tmp_path):

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from midas_bench.gate.revisions import PACKAGE, Revision
+from midas_bench.gate.git import PACKAGE
+from midas_bench.gate.revisions import Revision
 
 BACKEND = "stand-in"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from midas_bench.errors import UserError
-from midas_bench.gate.revisions import DEEPEN, commit_of, git, is_shallow, refusal_of, warnings_on
+from midas_bench.gate.git import DEEPEN, commit_of, git, is_shallow, refusal_of, warnings_on
 
 CHECKED_OUT = "HEAD"
 """The commit that the working tree began with."""

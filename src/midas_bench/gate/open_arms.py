@@ -20,7 +20,7 @@ from midas_bench.depth.config import PipelineConfig, Resolved, cache_folder, mak
 from midas_bench.depth.torch_extra import EXTRA
 from midas_bench.errors import UserError
 from midas_bench.files import cannot_write
-from midas_bench.gate import revisions
+from midas_bench.gate import git, revisions
 from midas_bench.gate.arms import BASE, HEADS, Arm, Sides
 from midas_bench.gate.environments import AS_INSTALLED, Environment, as_installed, differences, environment
 from midas_bench.gate.gate_cells import DEFAULT_BACKEND, GateCell
@@ -61,7 +61,7 @@ def open_arms(question: Question, folder: Path, progress: Callable[[str], None])
             running.
     """
     check_calls(question.calls)
-    repository = revisions.repository(folder, package=not question.calls) if question.of_revisions else None
+    repository = git.repository(folder, package=not question.calls) if question.of_revisions else None
     compared, commits = _history(question, repository)
     cache = cache_folder_of_gate()
     configs = [None] * len(question.requests) if question.calls else [_config(question, r) for r in question.requests]
@@ -114,7 +114,7 @@ def _history(question: Question, repository: Path | None) -> tuple[Compared | No
     if question.base.ref is None:
         raise UserError("--head", "names a revision, and --base does not", "give the --base that it is compared with")
     refs = [request.ref for request in question.requests if request.ref is not None]
-    commits = {ref: revisions.commit_of(repository, ref) for ref in refs}
+    commits = {ref: git.commit_of(repository, ref) for ref in refs}
     return compared_with(repository, question.base.ref, question.heads[0].ref, question.merge_base), commits
 
 

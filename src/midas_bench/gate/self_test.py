@@ -13,7 +13,7 @@ from midas_bench import scene_photos
 from midas_bench.bundle import suite_photos
 from midas_bench.depth.config import PipelineConfig, resolve
 from midas_bench.errors import UserError
-from midas_bench.gate import control, revisions
+from midas_bench.gate import control, git, revisions
 from midas_bench.gate.arms import BASE, HEAD, Arm, Sides
 from midas_bench.gate.block_journal import BlockJournal, Row
 from midas_bench.gate.block_series import BlockSeries, figures_of
@@ -63,7 +63,7 @@ def self_test(plan: SelfTestPlan, folder: Path, listener: Listener) -> tuple[dic
     Raises:
         UserError: see `revision_gate.gate_revisions`; or workers died, and the finished blocks are in the journal.
     """
-    repository = revisions.repository(folder)
+    repository = git.repository(folder)
     config = resolve(PipelineConfig(FAMILY[0].backend, 1, plan.question.weights))
     gate_folder = cache_folder_of_gate()
     with exclusive_gate(gate_folder), revisions.temporary_checkouts(repository, gate_folder) as run_folder:

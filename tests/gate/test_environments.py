@@ -32,7 +32,7 @@ requirements.own_requirements = lambda *_: []
 if sys.argv[2] == "pip":
     installers._uv = lambda: None
 if sys.argv[3:]:
-    installers.resolve = lambda _: sys.argv[3:]
+    installers.resolve = lambda *_: sys.argv[3:]
 environments.environment("tiny==1.*", Path(sys.argv[1]), lambda sentence: print(sentence, flush=True))
 """
 SOON_S = 60
@@ -85,6 +85,35 @@ def installer(request, monkeypatch):
 @pytest.fixture
 def said():
     return []
+
+
+class SilentIndex:
+    """A package index that takes connections and never answers, so that an installer waits for it."""
+
+    def __init__(self, server):
+        self.server = server
+        self.server.settimeout(SOON_S)
+
+    def kill(self, start):
+        """Start a process with this index, kill it once its installer waits, and see that this ends too."""
+        index = f"http://127.0.0.1:{self.server.getsockname()[1]}/simple"
+        waits = {"PIP_INDEX_URL": index, "PIP_NO_INDEX": "0", "PIP_TIMEOUT": "900"}
+        waits |= {"UV_DEFAULT_INDEX": index, "UV_HTTP_TIMEOUT": "900", "UV_NO_CONFIG": "1"}
+        kept = {name: value for name, value in os.environ.items() if name not in ("UV_CONFIG_FILE", "PIP_FIND_LINKS")}
+        child = start(kept | waits)
+        connection, _ = self.server.accept()
+        with connection:
+            installing = psutil.Process(child.pid).children(recursive=True)
+            assert installing
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            assert psutil.wait_procs(installing, SOON_S)[1] == []
+
+
+@pytest.fixture
+def silent_index():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield SilentIndex(server)
 
 
 def records(cache):
@@ -269,27 +298,36 @@ def test_a_damaged_environment_is_made_anew_and_an_unused_one_removed(tmp_path, 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
 @pytest.mark.usefixtures("wheels")
-def test_a_build_that_is_killed_leaves_nothing_that_is_taken_as_whole(installer, tmp_path, said):
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        index = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
-        waits = {"PIP_INDEX_URL": index, "PIP_NO_INDEX": "0", "PIP_TIMEOUT": "900"}
-        waits |= {"UV_DEFAULT_INDEX": index, "UV_HTTP_TIMEOUT": "900", "UV_NO_CONFIG": "1"}
-        kept = {name: value for name, value in os.environ.items() if name not in ("UV_CONFIG_FILE", "PIP_FIND_LINKS")}
-        command = [sys.executable, "-c", CHILD, str(tmp_path), installer, "tiny==1.1"]
-        child = subprocess.Popen(command, env=kept | waits)
-        silent.settimeout(SOON_S)
-        connection, _ = silent.accept()
-        with connection:
-            installing = psutil.Process(child.pid).children(recursive=True)
-            assert installing
-            child.send_signal(signal.SIGKILL)
-            child.wait()
-            assert psutil.wait_procs(installing, SOON_S)[1] == []
+def test_a_build_that_is_killed_leaves_nothing_that_is_taken_as_whole(installer, silent_index, tmp_path, said):
+    command = [sys.executable, "-c", CHILD, str(tmp_path), installer, "tiny==1.1"]
+    silent_index.kill(lambda environ: subprocess.Popen(command, env=environ))
     assert records(tmp_path) == []
     [torn] = folders(tmp_path)
     made = environment("tiny==1.*", tmp_path, said.append)
     assert made.versions["tiny"] == "1.1"
     assert folders(tmp_path) == [Path(made.python).parents[1].name] != [torn]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
+def test_a_gate_that_is_killed_while_it_looks_up_an_environment_leaves_nothing_to_the_next(
+    repository, checkpoint, silent_index, tmp_path
+):
+    command = [sys.executable, "-m", "midas_bench.cli.main", "gate", "run", "--weights", str(checkpoint)]
+    own = {"MIDAS_BENCH_CACHE": str(tmp_path / "cache")}
+    killed = [*command, "--head-env", "onnxruntime==1.24.*"]
+    silent_index.kill(lambda environ: subprocess.Popen(killed, cwd=repository.folder, env=environ | own))
+    [torn] = folders(tmp_path / "cache")
+    assert torn.startswith("resolving-")
+    before = repository.state()
+    ended = subprocess.run(
+        [*command, "--base", "main"], cwd=repository.folder, env={**os.environ, **own}, capture_output=True, text=True
+    )
+    assert ended.returncode == 0
+    assert "SAME CODE" in ended.stdout
+    assert folders(tmp_path / "cache") == []
+    assert [path.name for path in (tmp_path / "cache/gate").iterdir()] == ["running.lock"]
+    assert repository.state() == before
 
 
 @pytest.mark.slow
@@ -321,7 +359,7 @@ def test_versions_that_do_not_exist_or_go_together_are_one_line(wheels, tmp_path
             environment(spec, tmp_path, said.append)
         assert len(str(error.value)) < 450
         assert "name versions that exist for this Python and go together" in str(error.value)
-    assert not (tmp_path / "environments").exists()
+    assert folders(tmp_path) == records(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -337,14 +375,14 @@ def test_silence_of_an_index_is_the_reason_only_if_no_other_answers(versions, re
 
 
 @pytest.mark.parametrize("uv", [None, "/bin/uv"])
-def test_pytorch_comes_from_its_own_index_or_from_given_wheels(uv, monkeypatch):
+def test_pytorch_comes_from_its_own_index_or_from_given_wheels(uv, monkeypatch, tmp_path):
     commands = []
     monkeypatch.setattr(installers, "_uv", lambda: uv)
     monkeypatch.setattr(installers, "_run", lambda _, command: commands.append(" ".join(command)))
     monkeypatch.setattr(installers, "installed", lambda: {"torch": "2.13.0+cpu"})
     for torch, links in ((False, ""), (True, ""), (True, "/wheels")):
         monkeypatch.setenv(installers.LINKS_VARIABLE, links)
-        installers.install(requirements.Wanted("x", (), torch=torch), [], Path("env"), Path("env/bin/python"))
+        installers.install(requirements.Wanted("x", (), torch=torch), [], tmp_path, tmp_path / "bin/python")
     source = "--torch-backend cpu" if uv else f"--extra-index-url {installers.TORCH_CPU_INDEX}"
     assert [source in command for command in commands] == [False, True, False]
     if uv:
@@ -356,7 +394,7 @@ def test_a_failed_installation_leaves_nothing(tmp_path, said, monkeypatch):
     def full(wanted, *_):
         raise installers.refusal(wanted.label, "ERROR: Could not install: [Errno 28] No space left on device")
 
-    monkeypatch.setattr(installers, "resolve", lambda _: ["tiny==1.0"])
+    monkeypatch.setattr(installers, "resolve", lambda *_: ["tiny==1.0"])
     monkeypatch.setattr(installers, "install", full)
     with pytest.raises(UserError, match=r"tiny: cannot be installed \(No space left on device\); free some space"):
         environment("tiny", tmp_path, said.append)
@@ -365,7 +403,7 @@ def test_a_failed_installation_leaves_nothing(tmp_path, said, monkeypatch):
 
 @pytest.mark.usefixtures("wheels")
 def test_a_cache_that_cannot_be_written_is_one_line(tmp_path, said, monkeypatch):
-    monkeypatch.setattr(installers, "resolve", lambda _: ["tiny==1.0"])
+    monkeypatch.setattr(installers, "resolve", lambda *_: ["tiny==1.0"])
     (tmp_path / "environments").write_text("")
     with pytest.raises(UserError, match=r"environments: cannot be written .*set MIDAS_BENCH_CACHE"):
         environment("tiny", tmp_path, said.append)

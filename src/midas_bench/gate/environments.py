@@ -19,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from packaging.specifiers import SpecifierSet
 
 from midas_bench.errors import UserError
@@ -183,28 +184,37 @@ def _made(wanted: Wanted, folder: Path, progress: Progress) -> Environment:
     asked = _asked(wanted)
     progress(f"looking up {wanted.label}")
     try:
-        pins = installers.resolve(wanted)
-        record = folder / f"{_digest([*_interpreter(), *pins])}{RECORD}"
-    except NoNetworkError:
-        earlier = [path for path in folder.glob(f"*{RECORD}") if _read(path).get("asked") == asked]
-        if not earlier:
-            raise
-        progress(f"a package index was not reached: {wanted.label} is taken from the cache")
-        [record, *_] = earlier
-        pins = _read(record)["pins"]
-    try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(folder, error) from error
     waiting = "waiting for another process, which makes an environment"
+    # also while it is looked up, so that whatever has no record belongs to nobody who is alive
     with locked(folder / LOCK, WAIT_S, lambda: progress(waiting)):
         _remove_old(folder)
+        try:
+            pins = installers.resolve(wanted, folder)
+            record = folder / f"{_digest([*_interpreter(), *pins])}{RECORD}"
+        except NoNetworkError:
+            earlier = [path for path in folder.glob(f"*{RECORD}") if _read(path).get("asked") == asked]
+            if not earlier:
+                raise
+            progress(f"a package index was not reached: {wanted.label} is taken from the cache")
+            [record, *_] = earlier
+            pins = _read(record)["pins"]
         kept = _sound(record, wanted.label)
         if kept:
             os.utime(record)
             return kept
         progress(f"making an environment with {wanted.label}: {len(pins)} packages, once")
         return _build(wanted, pins, record, asked)
+
+
+def remove_half_made(cache: Path) -> None:
+    """Remove what killed gates left of environments, unless another process is making one now."""
+    folder = cache / FOLDER
+    if folder.is_dir():
+        with suppress(Timeout, OSError), FileLock(folder / LOCK, timeout=0):
+            _remove_old(folder)
 
 
 def _asked(wanted: Wanted) -> str:

@@ -45,16 +45,20 @@ class NoNetworkError(UserError):
     """A package index could not be reached."""
 
 
-def resolve(wanted: Wanted) -> list[str]:
+def resolve(wanted: Wanted, folder: Path) -> list[str]:
     """Return exact versions, a line each, of all that must be installed.
 
     A version that is installed here stays where the requirements allow it.
 
+    Args:
+        wanted: the requirements.
+        folder: for a folder that is not kept.
+
     Raises:
         UserError: nothing fulfils the requirements, or an index could not be reached.
     """
-    with tempfile.TemporaryDirectory(prefix="midas-bench-") as folder:
-        asked, resolved = Path(folder, "asked.txt"), Path(folder, "resolved.txt")
+    with tempfile.TemporaryDirectory(prefix="resolving-", dir=folder) as temporary:
+        asked, resolved = Path(temporary, "asked.txt"), Path(temporary, "resolved.txt")
         asked.write_text("\n".join(wanted.requirements), encoding="utf-8")
         uv = _uv()
         if uv is None:
@@ -75,18 +79,17 @@ def install(wanted: Wanted, pins: Iterable[str], environment: Path, python: Path
     Raises:
         UserError: one cannot be had, or the disk is full.
     """
-    with tempfile.TemporaryDirectory(prefix="midas-bench-") as folder:
-        listed = Path(folder, "pins.txt")
-        listed.write_text("\n".join(pins), encoding="utf-8")
-        uv = _uv()
-        if uv is None:
-            base = {"base": str(environment), "platbase": str(environment)}
-            packages = sysconfig.get_path("purelib", "venv", base)
-            # nothing is compiled: a gate has compiled modules in folders of its own
-            _pip(wanted, "--no-deps", "--no-compile", "--target", packages, "-r", str(listed))
-        else:
-            options = ("--no-deps", "--python", str(python), *_uv_options(wanted))
-            _run(wanted, [uv, "pip", "install", *options, "-r", str(listed)])
+    listed = environment / "pins.txt"
+    listed.write_text("\n".join(pins), encoding="utf-8")
+    uv = _uv()
+    if uv is None:
+        base = {"base": str(environment), "platbase": str(environment)}
+        packages = sysconfig.get_path("purelib", "venv", base)
+        # nothing is compiled: a gate has compiled modules in folders of its own
+        _pip(wanted, "--no-deps", "--no-compile", "--target", packages, "-r", str(listed))
+    else:
+        options = ("--no-deps", "--python", str(python), *_uv_options(wanted))
+        _run(wanted, [uv, "pip", "install", *options, "-r", str(listed)])
 
 
 def installed() -> dict[str, str]:

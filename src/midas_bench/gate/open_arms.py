@@ -22,7 +22,14 @@ from midas_bench.errors import UserError
 from midas_bench.files import cannot_write
 from midas_bench.gate import git, revisions
 from midas_bench.gate.arms import BASE, HEADS, Arm, Sides
-from midas_bench.gate.environments import AS_INSTALLED, Environment, as_installed, differences, environment
+from midas_bench.gate.environments import (
+    AS_INSTALLED,
+    Environment,
+    as_installed,
+    differences,
+    environment,
+    remove_half_made,
+)
 from midas_bench.gate.gate_cells import DEFAULT_BACKEND, GateCell
 from midas_bench.gate.history import Compared, compared_with, notes_on_names
 from midas_bench.gate.question import ArmRequest, Question
@@ -66,6 +73,7 @@ def open_arms(question: Question, folder: Path, progress: Callable[[str], None])
     cache = cache_folder_of_gate()
     configs = [None] * len(question.requests) if question.calls else [_config(question, r) for r in question.requests]
     with exclusive_gate(cache), revisions.temporary_checkouts(repository or folder, cache) as run_folder:
+        remove_half_made(cache.parent)
         codes = _codes(question, repository, folder, compared, commits, run_folder)
         environments = [_environment(question, request, cache, progress) for request in question.requests]
         arms = [_arm(question, *parts) for parts in zip(question.requests, codes, configs, environments, strict=True)]

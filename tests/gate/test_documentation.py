@@ -5,6 +5,7 @@ import json
 import pytest
 from scipy import stats
 
+from midas_bench.gate import control
 from midas_bench.gate.rule import REGRESSED
 from midas_bench.gate.self_test_text import markdown
 from midas_bench.gate.simulation import (
@@ -68,6 +69,20 @@ def test_drawing_again_keeps_the_promise_and_finds_the_slowdown(recorded):
     assert unswapped["high"] < recorded["alpha"]
     found = again[LIVE_SLOWDOWN]["verdicts"].get(REGRESSED, 0)
     assert stats.binomtest(found, GATES, 0.95, alternative="less").pvalue > 0.001
+
+
+def test_gates_of_three_arms_keep_the_promise_and_find_the_slowdown(recorded):
+    equal, slowed = recorded["resampled"]["three_arms"]
+    assert equal["false_alarm"]["high"] < recorded["alpha"]
+    assert slowed["false_alarm"]["high"] < recorded["alpha"]
+    assert slowed["alarm"]["low"] > 0.95
+
+
+def test_the_recorded_control_is_the_bases_equal(recorded):
+    """As a gate judges it: see `midas_bench.gate.control`."""
+    with_control = [row["control"] for row in recorded["blocks"] if row.get("control")]
+    assert 3 * len(with_control) > 0.9 * len(recorded["blocks"])
+    assert control.off({name: [row[name] for row in with_control] for name in with_control[0]}) == ""
 
 
 def test_live_gates_raised_no_false_alarm_and_found_each_slowdown(recorded):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -406,6 +407,16 @@ def test_a_cache_that_cannot_be_written_is_one_line(tmp_path, said, monkeypatch)
     monkeypatch.setattr(installers, "resolve", lambda *_: ["tiny==1.0"])
     (tmp_path / "environments").write_text("")
     with pytest.raises(UserError, match=r"environments: cannot be written .*set MIDAS_BENCH_CACHE"):
+        environment("tiny", tmp_path, said.append)
+
+
+@pytest.mark.usefixtures("wheels")
+def test_a_disk_that_is_full_while_versions_are_looked_up_is_one_line(tmp_path, said, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(installers.tempfile, "TemporaryDirectory", full)
+    with pytest.raises(UserError, match=r"environments: cannot be written \(No space left on device\)"):
         environment("tiny", tmp_path, said.append)
 
 

@@ -201,6 +201,8 @@ def _made(wanted: Wanted, folder: Path, progress: Progress) -> Environment:
             progress(f"a package index was not reached: {wanted.label} is taken from the cache")
             [record, *_] = earlier
             pins = _read(record)["pins"]
+        except OSError as error:
+            raise cannot_write(folder, error) from error
         kept = _sound(record, wanted.label)
         if kept:
             os.utime(record)

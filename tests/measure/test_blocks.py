@@ -90,7 +90,7 @@ class Fake:
     def begin_opening(self):
         self.log.append(("begin", self.arm.name, self.core))
 
-    def open(self):
+    def finish_opening(self):
         self.log.append(("open", self.arm.name, self.core))
 
     def peak_bytes(self):

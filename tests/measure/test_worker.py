@@ -31,7 +31,7 @@ def spoken_to(package, *requests):
 def opening(tmp_path, *names, **config):
     log = str(tmp_path / "log")
     pipelines = {n: {"photos": [], "config": {"name": n, "log": log, "call_s": 0.01, **config}} for n in names}
-    return {"open": pipelines, "core": None}
+    return {"open": pipelines}
 
 
 def test_a_worker_opens_pipelines_calls_them_and_closes_them_when_stdin_ends(package, tmp_path):

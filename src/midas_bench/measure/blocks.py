@@ -137,10 +137,10 @@ def _started(arms: Sequence[WorkerSpec], core: int | None) -> Iterator[dict[str,
             workers[arm.name] = stack.enter_context(Worker(arm, core))
             workers[arm.name].begin_opening()
             if not together:
-                workers[arm.name].open()
+                workers[arm.name].finish_opening()
         if together:
             for worker in workers.values():
-                worker.open()
+                worker.finish_opening()
         yield workers
 
 

@@ -58,10 +58,8 @@ def _begin() -> TextIO:
 
 
 def _open(request: dict[str, Any], opened: dict[str, Any], stack: ExitStack) -> dict[str, Any]:
-    if request["core"] is not None and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {request["core"]})
     module_name, _, function = request.get("calls", PACKAGE_CALLS).partition(":")
-    # after pinning: runtimes count their cores at import
+    # not before there is a request, for the parent pins first: runtimes count their cores at import
     module = importlib.import_module(module_name)
     tree, origin = request.get("tree"), Path(module.__file__ or "").resolve()
     if tree is not None and not origin.is_relative_to(Path(tree).resolve()):

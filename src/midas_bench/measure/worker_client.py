@@ -116,25 +116,31 @@ class Worker:
             # a process group of its own, so that the worker's children can be killed with it
             start_new_session=True,
         )
-        self._core = core
         if core is not None and hasattr(os, "sched_setaffinity"):
             # at once: three starts side by side that pinned themselves later differed by 14 % from block to block
-            # (standard deviation, 10 blocks), these by 4 %
-            with suppress(OSError):
+            # (standard deviation, 10 blocks), these by 4 %. That it has ended already is seen where its reply is read
+            with suppress(ProcessLookupError):
                 os.sched_setaffinity(self._process.pid, {core})
-        self._opening = False
 
     def begin_opening(self) -> None:
-        """Have the arm's pipelines loaded, without waiting for that."""
+        """Have the arm's pipelines loaded, without waiting for that; `finish_opening` does."""
         arm = self._arm
-        request = {"open": arm.pipelines, "core": self._core, "slowdown": arm.slowdown, "tree": arm.tree}
+        request = {"open": arm.pipelines, "slowdown": arm.slowdown, "tree": arm.tree}
         if arm.calls:
             request["calls"] = arm.calls
         self._send(request)
-        self._opening = True
 
     def open(self, timeout_s: float | None = None) -> Mapping[str, Sequence[str]]:
-        """Load the arm's pipelines, if that has not begun, and return the names of the calls that each has.
+        """Load the arm's pipelines, and return what `finish_opening` does.
+
+        Raises:
+            WorkerDiedError: it could not.
+        """
+        self.begin_opening()
+        return self.finish_opening(timeout_s)
+
+    def finish_opening(self, timeout_s: float | None = None) -> Mapping[str, Sequence[str]]:
+        """Wait until the arm's pipelines are loaded, and return the names of the calls that each has.
 
         `startup_s` then tells the seconds since the process was started, without those in which it could have run but
         had to wait for its core.
@@ -142,8 +148,6 @@ class Worker:
         Raises:
             WorkerDiedError: it could not.
         """
-        if not self._opening:
-            self.begin_opening()
         reply = self._receive(timeout_s or OPEN_TIMEOUT_S)
         self.startup_s = reply["at_s"] - self._start_s - (reply["queued_s"] or 0.0)
         ready: Mapping[str, Sequence[str]] = reply["ready"]

@@ -19,7 +19,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from packaging.specifiers import SpecifierSet
 
 from midas_bench.errors import UserError
@@ -54,8 +53,8 @@ for name in sys.argv[1:]:
         importlib.import_module(name)
     except BaseException as error:
         missing[name] = "%s: %s" % (type(error).__name__, error)
-found = [(each.metadata["Name"], each.version) for each in metadata.distributions()]
-print(json.dumps({"python": platform.python_version(), "found": found, "missing": missing}))
+versions = [(each.metadata["Name"], each.version) for each in metadata.distributions()]
+print(json.dumps({"python": platform.python_version(), "found": versions, "missing": missing}))
 """
 
 
@@ -215,7 +214,7 @@ def remove_half_made(cache: Path) -> None:
     """Remove what killed gates left of environments, unless another process is making one now."""
     folder = cache / FOLDER
     if folder.is_dir():
-        with suppress(Timeout, OSError), FileLock(folder / LOCK, timeout=0):
+        with suppress(UserError, OSError), locked(folder / LOCK, timeout_s=0):
             _remove_old(folder)
 
 

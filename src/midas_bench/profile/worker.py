@@ -136,8 +136,10 @@ def _rows(recorders: Sequence[Any], rounds: Sequence[Round]) -> dict[str, Any]:
             start_s = min(max(0.0, occurrence.start_s - rounds[number].start_s), rounds[number].took_s)
             start_us, took_us = 1e6 * start_s, 1e6 * occurrence.took_s
             events[number].append([operators[key], round(start_us, 3), round(took_us, 3)])
-    made = [{"seconds": each.took_s, "events": of_round} for each, of_round in zip(rounds, events, strict=True)]
-    reply: dict[str, Any] = {"operators": facts, "rounds": made}
+    reply: dict[str, Any] = {
+        "operators": facts,
+        "rounds": [{"seconds": each.took_s, "events": of_round} for each, of_round in zip(rounds, events, strict=True)],
+    }
     for recorder in recorders:
         reply.update(recorder.about())
     return reply

@@ -12,6 +12,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from midas_bench.results.passes import ENOUGH
+
 pytestmark = pytest.mark.slow  # each test is a run of pytest, or several
 
 CELLS = [
@@ -61,6 +63,7 @@ def test_absent(cell):
 """
 DEAD_CHILDREN = """
 import pytest
+from midas_bench.results.passes import ENOUGH
 from midas_bench.processes import ask
 
 @pytest.mark.parametrize("do", ["raise", "die", "live"])
@@ -338,6 +341,40 @@ def test_sigkill_in_any_pass_or_after_the_last_resumes_to_the_same_rounds(fake, 
     for name, row in resumed.items():
         assert row["stats"]["data"] == whole_rows[name]["stats"]["data"]
         assert row["extra_info"].keys() == whole_rows[name]["extra_info"].keys()
+
+
+BESIDE_ANSWERS = """
+import scripted
+
+def test_pipeline(cell, opened, batch, batch_size):
+    cell.time(f"batch {batch_size}", opened.pipeline, batch.data)
+
+def test_beside(cell):
+    cell.describe(kind="stage", stage="decode")
+    cell.time("group", lambda: scripted.sleep(0.0625))
+"""
+
+
+def test_passes_that_kept_to_the_answers_cells_are_resumed_without_the_others(fake):
+    """The journal is made that of a run which had no time for more than two visits to the cell beside them."""
+    fake.bench(BESIDE_ANSWERS)
+    options = "-p benchmark -p fakes -p no:cacheprovider --benchmark-timer=scripted.now"
+    fake.environment |= {"FAKE_CLOCK": "yes", "FAKE_CALLS_S": "[0.0625]", "PYTEST_ADDOPTS": options}
+    flags = ("--backend=fake,other", "-k", "b1-street or beside", "--budget=1h")
+    fake.interrupted(11, *flags)
+    journal = fake.journal()
+    rows = [json.loads(line) for line in journal.read_text().splitlines()]
+    beside = [row for row in rows if row.get("visit", {}).get("name") == "test_beside"]
+    for row in beside[:2]:
+        row["took_s"] = 3000
+    journal.write_text("".join(json.dumps(row) + "\n" for row in rows if row not in beside[2:]))
+    begun = {name: len(visits) for name, visits in fake.visits().items()}
+    assert min(begun.values()) == 2 < max(begun.values())
+    ran = fake.run(*flags, "--resume")
+    assert ran.code == 0, ran.output
+    passes = {row["fullname"]: len(row["extra_info"]["rounds_by_pass"]) for row in fake.saved()["benchmarks"]}
+    assert passes.pop(next(name for name in passes if "beside" in name)) == 2
+    assert list(passes.values()) == [ENOUGH] * 2
 
 
 @pytest.fixture(scope="module")

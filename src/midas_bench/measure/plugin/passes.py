@@ -319,16 +319,21 @@ class PassLoop:
         """Decide whether the run goes on after so many passes."""
         if self._state.passes is not None:
             return made < self._state.passes
-        begun = max(map(len, self._state.visits.values()), default=0)
-        if made < max(begun, LEAST_PASSES):
+        visits = {name: len(of_cell) for name, of_cell in self._state.visits.items()}
+        # an interrupted run may have begun more passes, which are made whole
+        begun = max(visits.values(), default=0)
+        if made < LEAST_PASSES:
             return True
         if self._wanted.seconds is not None or self._run.settings.quick:
-            return False
+            return made < begun
         records = run_from({"benchmarks": self._state.merged_rows()}, self._state.journal.path).records
+        answering = answering_cells(records).intersection(self._timed)
+        if made < begun and any(visits[name] > made for name in visits.keys() - answering):
+            return True
         decided = self._answering or self._wanted.rounds
-        if not decided and not whole_passes_fit(made, self._budget.left_s, self._pass_s()):
-            self._answering = answering_cells(records).intersection(self._timed)
-        return another_pass(made, self._budget, self._pass_s(), widest_price(records))
+        if not decided and not whole_passes_fit(max(made, begun - 1), self._budget.left_s, self._pass_s()):
+            self._answering = answering
+        return made < begun or another_pass(made, self._budget, self._pass_s(), widest_price(records))
 
     def _pass_s(self) -> float:
         """Return what the next pass will take, by the last visit of each of its cells."""

@@ -48,6 +48,15 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, files_in, monkeypatch
     assert files_in(tmp_path) == []
 
 
+def test_a_device_or_a_pipe_is_not_replaced_by_a_file(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(UserError, match=r"pipe: cannot be written \(it is a device or a pipe\)"):
+        files.write_whole(pipe, b"text")
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
 @pytest.mark.parametrize("write", ["atomically", "lock", "line"])
 def test_a_folder_that_cannot_be_made_is_the_users_error(tmp_path, write):
     (tmp_path / "file").write_text("")

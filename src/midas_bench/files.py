@@ -34,6 +34,9 @@ def written_atomically(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # root could put a file in the place of /dev/null
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise OSError(None, "it is a device or a pipe")
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=TEMPORARY)
         os.close(handle)
         temporary = Path(name)

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from midas_bench.results.figures import PEAK, STARTUP, TIME, peak_bytes, startup_s, time_s
 from midas_bench.results.intervals import CONFIDENCE, Interval, bootstrap_ratio, file_ratio, holm
-from midas_bench.results.kinds import Memory, Startup
-from midas_bench.results.runs import TIMED, UNKNOWN, Record, RecordedMachine, Run, of_one_kind
+from midas_bench.results.runs import UNKNOWN, Record, RecordedMachine, Run, of_one_kind
 
 PYTHON = "Python"
 """The fact that names Python's implementation and version."""
@@ -107,25 +107,10 @@ class _Figure:
     value_of: Callable[[Record], float | None]
 
 
-def _startup_s(record: Record) -> float | None:
-    if not isinstance(record.info, Startup):
-        return None
-    phases = [values for phase, values in record.info.phases_s.items() if phase != "steady" and values]
-    return sum(sum(values) / len(values) for values in phases) if phases else None
-
-
-def _time_s(record: Record) -> float | None:
-    return record.times.median_s if record.kind in TIMED else None
-
-
-def _peak_bytes(record: Record) -> float | None:
-    return float(record.info.peak_rss_bytes) if isinstance(record.info, Memory) else None
-
-
 FIGURES = (
-    _Figure("median time", "s", _time_s),
-    _Figure("peak memory", "bytes", _peak_bytes),
-    _Figure("start-up", "s", _startup_s),
+    _Figure(TIME, "s", time_s),
+    _Figure(PEAK, "bytes", peak_bytes),
+    _Figure(STARTUP, "s", startup_s),
 )
 
 
@@ -181,7 +166,7 @@ def _ratio(
             return compared.interval, compared.p_value
     estimate = (sum(after) / len(after)) / (sum(before) / len(before))
     bare = Interval(estimate, estimate, estimate, confidence=0.0)
-    if figure.value_of is not _time_s or len(old) > 1 or len(new) > 1:
+    if figure.value_of is not time_s or len(old) > 1 or len(new) > 1:
         return bare, None
     times = old[0].times, new[0].times
     if min(len(side.passes_s) for side in times) > 1:

@@ -20,6 +20,7 @@ COMMANDS = {
     "accuracy": "compare estimated with true depth on the rendered photos",
     "depth": "turn a photo into a depth heat map",
     "report": "turn saved runs into tables, charts and one page",
+    "export": "write saved runs for Bencher, github-action-benchmark or OpenMetrics",
     "gate": "compare the speed and memory of commits, environments, models or backends, and fail if one is worse",
     "loadgen": "measure latency, throughput and the highest rate within a latency bound, by MLCommons LoadGen",
     "tune": "find the backend, thread count and batch size to deploy on this machine",

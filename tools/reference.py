@@ -17,7 +17,9 @@ from typing import Any, get_type_hints
 from msgspec import inspect
 
 PROJECT = Path(__file__).parent.parent
-sys.path.insert(0, str(PROJECT / "src"))
+sys.path[:0] = [str(PROJECT / "src"), str(PROJECT / "tools")]
+
+import scale  # noqa: E402 - beside this script
 
 from midas_bench.gate.self_test_text import markdown  # noqa: E402 - this tree's package, not an installed one
 from midas_bench.measure import answers_self_test_text  # noqa: E402
@@ -91,6 +93,10 @@ PARTS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "claims": ("docs/article.md", claims),
     "gate-self-test": ("docs/gate-measurements.md", gate_self_test),
     "answers-self-test": ("docs/answers-self-test.md", answers_self_test),
+    "scale-needs": ("docs/scale.md", scale.needs),
+    "scale-assumptions": ("docs/scale.md", scale.assumptions),
+    "scale-fleet": ("docs/scale.md", scale.fleet),
+    "scale-prices": ("docs/scale.md", scale.prices),
 }
 """By name, the page that a part stands in and what writes it."""
 

@@ -6,7 +6,10 @@ import pytest
 
 from midas_bench.depth.backends.registry import REGISTRY
 
-PARTS = ("extra_info", "claims", "gate-self-test", "answers-self-test")
+PARTS = (
+    "extra_info", "claims", "gate-self-test", "answers-self-test", "scale-needs", "scale-assumptions", "scale-fleet",
+    "scale-prices",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

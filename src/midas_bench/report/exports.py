@@ -72,21 +72,23 @@ def cells(runs: Sequence[Run]) -> list[Cell]:
     Raises:
         UserError: there is none.
     """
-    found = [Cell(run, record, of_cell) for run in runs for record in run.records if (of_cell := figures(record))]
-    if not found:
+    with_figures = [
+        Cell(run, record, of_cell) for run in runs for record in run.records if (of_cell := figures(record))
+    ]
+    if not with_figures:
         thing, holds = (runs[0].path, "holds") if len(runs) == 1 else (f"{len(runs)} files", "hold")
         raise UserError(thing, f"{holds} {NOTHING}", "name a run of `pytest bench/`")
-    return found
+    return with_figures
 
 
-def _each_once(found: Sequence[Cell]) -> Sequence[Cell]:
+def _each_once(several: Sequence[Cell]) -> Sequence[Cell]:
     seen: dict[str, Cell] = {}
-    for cell in found:
+    for cell in several:
         other = seen.setdefault(cell.name, cell)
         if other is not cell:
             reason = f"holds {cell.name}, and so does {other.run.file}"
             raise UserError(cell.run.path, reason, "export each by itself, or use --format openmetrics")
-    return found
+    return several
 
 
 def bencher(runs: Sequence[Run]) -> str:

@@ -143,6 +143,14 @@ def test_what_follows_from_the_rounds_follows_from_those_of_all_visits():
     assert info["median_ci_s"]["low"] < 0.15 < 0.5 < info["median_ci_s"]["high"]
 
 
+@pytest.mark.parametrize(
+    ("readings", "merged"), [([[3.0], [4.0]], [3.0, 4.0]), ([[3.0], None], None), ([None, [3.0]], None)]
+)
+def test_energy_is_kept_for_each_pass_or_not_at_all(readings, merged):
+    visits = [{"kind": "latency"} | ({"energy_by_pass_j": one} if one else {}) for one in readings]
+    assert merged_info(visits, [[0.1], [0.2]]).get("energy_by_pass_j") == merged
+
+
 def test_a_cell_of_one_visit_has_no_rounds_by_pass():
     info = merged_info([{"kind": "latency", "noise": {}}], [[0.1, 0.2]])
     assert "rounds_by_pass" not in info

@@ -125,6 +125,11 @@ def merged_info(visits: Sequence[Mapping[str, Any]], rounds: Sequence[Sequence[f
     info = {**visits[0], "noise": merged_noise([visit.get("noise", {}) for visit in visits])}
     if all("cpu_s" in visit for visit in visits):
         info["cpu_s"] = fmean(visit["cpu_s"] for visit in visits)
+    energies_j = [visit.get("energy_by_pass_j") for visit in visits]
+    if all(energies_j):
+        info["energy_by_pass_j"] = [joules for of_visit in energies_j for joules in of_visit or ()]
+    else:
+        info.pop("energy_by_pass_j", None)
     if len(visits) > 1:
         info["rounds_by_pass"] = [len(of_visit) for of_visit in rounds]
     return cell_info(info).to_extra_info([second for of_visit in rounds for second in of_visit])

@@ -126,6 +126,10 @@ class CellInfo(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
     depth_maps: Annotated[tuple[str, ...], "files in the folder named like the JSON file, one per photo."] = ()
     images_per_second: Annotated[Number | None, "photos completed per second."] = None
     cpu_s: Annotated[Seconds | None, "CPU seconds of a timed call, summed over the threads of the process."] = None
+    energy_by_pass_j: Annotated[
+        tuple[Number, ...],
+        "joules of the CPU's packages per timed call, one value per pass; absent where RAPL's counters cannot be read.",
+    ] = ()
     latency_s: Annotated[
         Percentiles,
         "p50, p90, p95 and p99 of a call, in seconds; null where too few rounds support the percentile.",

@@ -6,6 +6,7 @@ import statistics
 import pytest
 
 from midas_bench.depth.flop import PLAIN_FLOP
+from midas_bench.measure import energy
 
 TICK_S = 2.0**-30  # as scripted.py has it
 
@@ -271,3 +272,58 @@ def test_the_terminal_shows_the_budget_the_passes_and_each_cell_once(scripted):
     assert all(line.endswith(" left") for line in passes)
     lines = [line.split()[0] for line in ran.output.splitlines() if "timed in 2 passes" in line]
     assert lines == [f"bench/test_cells.py::test_cells[fake-b1-{scene}]" for scene in ("street", "indoor", "pet")]
+
+
+ENERGY = """
+from pathlib import Path
+
+import scripted
+from midas_bench.measure import energy
+
+ZONE = Path(__file__).parent.parent / "powercap/intel-rapl:0"
+ZONE.mkdir(parents=True, exist_ok=True)
+(ZONE / "name").write_text("package-0")
+(ZONE / "max_energy_range_uj").write_text("1000000000")
+(ZONE / "energy_uj").write_text("999000000")
+found, read_uj = energy.packages, energy.read_uj
+
+
+def noted(of):
+    scripted.note("counter")
+    return read_uj(of)
+
+
+def packages():
+    return found(ZONE.parent)
+
+
+packages()
+energy.packages, energy.read_uj = packages, noted
+
+
+def test_cell(cell):
+    def work():
+        scripted.note("call")
+        scripted.sleep(0.25)
+        counter = ZONE / "energy_uj"
+        counter.write_text(str((int(counter.read_text()) + 3_000_000) % 1_000_000_000))
+
+    cell.time("work", work)
+"""
+
+
+def test_energy_is_read_around_the_rounds_of_each_visit_and_never_between_them(scripted):
+    scripted.bench(ENERGY)
+    ran = scripted.run(CLOCK, "--benchmark-min-rounds=4", "--benchmark-max-time=0")
+    assert ran.code == 0, ran.output
+    events = [event for event in scripted.events() if event in ("counter", "call")]
+    # warm-up calls stand before the first reading of a visit
+    visits = " ".join(events).split("counter call call counter")
+    assert len(visits) == 3
+    assert "counter" not in "".join(visits)
+    info = only(scripted)["extra_info"]
+    assert info["energy_by_pass_j"] == [pytest.approx(3.0)] * 2
+
+
+def test_energy_is_stored_only_where_this_machine_has_counters(measured):
+    assert ("energy_by_pass_j" in only(measured)["extra_info"]) == bool(energy.packages())

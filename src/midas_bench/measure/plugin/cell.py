@@ -19,7 +19,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from midas_bench.depth.backends import registry
 from midas_bench.depth.flop import flop_per_image
-from midas_bench.measure import noise_probe
+from midas_bench.measure import energy, noise_probe
 from midas_bench.measure.fidelity import fidelity, problem
 from midas_bench.measure.passes import WARM_UP_BELOW_S
 from midas_bench.measure.plugin import depth_maps, internals
@@ -183,16 +183,20 @@ class BenchmarkCell:
         call_s = self._warm_up(call, args, warm_up_calls)
         iterations = history.iterations.setdefault(self._nodeid, internals.iterations(benchmark, call_s))
         rounds = max(visit.rounds, ceil(visit.seconds / (call_s * iterations)) if call_s else 1)
+        packages = energy.packages()
+        energy_uj = energy.read_uj(packages)
         switches, faults = noise_probe.own_disturbance()
         cpu_s = time.process_time()
         benchmark.pedantic(call, args=args, rounds=rounds, iterations=iterations)  # type: ignore[no-untyped-call]
         cpu_s = time.process_time() - cpu_s
         switches_after, faults_after = noise_probe.own_disturbance()
+        joules = energy.joules(packages, energy_uj, energy.read_uj(packages))
         history.call_s[self._nodeid] = statistics.median(internals.rounds_s(benchmark))
         # a round of several calls is followed by one more, for the result
         calls = rounds * iterations + (iterations > 1)
         self.describe(
             cpu_s=cpu_s / calls,
+            energy_by_pass_j=None if joules is None else (joules / calls,),
             noise={
                 "involuntary_switches_per_call": (switches_after - switches) / calls,
                 "page_faults_per_call": (faults_after - faults) / calls,

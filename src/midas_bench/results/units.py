@@ -114,3 +114,8 @@ def times_span(interval: Interval) -> str:
 def percent_span(interval: Interval) -> str:
     """Return such as `14.2 % (13.8 to 14.6)`."""
     return with_span(percent(interval.estimate), interval, 0.01)
+
+
+def price_span(interval: Interval) -> str:
+    """Return such as `1.18 (1.16 to 1.20)`, in whatever currency the price was given."""
+    return with_span(digits(interval.estimate), interval)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from midas_bench.errors import UserError
 from midas_bench.files import check_writable, write_whole
+from midas_bench.render.document import Document
 from midas_bench.render.markdown import CHARTS, markdown
 from midas_bench.report.html_page import page
 from midas_bench.report.report_data import Progress, ReportData
@@ -22,15 +23,35 @@ def write(data: ReportData, folder: Path, progress: Progress = lambda _: None) -
     Raises:
         UserError: the folder cannot be written.
     """
+    check_folder(folder)
+    rendered = document(data, progress)
+    progress("tables as CSV")
+    return write_files(rendered, spreadsheets(data), folder, progress)
+
+
+def check_folder(folder: Path) -> None:
+    """Find out whether a report can be written into a folder, before it is made.
+
+    Raises:
+        UserError: it cannot.
+    """
     if folder.exists() and not folder.is_dir():
         raise UserError(folder, "is a file and not a folder", "choose another one with -o")
     check_writable(folder / "report.html", "-o")
-    rendered = document(data, progress)
-    progress("tables as CSV")
+
+
+def write_files(
+    rendered: Document, tables: Mapping[str, str], folder: Path, progress: Progress = lambda _: None
+) -> Path:
+    """Write a document and its CSV tables, by name, into a folder as `write` does; return the page's path.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
     outputs: dict[Path, bytes] = {
         # names keep their control characters there; half a surrogate pair cannot be written
         folder / f"{name}.csv": text.encode(errors="backslashreplace")
-        for name, text in spreadsheets(data).items()
+        for name, text in tables.items()
     }
     for chart in rendered.charts:
         outputs[folder / CHARTS / f"{chart.id}.svg"] = chart.svg.encode()

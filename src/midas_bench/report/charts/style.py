@@ -35,6 +35,8 @@ FIXED = {
 """A backend keeps its colour and marker, by number, in all charts; others take the next pair that is free."""
 
 T = TypeVar("T")
+Looks = dict[str, tuple[str, str]]
+"""By name, a colour and a marker."""
 
 WIDTH_IN = 6.6
 LONGEST_LABEL = 24
@@ -94,7 +96,7 @@ def labels(names: Iterable[T], length: int = LONGEST_LABEL) -> dict[T, str]:
     return shown
 
 
-def look(names: Sequence[str]) -> dict[str, tuple[str, str]]:
+def look(names: Sequence[str]) -> Looks:
     """Return colour and marker for each name, the fixed ones first; colours come again with other markers."""
     colours = len(OKABE_ITO)
     taken = set(FIXED.values())

@@ -50,7 +50,7 @@ def roofline(roofs: Sequence[Roof]) -> Table | None:
             number(f"{units.digits((roof.record.info.flop or 0) / 1e9)} GFLOP", roof.record.info.flop),
             number(units.flop_rate(roof.record.info.peak_flop_per_s), roof.record.info.peak_flop_per_s),
             number(units.seconds(roof.least_s), roof.least_s),
-            _share_of_peak(roof.share),
+            share_cell(roof.share),
         ]
         for roof in roofs
     ]
@@ -63,7 +63,8 @@ def roofline(roofs: Sequence[Roof]) -> Table | None:
     return table("roofline", "How far from this machine's peak", columns, rows, note=note)
 
 
-def _share_of_peak(share: Interval) -> TableCell:
+def share_cell(share: Interval) -> TableCell:
+    """Return the share of the peak that is reached; one above all of it is none."""
     if share.estimate <= 1:
         return number(units.percent_span(share), share.estimate)
     return TableCell("above 100 %", key=share.estimate, status="unsure")

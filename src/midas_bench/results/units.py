@@ -119,3 +119,8 @@ def percent_span(interval: Interval) -> str:
 def price_span(interval: Interval) -> str:
     """Return such as `1.18 (1.16 to 1.20)`, in whatever currency the price was given."""
     return with_span(digits(interval.estimate), interval)
+
+
+def joules_span(interval: Interval) -> str:
+    """Return such as `2.41 J (2.38 to 2.45)`."""
+    return with_span(f"{digits(interval.estimate)} J", interval)

@@ -87,7 +87,8 @@ def answer_section(data: ReportData, answers: Sequence[Recommendation]) -> Secti
         text.append("No cell here times the whole pipeline or a process's memory, so there is no set-up to recommend.")
     if run.lacking:
         text.append(f"Not in {run.file}: {'; '.join(run.lacking)}.")
-    all_tables = present(tables.alternatives(answers))
+    throughput_answer = next((answer for answer in answers if answer.question == "throughput"), None)
+    all_tables = present(tables.alternatives(answers), tables.prices(throughput_answer, data.price_per_hour))
     return Section("answer", "The answer", tuple(warnings(data)), tuple(text), cards, all_tables)
 
 

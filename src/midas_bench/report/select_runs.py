@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from midas_bench.errors import UserError, printable
 from midas_bench.report.photo_strip import Album
 from midas_bench.report.report_data import Progress, ReportData
 from midas_bench.results.compare import ComparedRuns
+from midas_bench.results.machines import priced
+from midas_bench.results.price import Prices
 from midas_bench.results.recommendations import times_pipeline
 from midas_bench.results.run_files import STORAGE, read, saved_in, siblings
 from midas_bench.results.runs import UNKNOWN, Run, of_one_kind, redundant_runs
@@ -34,9 +37,7 @@ def choose(
     Raises:
         UserError: a file that was named is not usable, there is none, or labels and places do not match in number.
     """
-    if labels and len(labels) != len(places):
-        reason = f"was given {len(labels)} for {len(places)} files or folders"
-        raise UserError("--label", reason, "give one label for each; the same label joins them to one side")
+    check_labels(places, labels)
     if len(places) > 1:
         return _comparison(places, labels, album, progress)
     place = places[0] if places else STORAGE
@@ -55,6 +56,28 @@ def choose(
     history, unknown = _history(run, runs)
     label = printable(labels[0]) if labels else run.name
     return ReportData(run, label, history, (), album, (*remarks, *unknown), notice)
+
+
+def with_price(data: ReportData, prices: Prices) -> ReportData:
+    """Add the price per hour of the machine that a report is about.
+
+    Raises:
+        UserError: a price names none of the machines of the report.
+    """
+    sides = [(side.label, run) for side in data.sides for run in side.runs] or [(data.label, data.run)]
+    prices.check(priced(label, run.machine) for label, run in sides)
+    return replace(data, price_per_hour=prices.of(priced(data.label, data.run.machine)))
+
+
+def check_labels(places: Sequence[Path], labels: Sequence[str]) -> None:
+    """Refuse labels that are not one for each place.
+
+    Raises:
+        UserError: their numbers differ.
+    """
+    if labels and len(labels) != len(places):
+        reason = f"was given {len(labels)} for {len(places)} files or folders"
+        raise UserError("--label", reason, "give one label for each; the same label joins them to one side")
 
 
 def _passed_over(run: Run, newest: Run) -> str:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from midas_bench.report.machines import write_machines
 from midas_bench.report.photo_strip import album
 from midas_bench.report.select_runs import choose
 from midas_bench.report.write import write
+from midas_bench.results.price import Prices
 
 PROJECT = Path(__file__).parents[2]
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
@@ -93,3 +95,21 @@ def test_page_prints_as_dark_text_on_white(new_page, page_file):
     assert not page.locator("nav").is_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     page.pdf(path=page_file.parent / "report.pdf", format="A4")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_page_over_machines_fits_the_width_of_the_screen(synthetic, new_page, tmp_path, size):
+    places = []
+    for number in range(4):
+        content = synthetic.content(synthetic.Maker(number, 1 + number).everything(depth_maps=False))
+        # no such machines exist
+        own = {"fingerprint": f"altered-{number}", "cpu_model": f"Altered CPU of a long name, number {number}"}
+        content["machine_info"]["midas_bench"] |= own
+        places.append(synthetic.save(tmp_path / f"{number}.json", content, depth_maps=False))
+    _, page_file = write_machines(places, tmp_path / "out", prices=Prices(other=0.1))
+    width, height = SIZES[size]
+    page = new_page(viewport={"width": width, "height": height})
+    page.goto(page_file.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.said == []
+    page.screenshot(path=tmp_path / f"{size}.png", full_page=True)

@@ -15,7 +15,8 @@ from midas_bench.results.runs import TIMED, Record, of_type
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What a spreadsheet takes for the beginning of a formula, or leaves out before one."""
 
-NAMES = ("cells", "rounds", "claims", "blocks", "memory_over_time", "startup", "load", "history", "comparison")
+NAMES = ("cells", "rounds", "claims", "blocks", "memory_over_time", "startup", "load", "history", "comparison",
+         "machines")  # fmt: skip
 """Every file that may be written, without its suffix."""
 
 

@@ -339,3 +339,35 @@ def test_tune_measures_this_machine(graphs, project, tmp_path, monkeypatch, caps
     reduced = [t for t in trials if not t["exact"]]
     assert all(0.5 < t["fidelity"]["rank_correlation"] <= 1 for t in reduced)
     assert len({t["fidelity"]["rank_correlation"] for t in reduced}) == 1
+
+
+def test_a_price_per_hour_gives_the_price_of_a_million_photos(tuned, capsys):
+    # 40 photos per second take 25,000 s
+    assert run(tuned, "--price-per-hour", "0.36") == 0
+    out = capsys.readouterr().out
+    [line] = [line for line in out.splitlines() if "per million photos" in line]
+    assert line == "  price: 2.50 (2.49 to 2.51) per million photos, at 0.36 per hour, always busy"
+    assert out.index("highest throughput") < out.index(line) < out.index("least memory")
+    answers = json.loads((tuned.output / "tuning.json").read_text())["answers"]
+    price = answers["throughput"]["price_per_million_photos"]
+    assert price["estimate"] == pytest.approx(2.5)
+    assert price["low"] < 2.5 < price["high"]
+    assert "price_per_million_photos" not in answers["latency"]
+
+
+def test_without_a_price_there_is_none(tuned, capsys):
+    assert run(tuned) == 0
+    assert "per million" not in capsys.readouterr().out
+    assert "price" not in (tuned.output / "tuning.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("price", "said"),
+    [("free", "--price-per-hour free: is not a price above 0"), ("Pentium=1", "means none of the machines here: ")],
+)
+def test_a_wrong_price_is_said_before_the_budget_is_spent(tuned, capsys, price, said):
+    assert run(tuned, "--price-per-hour", price) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert tuned.plans == []

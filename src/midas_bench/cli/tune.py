@@ -13,6 +13,7 @@ from typing import Any
 from midas_bench import scene_photos
 from midas_bench.bundle import suite_photos
 from midas_bench.cli.main import EXIT_INTERRUPTED
+from midas_bench.cli.prices import add_price_argument, read_prices
 from midas_bench.cpu import default_threads
 from midas_bench.depth.backends import registry
 from midas_bench.depth.config import PipelineConfig, resolve
@@ -24,6 +25,8 @@ from midas_bench.measure.tune import TunePlan, tune
 from midas_bench.measure.tune_candidates import by_promise
 from midas_bench.measure.tune_output import Advice
 from midas_bench.options import add_to_parser, seconds, split, thread_counts
+from midas_bench.results.machine_fields import cpu_name
+from midas_bench.results.price import PricedMachine, Prices
 from midas_bench.results.tuning_results import Trial
 
 BUDGET_S = 170.0
@@ -46,11 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, default=Path("reports/tune"), metavar="FOLDER",
         help="folder for tuning.json and the chart (default: reports/tune)",
     )  # fmt: skip
+    add_price_argument(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, write chart and JSON, and print the best set-ups; 3 if nothing could be measured, 130 after Ctrl-C."""
+    prices = read_prices(arguments.price_per_hour)
     budget_s = seconds("--budget", arguments.budget, bare="s")
     if not LEAST_BUDGET_S <= budget_s <= MOST_BUDGET_S:
         next_step = f"give {LEAST_BUDGET_S:g} to {MOST_BUDGET_S:g} seconds"
@@ -64,9 +69,11 @@ def run(arguments: argparse.Namespace) -> int:
     config = resolve(PipelineConfig(backends[0], max(counts), arguments.weights, calibration=calibration))
     plan = TunePlan(config, backends, tuple(sorted(counts, reverse=True)), next(iter(photos.values())), budget_s)
     # before the budget is spent
+    here = machine.inspect()
+    price_per_hour = _price_here(prices, here)
     check_writable(arguments.output / JSON_FILE, "-o")
     tuned = tune(plan, progress)
-    advice = Advice(plan, tuned, left_out | tuned.left_out, arguments.weights, machine.inspect())
+    advice = Advice(plan, tuned, left_out | tuned.left_out, arguments.weights, here, price_per_hour)
     document = advice.to_json()
     if arguments.json:
         print(json.dumps(document, indent=2), flush=True)
@@ -80,6 +87,20 @@ def run(arguments: argparse.Namespace) -> int:
     if tuned.interrupted:
         return EXIT_INTERRUPTED
     return 0 if advice.choices else EXIT_NOTHING
+
+
+def _price_here(prices: Prices, here: machine.MachineFacts) -> float | None:
+    """Return what an hour of this machine costs; None without any price.
+
+    Raises:
+        UserError: there are prices, and none is for this machine.
+    """
+    this = PricedMachine("", here.fingerprint, cpu_name(here.cpu_model) or here.cpu_model)
+    price_per_hour = prices.of(this)
+    if price_per_hour is None:
+        # the names of other machines are no slip where one of them is this one
+        prices.check([this])
+    return price_per_hour
 
 
 def choose_backends(asked: Sequence[str], exact: bool) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -11,6 +11,8 @@ from midas_bench.depth.weights import TIMING_ONLY
 from midas_bench.measure.machine import MachineFacts
 from midas_bench.measure.tune import TunePlan, Tuning
 from midas_bench.results import tuning_results, units
+from midas_bench.results.intervals import Interval
+from midas_bench.results.price import per_million_photos
 from midas_bench.results.ranking import Setup
 from midas_bench.results.recommendations import TITLES, UNDECIDED, stream_python
 from midas_bench.results.tuning_results import Choice, Trial, setup_name
@@ -30,6 +32,7 @@ class Advice:
         left_out: what was not tried or not to the end, by name, and why.
         weights: as the user asked for them.
         machine: where.
+        price_per_hour: of that machine; None where none was given.
     """
 
     plan: TunePlan
@@ -37,6 +40,7 @@ class Advice:
     left_out: Mapping[str, str]
     weights: str
     machine: MachineFacts
+    price_per_hour: float | None = None
 
     @cached_property
     def choices(self) -> list[Choice]:
@@ -57,7 +61,7 @@ class Advice:
         shown: set[Setup] = set()
         for choice in self.choices:
             setup = choice.best.setup
-            lines += ["", answer_line(choice), *caveats(choice)]
+            lines += ["", answer_line(choice), *self._price_lines(choice), *caveats(choice)]
             code = ["opened as above"] if setup in shown else self.python(setup)
             lines += [f"    {line}" for line in code]
             shown.add(setup)
@@ -69,6 +73,27 @@ class Advice:
             lines += ["", "left out:"]
             lines += [f"  {', '.join(names)}: {reason}" for reason, names in _by_reason(self.left_out).items()]
         return lines
+
+    def _price(self, choice: Choice) -> Interval | None:
+        """Return the price of a million photos with the highest throughput; None elsewhere, and without a price."""
+        rate = choice.best.images_per_second
+        if choice.question != "throughput" or self.price_per_hour is None or rate is None:
+            return None
+        return per_million_photos(rate, self.price_per_hour)
+
+    def _price_lines(self, choice: Choice) -> list[str]:
+        price = self._price(choice)
+        if price is None:
+            return []
+        basis = f"at {self.price_per_hour:g} per hour, always busy"
+        return [f"  price: {units.price_span(price)} per million photos, {basis}"]
+
+    def _price_json(self, choice: Choice) -> dict[str, Any]:
+        price = self._price(choice)
+        if price is None:
+            return {}
+        ends = {"low": price.low, "high": price.high} if price.confidence else {"low": None, "high": None}
+        return {"price_per_million_photos": {"estimate": price.estimate, **ends}, "price_per_hour": self.price_per_hour}
 
     def _time_line(self) -> str:
         """Say what the time went into, and that the user ended it."""
@@ -99,6 +124,7 @@ class Advice:
                     "too_close_to_call": [setup_name(setup) for setup in choice.tied],
                     "too_disturbed_to_say": choice.disturbed,
                     "python": self.python(choice.best.setup),
+                    **self._price_json(choice),
                 }
                 for choice in self.choices
             },

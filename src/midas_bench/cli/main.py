@@ -21,6 +21,7 @@ COMMANDS = {
     "depth": "turn a photo into a depth heat map",
     "report": "turn saved runs into tables, charts and one page",
     "export": "write saved runs for Bencher, github-action-benchmark or OpenMetrics",
+    "share": "write a copy of a saved run without host names, user names and folders",
     "gate": "compare the speed and memory of commits, environments, models or backends, and fail if one is worse",
     "loadgen": "measure latency, throughput and the highest rate within a latency bound, by MLCommons LoadGen",
     "tune": "find the backend, thread count and batch size to deploy on this machine",

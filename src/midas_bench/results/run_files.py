@@ -28,6 +28,15 @@ def read(path: Path) -> Run:
         UserError: it cannot be read, is not whole JSON, is no pytest-benchmark file, or comes from a newer version. Or
             it holds no cell, one cell twice, or impossible values.
     """
+    return run_from(parsed(path), path)
+
+
+def parsed(path: Path) -> object:
+    """Return the JSON of a file.
+
+    Raises:
+        UserError: it cannot be read, or is not whole JSON.
+    """
     try:
         text = as_utf8(path.read_bytes()).decode()
     except OSError as error:
@@ -37,13 +46,12 @@ def read(path: Path) -> Run:
     if not text.strip():
         raise UserError(path, "is empty, because its run ended before it could save", "run again with --resume")
     try:
-        content = json.loads(text)
+        return json.loads(text)
     # a plain ValueError comes from an integer of thousands of digits
     except (ValueError, RecursionError) as error:
         place = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         reason = f"is not whole JSON (it breaks off or goes wrong{place})"
         raise UserError(path, reason, "run again with --resume, or name another file") from error
-    return run_from(content, path)
 
 
 def run_from(content: object, path: Path) -> Run:

@@ -5,8 +5,10 @@ import statistics
 
 import pytest
 
+from midas_bench.cli.main import main
 from midas_bench.depth.flop import PLAIN_FLOP
 from midas_bench.measure import energy
+from midas_bench.results.shared_copy import OF_COMMIT
 
 TICK_S = 2.0**-30  # as scripted.py has it
 
@@ -327,3 +329,18 @@ def test_energy_is_read_around_the_rounds_of_each_visit_and_never_between_them(s
 
 def test_energy_is_stored_only_where_this_machine_has_counters(measured):
     assert ("energy_by_pass_j" in only(measured)["extra_info"]) == bool(energy.packages())
+
+
+def test_a_shared_copy_of_a_real_run_names_neither_its_host_nor_its_folder(measured, tmp_path):
+    [path] = measured.files()
+    content = json.loads(path.read_text())
+    content["benchmarks"][0]["extra_info"]["noise"]["reasons"] = [f"{measured.root}/backup ran"]
+    original = tmp_path / "run.json"
+    original.write_text(json.dumps(content))
+    assert main(["share", str(original), "-o", str(tmp_path / "copy.json")]) == 0
+    copied = json.loads((tmp_path / "copy.json").read_text())
+    assert copied["benchmarks"][0]["extra_info"]["noise"]["reasons"] == ["backup ran"]
+    content["benchmarks"][0]["extra_info"]["noise"]["reasons"] = ["backup ran"]
+    del content["machine_info"]["node"]
+    content["commit_info"] = {key: value for key, value in content["commit_info"].items() if key in OF_COMMIT}
+    assert copied == content

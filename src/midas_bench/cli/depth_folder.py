@@ -165,4 +165,4 @@ def leave_note(output: Path, config: Resolved) -> None:
 
 
 def _note_fields(config: Resolved) -> dict[str, str]:
-    return {"backend": config.backend, "recipe": config.recipe, "weights": config.weights.sha256}
+    return {"backend": config.backend, "recipe": config.recipe, "weights": config.weights.fingerprint}

@@ -103,7 +103,7 @@ def key(kind: str, weights: Weights, calibration: Sequence[str] = ()) -> str:
     row = KINDS[kind]
     parts: dict[str, object] = {
         "kind": kind,
-        "weights": weights.sha256,
+        "weights": weights.fingerprint,
         "libraries": library_versions(LIBRARIES),
         # the export options stand in the sources, whose text is part of the digest
         "sources": source_digest(),

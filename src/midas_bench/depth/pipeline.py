@@ -19,6 +19,7 @@ from midas_bench.depth.backends import registry
 from midas_bench.depth.backends.base import Backend
 from midas_bench.depth.backends.validation import non_finite_depth
 from midas_bench.depth.config import PipelineConfig, Resolved, resolve
+from midas_bench.depth.interface import Batch
 from midas_bench.depth.recipe import DecodedPhoto, Given, find_recipe, require_sequence
 from midas_bench.depth.stages import StagedBatch
 from midas_bench.depth.stream import ordered_map
@@ -34,7 +35,7 @@ class Prediction:
 
     Attributes:
         heatmaps: uint8 RGB (H, W, 3), each in its photo's size.
-        depth: float32 (N, 256, 256), inverse relative depth.
+        depth: float32 (N, 256, 256), inverse relative depth; a model of the user's own may have another size.
         stage_s: seconds spent in each of `STAGES`.
     """
 
@@ -61,7 +62,7 @@ class DepthPipeline:
     def __init__(self, config: Resolved, backend: Backend) -> None:
         self.config = config
         self.backend = backend
-        self.recipe = find_recipe(config.recipe)
+        self.recipe = find_recipe(config.recipe, config.weights.interface)
         self.max_concurrent = max(1, allowed_cores() // config.threads)
         self.inference_slots = threading.BoundedSemaphore(self.max_concurrent)
 
@@ -163,8 +164,8 @@ class DepthPipeline:
         [heatmap] = self.staged([photo]).timed().heatmaps
         return heatmap
 
-    def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the depth of a preprocessed batch, float32 (N, 256, 256): what the backend gives, if that is finite.
+    def infer(self, batch: Batch) -> NDArray[np.float32]:
+        """Return the depth of a preprocessed batch, float32 (N, H, W): what the backend gives, if that is finite.
 
         Raises:
             UserError: a model or checkpoint of the user's own gives NaN or infinity.

@@ -8,32 +8,44 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-INPUT_SIZE = 256
-"""Height and width of the network's input in pixels. The original keeps the aspect ratio; the article this suite
+from midas_bench.depth.interface import MIDAS, Batch, NetworkInterface
+
+INPUT_SIZE = MIDAS.height
+"""Height and width of MiDaS_small's input in pixels. The original keeps the aspect ratio; the article this suite
 follows resizes to a square, which is what makes batches possible."""
 
-LEAST_SIDE = 5 * INPUT_SIZE // 4
-"""What decoding to a fraction must leave of a photo's shorter side. Down to here the input is as near the article's as
-that of the photo decoded whole: an eighth of 4000x3000 is 0.017 of a standard deviation away on average, all of it
-0.031. Seven photos, scaled so that 300 to 426 pixels remained: 0.014 to 0.028; so that 256 remained: 0.028 to 0.066."""
-
-MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-STD = np.array([0.229, 0.224, 0.225], np.float32)
-"""ImageNet's mean and standard deviation of RGB in 0..1, which the encoder was trained with (timm and torchvision
-state the same figures)."""
+MEAN, STD = np.array(MIDAS.mean, np.float32), np.array(MIDAS.std, np.float32)
 
 
-def preprocess(photos: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """Resize uint8 RGB photos of any size, each (H, W, 3), to normalised float32 (N, 3, 256, 256)."""
-    scale = 1 / (255 * STD)
-    offset = -MEAN / STD
-    batch = np.empty((len(photos), 3, INPUT_SIZE, INPUT_SIZE), np.float32)
-    for row, photo in zip(batch, photos, strict=True):
-        shrinks = min(photo.shape[:2]) > INPUT_SIZE
+def least_side(interface: NetworkInterface) -> int:
+    """Return what decoding to a fraction must leave of a photo's shorter side.
+
+    Down to here MiDaS_small's input is as near the article's as that of the photo decoded whole: an eighth of 4000x3000
+    is 0.017 of a standard deviation away on average, all of it 0.031. Seven photos, scaled so that 300 to 426 pixels
+    remained: 0.014 to 0.028; so that 256 remained: 0.028 to 0.066.
+    """
+    return 5 * max(interface.height, interface.width) // 4
+
+
+def preprocess(photos: Sequence[NDArray[np.uint8]], interface: NetworkInterface = MIDAS) -> Batch:
+    """Resize uint8 RGB photos of any size, each (H, W, 3), and normalise them to the input of a network."""
+    mean, std = np.array(interface.mean, np.float32), np.array(interface.std, np.float32)
+    scale = 1 / (interface.scale * std)
+    offset = -mean / std
+    height, width = interface.height, interface.width
+    whole = interface.dtype == "uint8"
+    batch = np.empty(interface.shape(len(photos)), np.uint8 if whole else np.float32)
+    # a view whose second axis is the channel, whatever the layout
+    planes = batch if interface.layout == "NCHW" else batch.transpose(0, 3, 1, 2)
+    for row, photo in zip(planes, photos, strict=True):
+        shrinks = photo.shape[0] > height and photo.shape[1] > width
         # averaging over the covered area keeps fine texture from turning into noise when shrinking
         interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        resized = cv2.resize(photo, (INPUT_SIZE, INPUT_SIZE), interpolation=interpolation)
+        resized = cv2.resize(photo, (width, height), interpolation=interpolation)
+        if whole:
+            row[...] = resized.transpose(2, 0, 1)
+            continue
         for channel, plane in enumerate(cv2.split(resized)):
             np.multiply(plane, scale[channel], out=row[channel])
             row[channel] += offset[channel]
-    return batch
+    return batch.astype(np.float16) if interface.dtype == "float16" else batch

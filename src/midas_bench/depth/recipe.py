@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midas_bench.depth import heatmap, photo, preprocess
+from midas_bench.depth.interface import MIDAS, Batch, NetworkInterface
+from midas_bench.errors import UserError
 
 
 class DecodedPhoto(Protocol):
@@ -53,7 +56,7 @@ class Recipe:
 
     decode: Callable[..., DecodedPhoto]
     wrap: Callable[[NDArray[np.uint8]], DecodedPhoto]
-    preprocess: Callable[[Sequence[Any]], NDArray[np.float32]]
+    preprocess: Callable[[Sequence[Any]], Batch]
     heatmap: Callable[[NDArray[np.float32], int, int], NDArray[np.uint8]]
 
     def picture(self, given: Given) -> DecodedPhoto:
@@ -75,17 +78,23 @@ class Recipe:
         raise TypeError(f"a photo is JPEG, PNG or WebP bytes, a path, or uint8 (H, W, 3) RGB pixels; this is {what}")
 
 
-def find_recipe(name: str) -> Recipe:
-    """Return a recipe by its name, "fast" or "article"; the article's imports torch and torchvision."""
+def find_recipe(name: str, interface: NetworkInterface = MIDAS) -> Recipe:
+    """Return a recipe by its name, "fast" or "article", for a network; the article's imports torch and torchvision.
+
+    Raises:
+        UserError: the article's recipe is asked for with another network's input than MiDaS_small's.
+    """
     if name == "article":
+        if interface != MIDAS:
+            raise UserError("recipe article", "makes the input of MiDaS_small alone", "choose the recipe fast")
         from midas_bench.depth import baseline_recipe
 
         return Recipe(baseline_recipe.decode, baseline_recipe.wrap, baseline_recipe.preprocess, baseline_recipe.heatmap)
-    return Recipe(_decode, _wrap, _preprocess, heatmap.heatmap)
+    return Recipe(partial(_decode, interface), _wrap, partial(_preprocess, interface), heatmap.heatmap)
 
 
-def _decode(data: bytes | photo.CheckedPhoto, name: str = "photo") -> photo.Decoded:
-    return photo.decode_reduced(data, preprocess.LEAST_SIDE, name)
+def _decode(interface: NetworkInterface, data: bytes | photo.CheckedPhoto, name: str = "photo") -> photo.Decoded:
+    return photo.decode_reduced(data, preprocess.least_side(interface), name)
 
 
 def _wrap(pixels: NDArray[np.uint8]) -> photo.Decoded:
@@ -93,5 +102,5 @@ def _wrap(pixels: NDArray[np.uint8]) -> photo.Decoded:
     return photo.Decoded(pixels, width, height)
 
 
-def _preprocess(photos: Sequence[photo.Decoded]) -> NDArray[np.float32]:
-    return preprocess.preprocess([one.pixels for one in photos])
+def _preprocess(interface: NetworkInterface, photos: Sequence[photo.Decoded]) -> Batch:
+    return preprocess.preprocess([one.pixels for one in photos], interface)

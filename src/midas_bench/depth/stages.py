@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from midas_bench.depth.interface import Batch
 from midas_bench.depth.recipe import DecodedPhoto, Given, Recipe
 
 STAGES = ("decode", "preprocess", "inference", "heatmap")
@@ -24,22 +25,22 @@ class StagedBatch:
 
     Attributes:
         recipe: the stages before and after the network.
-        infer: the network, from float32 (N, 3, 256, 256) to float32 (N, 256, 256).
+        infer: the network, from its input to float32 (N, H, W).
         photos: as `Recipe.picture` takes them.
         inference_slot: held while the network is called; waiting for it counts in no stage.
         decoded: the photos decoded; given in place of `photos` where someone else decoded them.
-        batch: float32 (N, 3, 256, 256).
-        depth: float32 (N, 256, 256), inverse relative depth.
+        batch: the network's input, by default float32 (N, 3, 256, 256).
+        depth: float32 (N, H, W), inverse relative depth, by default 256x256.
         heatmaps: uint8 RGB (H, W, 3), each in its photo's size.
         stage_s: seconds that each stage took which ran in `timed`.
     """
 
     recipe: Recipe
-    infer: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    infer: Callable[[Batch], NDArray[np.float32]]
     photos: Sequence[Given] = ()
     inference_slot: AbstractContextManager[object] = field(default_factory=nullcontext)
     decoded: Sequence[DecodedPhoto] = ()
-    batch: NDArray[np.float32] = field(init=False)
+    batch: Batch = field(init=False)
     depth: NDArray[np.float32] = field(init=False)
     heatmaps: list[NDArray[np.uint8]] = field(init=False)
     stage_s: dict[str, float] = field(default_factory=dict)
@@ -54,7 +55,7 @@ class StagedBatch:
         self.decoded = [self.recipe.picture(photo) for photo in self.photos]
         return self.decoded
 
-    def preprocess(self) -> NDArray[np.float32]:
+    def preprocess(self) -> Batch:
         """Resize and normalise the decoded photos."""
         self.batch = self.recipe.preprocess(self.decoded)
         return self.batch

@@ -7,6 +7,7 @@ for timing and for nothing else. `network.load_network` loads the file.
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import urllib.error
 import urllib.request
@@ -15,12 +16,13 @@ from dataclasses import asdict, dataclass
 from http.client import HTTPException, HTTPResponse
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.response import addinfourl
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from midas_bench.depth.interface import MIDAS, NetworkInterface
 from midas_bench.depth.torch_extra import require_torch
 from midas_bench.errors import UserError
 from midas_bench.files import expanded, locked, remove_left_behind, sha256_of, written_atomically
@@ -52,20 +54,37 @@ class Weights:
         source: where they come from; `seeded` weights are random; `model` is a user's own ONNX file, graph and all.
         sha256: of the file's bytes, or for seeded weights of what identifies them; 64 hexadecimal digits.
         path: the checkpoint or the model, or None for seeded weights.
+        interface: of the network that has them.
     """
 
     source: Literal["official", "seeded", "file", "model"]
     sha256: str
     path: str | None = None
+    interface: NetworkInterface = MIDAS
+
+    def __post_init__(self) -> None:
+        """Take the interface as the JSON object that it becomes on its way to another process."""
+        if isinstance(self.interface, dict):
+            object.__setattr__(self, "interface", NetworkInterface(**self.interface))
+
+    @property
+    def fingerprint(self) -> str:
+        """What identifies the depth that they give: the bytes, and how the network is fed and read."""
+        if self.interface == MIDAS:
+            return self.sha256
+        return hashlib.sha256(json.dumps([self.sha256, asdict(self.interface)]).encode()).hexdigest()
 
     @property
     def identity(self) -> dict[str, str]:
         """What results say of them: where from, and which bytes; not where they lie."""
         return {"source": self.source, "sha256": self.sha256}
 
-    def to_json(self) -> dict[str, str | None]:
-        """Return a JSON object that `Weights(**object)` reads."""
-        return asdict(self)
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object that `Weights(**object)` reads; an older revision may lack the fields left out."""
+        values = asdict(self)
+        if self.interface == MIDAS:
+            del values["interface"]
+        return values
 
 
 @dataclass(frozen=True)

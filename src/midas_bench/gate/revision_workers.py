@@ -63,7 +63,8 @@ def _pipelines(sides: Sides, arm: Arm, cells: Sequence[GateCell]) -> dict[str, d
     if arm.config is None:
         return {cell.batch: {"photos": [], "config": {}} for cell in cells}
     # alternatives to choose from have each a backend of their own
-    settings = asdict(replace(arm.config, threads=1, backend=cells[0].backend or arm.config.backend))
+    config = replace(arm.config, threads=1, backend=cells[0].backend or arm.config.backend)
+    settings = asdict(config) | {"weights": arm.config.weights.to_json()}
     defaults = asdict(PipelineConfig())
     # fields at their default are left out, because an older revision may lack them
     used = {name: value for name, value in settings.items() if value != defaults[name]}

@@ -66,7 +66,7 @@ class Reference:
     def _path(self, photo: Photo) -> Path:
         decides = {
             "photo": photo.sha256,
-            "weights": self._config.weights.sha256,
+            "weights": self._config.weights.fingerprint,
             "recipe": self._config.recipe,
             "sources": self._sources,
             "libraries": library_versions(LIBRARIES),

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from midas_bench.depth.preprocess import INPUT_SIZE
+from midas_bench.depth.interface import MIDAS, Batch, NetworkInterface
 from midas_bench.depth.weights import Weights
 
 
@@ -22,8 +22,8 @@ class Backend(Protocol):
         """How many threads the runtime says it uses, whatever it was asked for."""
         ...
 
-    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Map float32 (N, 3, 256, 256) to new float32 (N, 256, 256): inverse relative depth."""
+    def __call__(self, batch: Batch) -> NDArray[np.float32]:
+        """Map the network's input, by default float32 (N, 3, 256, 256), to new inverse depth, float32 (N, H, W)."""
         ...
 
     def close(self) -> None:
@@ -42,20 +42,20 @@ class Build:
     calibration: tuple[str, ...] = ()
 
 
-def checked(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+def checked(batch: Batch, interface: NetworkInterface = MIDAS) -> Batch:
     """Return the batch in C order.
 
     Raises:
-        ValueError: it is not float32 (N, 3, 256, 256) with N of at least 1.
+        ValueError: it has not the interface's shape and type, with N of at least 1.
     """
-    if batch.dtype != np.float32 or batch.ndim != 4 or batch.shape[1:] != (3, INPUT_SIZE, INPUT_SIZE) or not len(batch):
-        raise ValueError(f"expected float32 (N, 3, {INPUT_SIZE}, {INPUT_SIZE}), got {batch.dtype} {batch.shape}")
+    sizes = interface.shape(1)[1:]
+    if batch.dtype != interface.dtype or batch.shape[1:] != sizes or not len(batch):
+        expected = f"{interface.dtype} (N, {', '.join(map(str, sizes))})"
+        raise ValueError(f"expected {expected}, got {batch.dtype} {batch.shape}")
     return np.ascontiguousarray(batch)
 
 
-def in_batches(
-    run: Callable[[NDArray[np.float32]], NDArray[np.float32]], batch: NDArray[np.float32], one_by_one: bool
-) -> NDArray[np.float32]:
+def in_batches(run: Callable[[Batch], NDArray[np.float32]], batch: Batch, one_by_one: bool) -> NDArray[np.float32]:
     """Run a batch at once, or one by one where the graph was exported for a single input."""
     if not one_by_one or len(batch) == 1:
         return run(batch)

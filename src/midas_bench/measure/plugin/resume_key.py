@@ -33,7 +33,7 @@ def resume_key(config: pytest.Config, planned: Sequence[str]) -> dict[str, Any]:
     run, settings = config.stash[RUN], config.stash[SETTINGS]
     return {
         "code": sources_sha256(Path(midas_bench.__file__).parent, config.rootpath / "bench"),
-        "weights": run.weights.sha256,
+        "weights": run.weights.fingerprint,
         "photos": hashlib.sha256("".join(photo.sha256 for photo in run.photos).encode()).hexdigest(),
         "options": {name: str(getattr(config.option, name, None)) for name in OPTIONS}
         | {"threads": list(run.thread_counts), "quick": settings.quick},

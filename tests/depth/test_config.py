@@ -91,3 +91,15 @@ def test_a_cache_named_in_the_configuration_wins(tmp_path):
 def test_weights_beside_a_model_are_refused(tmp_path):
     with pytest.raises(UserError, match="--weights seeded: has no use beside --model; leave one of them out"):
         resolve(PipelineConfig(weights="seeded", model=str(tmp_path / "own.onnx")))
+
+
+def test_what_is_said_of_a_model_needs_one():
+    with pytest.raises(UserError, match="--size: is for a model of your own; name the model by --model"):
+        resolve(replace(SEEDED, model_settings={"size": "252x252"}))
+
+
+def test_what_is_said_of_a_model_reaches_a_child_in_any_order():
+    said = {"size": "252x336", "mean": "0.5,0.5,0.5"}
+    config = PipelineConfig(model="own.onnx", model_settings=said)
+    assert PipelineConfig.from_json(config.to_json()) == config
+    assert PipelineConfig(model="own.onnx", model_settings=tuple(reversed(said.items()))) == config

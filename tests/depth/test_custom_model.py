@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -9,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from midas_bench.depth.backends import registry
 from midas_bench.depth.custom_model import own_model
+from midas_bench.depth.interface import MIDAS
 from midas_bench.errors import UserError
 from midas_bench.files import sha256_of
 
@@ -38,25 +40,139 @@ def test_a_model_of_the_right_shapes_stands_for_weights(saved, batch):
     assert (found.source, found.sha256, found.path) == ("model", sha256_of(path), str(path))
 
 
-def test_free_sizes_are_taken_at_their_word(saved):
-    assert own_model(str(saved(model(("n", 3, "h", "w"), ("n", "h", "w"))))).source == "model"
+def test_free_sizes_are_those_of_midas_or_those_asked_for(saved):
+    path = str(saved(model(("n", 3, "h", "w"), ("n", "h", "w"))))
+    assert own_model(path).interface == MIDAS
+    wide = own_model(path, [("size", "196x308")])
+    assert (wide.interface.height, wide.interface.width) == (196, 308)
+    assert wide.sha256 == own_model(path).sha256
+    assert wide.fingerprint != own_model(path).fingerprint
+    assert own_model(path, [("size", "518")]).interface.shape(1) == (1, 3, 518, 518)
+
+
+@pytest.mark.parametrize(
+    ("given", "interface"),
+    [
+        (("n", 3, 256, 256), {}),
+        (("n", 3, 384, 512), {"height": 384, "width": 512}),
+        ((1, 384, 512, 3), {"height": 384, "width": 512, "layout": "NHWC"}),
+        (("n", "h", "w", 3), {"layout": "NHWC"}),
+        (("n", -1, -1, 3), {"layout": "NHWC"}),
+        (("n", "c", "h", "w"), {}),
+        ((1, 3, "h", 512), {"width": 512}),
+        ((1, 3, 3, 3), {"height": 3, "width": 3}),
+    ],
+)
+def test_size_and_layout_are_read_from_the_graph(saved, given, interface):
+    assert own_model(str(saved(model(given, ("n", 1, "h", "w"))))).interface == replace(MIDAS, **interface)
+
+
+def test_the_type_is_read_from_the_graph_and_whole_numbers_are_not_normalised(saved):
+    half = own_model(str(saved(model(given_kind=TensorProto.FLOAT16)))).interface
+    assert half == replace(MIDAS, dtype="float16")
+    whole = own_model(str(saved(model(given_kind=TensorProto.UINT8)))).interface
+    assert whole == replace(MIDAS, dtype="uint8", mean=(0, 0, 0), std=(1, 1, 1), scale=1)
+    own_model(str(saved(model(given_kind=TensorProto.UINT8))), [("preset", "raw")])
+    with pytest.raises(UserError, match=r"takes uint8, which is not normalised, and --mean says otherwise; leave it"):
+        own_model(str(saved(model(given_kind=TensorProto.UINT8))), [("mean", "0.5")])
+
+
+def test_a_size_that_contradicts_the_graph_is_refused(saved):
+    path = str(saved(model(("n", 3, 384, 384), ("n", 384, 384))))
+    assert own_model(path, [("size", "384x384")]) == own_model(path)
+    with pytest.raises(UserError, match=r"has an input of float \(N, 3, 384, 384\), and --size says 256x256; leave"):
+        own_model(path, [("size", "256x256")])
+
+
+def of_unknown_rank(what):
+    made = model()
+    getattr(made.graph, what)[0].type.tensor_type.ClearField("shape")
+    return made
 
 
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        (model(given=("n", 3, 384, 384)), r"has an input of float \(N, 3, 384, 384\); export it from float32"),
-        (model(given=(4, 3, 256, 256)), r"has an input of float \(4, 3, 256, 256\)"),
-        (model(given=("n", 256, 256, 3)), "has an input of"),
-        (model(returned=("n", 1, 256, 256)), r"has an output of float \(N, 1, 256, 256\)"),
-        (model(kind=TensorProto.FLOAT16), r"has an output of float16 \(N, 256, 256\)"),
-        (model(given_kind=TensorProto.UINT8), "has an input of uint8"),
+        (
+            model(given=(4, 3, 256, 256)),
+            r"has an input of float \(4, 3, 256, 256\); export it from float32, float16",
+        ),
+        (model(given=("n", 4, 256, 256)), r"has an input of float \(N, 4, 256, 256\); export it from float32"),
+        (model(given=("n", 256, "w", 4)), r"has an input of float \(N, 256, free, 4\)"),
+        (model(given=("n", 1, 256, 256)), r"has an input of float \(N, 1, 256, 256\)"),
+        (model(given=(3, 256, 256)), r"has an input of float \(3, 256, 256\)"),
+        (of_unknown_rank("input"), "has an input of float of any rank; export it from"),
+        (
+            of_unknown_rank("output"),
+            r"has an output of float of any rank; export it to depth of \(N, H, W\)",
+        ),
+        (model(returned=("n", 1000)), r"has an output of float \(N, 1000\); export it to depth"),
+        (model(returned=("n", 21, 256, 256)), r"has an output of float \(N, 21, 256, 256\)"),
+        (model(returned=(4, 256, 256)), r"has an output of float \(4, 256, 256\)"),
+        (model(kind=TensorProto.INT64), r"has an output of int64 \(N, 256, 256\)"),
+        (model(given_kind=TensorProto.DOUBLE), r"has an input of double \(N, 3, 256, 256\)"),
         (model(kind=999), r"has an output of an unknown type \(N, 256, 256\)"),
     ],
 )
 def test_another_shape_or_type_is_named(saved, made, said):
-    with pytest.raises(UserError, match=r"own é\.onnx: " + said):
+    with pytest.raises(UserError, match=r"own é\.onnx: " + said) as caught:
         own_model(str(saved(made)))
+    assert "\n" not in str(caught.value)
+
+
+def of_outputs(*shapes):
+    made = model()
+    del made.graph.output[:], made.graph.node[:]
+    for place, shape in enumerate(shapes):
+        made.graph.output.append(helper.make_tensor_value_info(f"y{place}", TensorProto.FLOAT, shape))
+    return made
+
+
+def test_of_several_outputs_one_is_named(saved):
+    path = str(saved(of_outputs(("n", 256, 256), ("n", 1, 64, 64), ("n", 1000))))
+    listed = r"y0 of float \(N, 256, 256\), y1 of float \(N, 1, 64, 64\), y2 of float \(N, 1000\)"
+    with pytest.raises(UserError, match=f"has 3 outputs: {listed}; name that of depth by --model-output"):
+        own_model(path)
+    with pytest.raises(UserError, match=f"has no output depth; choose --model-output from {listed}"):
+        own_model(path, [("output", "depth")])
+    with pytest.raises(UserError, match=r"has an output of float \(N, 1000\); .*, or choose --model-output"):
+        own_model(path, [("output", "y2")])
+    assert own_model(path, [("output", "y1")]).interface.output == "y1"
+    with pytest.raises(UserError, match="has 0 outputs; export it to depth of"):
+        own_model(str(saved(of_outputs())))
+
+
+def test_an_only_output_that_is_named_is_no_other_network(saved):
+    path = str(saved(model()))
+    assert own_model(path, [("output", "y")]) == own_model(path)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("size", "big", "--size big: is no size; give height x width in pixels, as 252x336"),
+        ("size", "0x256", "--size 0x256: is no size"),
+        ("size", "99999", "--size 99999: is no size"),
+        ("preset", "own", "--preset own: is unknown; choose from midas, imagenet, unit, raw"),
+        ("meaning", "metres", "--meaning metres: is unknown; choose from inverse, depth"),
+        ("mean", "0.5,0.5", "--mean 0.5,0.5: has 2 numbers; give one for all colours, or three as"),
+        ("mean", "red", "--mean red: is no number; give one such as 0.5"),
+        ("mean", "nan", "--mean nan: is no number"),
+        ("std", "1,0,1", "--std 1,0,1: is divided by; give numbers above 0"),
+        ("scale", "0", "--scale 0: is what pixels of 0 to 255 are divided by; give a number above 0"),
+    ],
+)
+def test_a_setting_that_cannot_be_read_is_named(saved, setting, value, said):
+    with pytest.raises(UserError, match=said):
+        own_model(str(saved(model())), [(setting, value)])
+
+
+def test_settings_refine_a_preset(saved):
+    path = str(saved(model()))
+    unit = own_model(path, [("mean", "0.5"), ("preset", "unit")]).interface
+    assert (unit.mean, unit.std, unit.scale) == ((0.5, 0.5, 0.5), (1, 1, 1), 255)
+    assert own_model(path, [("preset", "midas")]).interface == own_model(path, [("preset", "imagenet")]).interface
+    assert own_model(path, [("preset", "raw"), ("meaning", "depth")]).interface.meaning == "depth"
 
 
 def test_several_inputs_are_refused_and_listed_weights_are_none(saved):
@@ -256,14 +372,17 @@ def does(*steps, returned=("n", 256, 256)):
 
 UNFIT = {
     "an unknown operator": (does(("Foo", "x", "y", {"domain": "my.ops"})), r"cannot be run \(.*Foo"),
-    "depth of three": (does(("Reshape", "x shape", "y", {})), r"gives depth of \(3, 256, 256\) for one photo; export"),
-    "smaller depth": (
-        does(
-            ("AveragePool", "x", "p", {"kernel_shape": [2, 2], "strides": [2, 2]}),
-            ("ReduceMean", "p", "y", {"axes": [1], "keepdims": 0}),
-            returned=("n", "h", "w"),
-        ),
-        r"gives depth of \(1, 128, 128\) for one photo",
+    "depth of three": (
+        does(("Reshape", "x shape", "y", {})),
+        r"gives depth of \(3, 256, 256\) for one photo; try another --size",
+    ),
+    "one number": (
+        does(("GlobalAveragePool", "x", "p", {}), ("ReduceMean", "p", "y", {"axes": [1], "keepdims": 0})),
+        r"gives depth of \(1, 1, 1\) for one photo",
+    ),
+    "twenty classes": (
+        does(("Concat", "x x", "y", {"axis": 1}), returned=("n", "c", "h", "w")),
+        r"cannot be run \(the network gives \(1, 6, 256, 256\) in place of \(N, H, W\)",
     ),
     "no number": (does(MEAN, ("Log", "m", "y", {})), "gives NaN or infinity in place of depth; check how"),
 }
@@ -318,7 +437,7 @@ CAUSES = {
         "nowhere",
         "export it again, or choose another backend",
     ),
-    "size": (reshaped_to([-1, 384, 384]), "onnx", "cannot be reshaped", "export it from float32"),
+    "size": (reshaped_to([-1, 384, 384]), "onnx", "cannot be reshaped", "try another --size where the graph"),
 }
 
 

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -216,7 +216,12 @@ def _build(kind: str, weights: Weights, path: Path, base: Artifact | None, calib
             _run_graph(kind, weights, temporary)
         else:
             own = weights.path if weights.source == "model" else None
-            _ask(kind, {"source": str(base.path), "photos": list(calibration)}, temporary, own)
+            request: dict[str, object] = {
+                "source": str(base.path),
+                "photos": list(calibration),
+                "interface": asdict(weights.interface),
+            }
+            _ask(kind, request, temporary, own)
         build_s = time.perf_counter() - start_s + (base.build_s if base else 0.0)
         artifact = Artifact(path, sha256_of(temporary), build_s, built_now=True)
     write_whole(path.with_suffix(".json"), json.dumps({"sha256": artifact.sha256, "build_s": build_s}).encode())

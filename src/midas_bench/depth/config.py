@@ -15,6 +15,7 @@ from midas_bench.cpu import allowed_cores, default_threads
 from midas_bench.depth import weights as weights_module
 from midas_bench.depth.backends import registry
 from midas_bench.depth.calibration import project_photos
+from midas_bench.depth.model_settings import FLAGS
 from midas_bench.depth.weights import Release, Weights
 from midas_bench.errors import UserError
 from midas_bench.files import CACHE_VARIABLE, expanded
@@ -34,6 +35,7 @@ class PipelineConfig:
         calibration: photos (paths) that a calibrated backend is fitted on; where there are none, the project's.
         cache_dir: for weights and artifacts; None takes the environment's or the user's.
         model: an ONNX file of the user's own, run in place of the network with `weights`; or None.
+        model_settings: what the user says of it, as pairs or a dictionary; the names are those of `FLAGS`.
     """
 
     backend: str = "onnx"
@@ -43,11 +45,13 @@ class PipelineConfig:
     calibration: tuple[str, ...] = ()
     cache_dir: str | None = None
     model: str | None = None
+    model_settings: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        """Take weights as the JSON object that they become on their way to another process."""
+        """Take weights and settings as the JSON that they become on their way to another process."""
         if isinstance(self.weights, dict):
             object.__setattr__(self, "weights", Weights(**self.weights))
+        object.__setattr__(self, "model_settings", tuple(sorted(dict(self.model_settings).items())))
 
     def to_json(self) -> str:
         """Return JSON that `from_json` reads: how a resolved configuration reaches a child process."""
@@ -130,13 +134,16 @@ def resolve(config: PipelineConfig, environment: Mapping[str, str] | None = None
     threads = default_threads() if config.threads is None else check_threads(config.threads)
     cache_dir = expanded(config.cache_dir) if config.cache_dir else cache_folder(environment)
     weights = config.weights
+    if config.model_settings and config.model is None:
+        name, _ = config.model_settings[0]
+        raise UserError(FLAGS.get(name, name), "is for a model of your own", "name the model by --model")
     if isinstance(weights, str) and config.model is not None:
         if weights != "auto":
             raise UserError(f"--weights {weights}", "has no use beside --model", "leave one of them out")
         # it imports onnx, which nothing else here needs
         from midas_bench.depth.custom_model import own_model
 
-        weights = own_model(config.model)
+        weights = own_model(config.model, config.model_settings)
     elif isinstance(weights, str):
         weights = weights_module.resolve(weights, cache_dir, Release.from_environment(environment))
     registry.check_runs(config.backend, weights)
@@ -148,4 +155,5 @@ def resolve(config: PipelineConfig, environment: Mapping[str, str] | None = None
         weights=weights,
         cache_dir=str(cache_dir),
         model=config.model,
+        model_settings=config.model_settings,
     )

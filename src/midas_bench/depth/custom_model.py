@@ -3,23 +3,60 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import onnx
 
-from midas_bench.depth.backends.validation import ADVICE
-from midas_bench.depth.preprocess import INPUT_SIZE
+from midas_bench.depth.interface import MIDAS, NetworkInterface
+from midas_bench.depth.model_settings import FLAGS, PRESETS, read_settings
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
 from midas_bench.files import expanded
 
+FLOAT, FLOAT16, UINT8 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.UINT8
+INPUT_TYPES: dict[int, str] = {FLOAT: "float32", FLOAT16: "float16", UINT8: "uint8"}
+OUTPUT_TYPES = (FLOAT, FLOAT16, onnx.TensorProto.DOUBLE)
 
-def own_model(name: str) -> Weights:
-    """Return what stands for the model among weights: its path and its hash.
+EXPORT_INPUT = "export it from float32, float16 or uint8 of (N or 1, 3, H, W) or (N or 1, H, W, 3)"
+EXPORT_OUTPUT = "export it to depth of (N, H, W), (N, 1, H, W) or (N, H, W, 1)"
+
+
+@dataclass(frozen=True)
+class OwnModel:
+    """A user's model, and how its interface was found.
+
+    Attributes:
+        weights: what stands for it among weights.
+        model: the graph.
+        input: of the graph; weights that older exporters list beside it are left out.
+        output: the one that holds depth.
+        origins: by setting, where its value is from.
+    """
+
+    weights: Weights
+    model: onnx.ModelProto
+    input: onnx.ValueInfoProto
+    output: onnx.ValueInfoProto
+    origins: Mapping[str, str]
+
+
+def own_model(name: str, settings: Iterable[tuple[str, str]] = ()) -> Weights:
+    """Return what stands for the model among weights: its path, its hash and its interface.
 
     Raises:
-        UserError: there is no such file, it is no ONNX model in one file, or its input or output has another shape.
+        UserError: as `read_model`.
+    """
+    return read_model(name, settings).weights
+
+
+def read_model(name: str, settings: Iterable[tuple[str, str]] = ()) -> OwnModel:
+    """Read a model and find its interface; `settings` are those of `FLAGS`, and override what is found.
+
+    Raises:
+        UserError: there is no such file, it is no ONNX model in one file, its input or output is not one that is taken,
+            or a setting contradicts it.
     """
     path = expanded(name)
     try:
@@ -40,13 +77,14 @@ def own_model(name: str) -> Weights:
     if any(tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model)):
         advice = "export it to a single one, or save it as one: onnx.save(onnx.load(FILE), 'single.onnx')"
         raise UserError(name, "keeps its weights in another file", advice)
-    graph = model.graph
-    # older exporters list the weights among the inputs too
-    weights = {tensor.name for tensor in graph.initializer}
-    image = (3, INPUT_SIZE, INPUT_SIZE)
-    _check(name, "input", [value for value in graph.input if value.name not in weights], image)
-    _check(name, "output", list(graph.output), image[1:])
-    return Weights("model", hashlib.sha256(data).hexdigest(), str(path.resolve()))
+    values = read_settings(settings, FLAGS.__getitem__)
+    origins = {key: FLAGS[key] for key in values}
+    given, returned = _input(name, model.graph), _output(name, model.graph, values.get("output"))
+    interface = _interface(name, given, values, origins)
+    if len(model.graph.output) > 1:
+        interface = replace(interface, output=returned.name)
+    weights = Weights("model", hashlib.sha256(data).hexdigest(), str(path.resolve()), interface)
+    return OwnModel(weights, model, given, returned, origins)
 
 
 def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
@@ -60,16 +98,99 @@ def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
                 yield from _tensors(part)
 
 
-def _check(name: str, what: str, values: list[onnx.ValueInfoProto], expected: tuple[int, ...]) -> None:
-    if len(values) != 1:
-        raise UserError(name, f"has {len(values)} {what}s where one is expected", ADVICE)
-    tensor = values[0].type.tensor_type
-    shape = [size.dim_value if size.HasField("dim_value") else None for size in tensor.shape.dim]
-    # a free size (None) may take what it must; a batch is free or 1
-    fits = len(shape) == 1 + len(expected) and shape[0] in (None, 1)
-    fits = fits and all(size in (None, right) for size, right in zip(shape[1:], expected, strict=True))
-    if not fits or tensor.elem_type != onnx.TensorProto.FLOAT:
-        sizes = ", ".join("N" if size is None else str(size) for size in shape)
-        kinds = onnx.TensorProto.DataType
-        kind = kinds.Name(tensor.elem_type).lower() if tensor.elem_type in kinds.values() else "an unknown type"
-        raise UserError(name, f"has an {what} of {kind} ({sizes})", ADVICE)
+def _input(name: str, graph: Any) -> Any:
+    """Return the graph's input of one picture.
+
+    Raises:
+        UserError: it has several, or one of another shape or type.
+    """
+    # older exporters list the weights among the inputs too
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in weights]
+    if len(inputs) != 1:
+        raise UserError(name, f"has {len(inputs)} inputs where one is expected", EXPORT_INPUT)
+    sizes = shape_of(inputs[0])
+    fits = len(sizes) == 4 and sizes[0] in (None, 1)
+    # a free number of channels may be three
+    if not fits or not {3, None} & {sizes[1], sizes[3]} or inputs[0].type.tensor_type.elem_type not in INPUT_TYPES:
+        raise UserError(name, f"has an input of {described(inputs[0])}", EXPORT_INPUT)
+    return inputs[0]
+
+
+def _output(name: str, graph: Any, wanted: str | None) -> Any:
+    """Return the graph's output of that name, or its only one.
+
+    Raises:
+        UserError: there is none of that name, or several without one, or it is no map.
+    """
+    listed = ", ".join(f"{value.name} of {described(value)}" for value in graph.output)
+    if wanted is not None and wanted not in [value.name for value in graph.output]:
+        raise UserError(name, f"has no output {wanted}", f"choose {FLAGS['output']} from {listed}")
+    if wanted is None and len(graph.output) != 1:
+        advice = f"name that of depth by {FLAGS['output']}" if graph.output else EXPORT_OUTPUT
+        raise UserError(name, f"has {len(graph.output)} outputs{f': {listed}' if listed else ''}", advice)
+    [output] = [value for value in graph.output if wanted in (None, value.name)]
+    sizes = shape_of(output)
+    fits = len(sizes) in (3, 4) and sizes[0] in (None, 1)
+    if fits and len(sizes) == 4:
+        fits = bool({1, None} & {sizes[1], sizes[3]})
+    if not fits or output.type.tensor_type.elem_type not in OUTPUT_TYPES:
+        advice = f"{EXPORT_OUTPUT}, or choose {FLAGS['output']}" if len(graph.output) > 1 else EXPORT_OUTPUT
+        raise UserError(name, f"has an output of {described(output)}", advice)
+    return output
+
+
+def _interface(
+    name: str, given: onnx.ValueInfoProto, values: Mapping[str, Any], origins: dict[str, str]
+) -> NetworkInterface:
+    """Put together what the graph says and what the settings say; `origins` hears of what nobody said.
+
+    Raises:
+        UserError: they contradict each other.
+    """
+    sizes = shape_of(given)
+    layout = "NHWC" if sizes[3] == 3 and sizes[1] != 3 else "NCHW"
+    sides = sizes[2:] if layout == "NCHW" else sizes[1:3]
+    asked = values.get("size", (MIDAS.height, MIDAS.width))
+    height, width = (fixed or free for fixed, free in zip(sides, asked, strict=True))
+    if "size" in values and (height, width) != asked:
+        reason = f"has an input of {described(given)}, and {origins['size']} says {asked[0]}x{asked[1]}"
+        raise UserError(name, reason, "leave the size out, or export it with free sizes")
+    if None not in sides:
+        origins["size"] = "the graph"
+    dtype = INPUT_TYPES[given.type.tensor_type.elem_type]
+    usual = PRESETS["raw" if dtype == "uint8" else "midas"]
+    chosen = {key: values.get(key, usual[key]) for key in ("mean", "std", "scale")}
+    if dtype == "uint8" and chosen != {key: usual[key] for key in chosen}:
+        wrong = next(origins[key] for key in ("preset", *chosen) if key in origins)
+        raise UserError(name, f"takes uint8, which is not normalised, and {wrong} says otherwise", "leave it out")
+    for key in ("size", *chosen, "meaning"):
+        origins.setdefault(key, "assumed")
+    return NetworkInterface(
+        height=height,
+        width=width,
+        layout=layout,
+        dtype=dtype,
+        meaning=values.get("meaning", MIDAS.meaning),
+        **chosen,
+    )
+
+
+def shape_of(value: onnx.ValueInfoProto) -> list[int | None]:
+    """Return the sizes that a graph declares, None for each that is free; none at all where it declares no rank."""
+    # some exporters write -1 for what is free
+    return [size.dim_value if size.dim_value > 0 else None for size in value.type.tensor_type.shape.dim]
+
+
+def described(value: onnx.ValueInfoProto) -> str:
+    """Return type and shape of an input or output, as `float (N, 3, 256, 256)`."""
+    kinds = onnx.TensorProto.DataType
+    kind = value.type.tensor_type.elem_type
+    named = kinds.Name(kind).lower() if kind in kinds.values() else "an unknown type"
+    if not value.type.tensor_type.HasField("shape"):
+        return f"{named} of any rank"
+    return f"{named} ({_named(shape_of(value))})"
+
+
+def _named(sizes: Sequence[int | None]) -> str:
+    return ", ".join(("N" if place == 0 else "free") if size is None else str(size) for place, size in enumerate(sizes))

@@ -29,9 +29,10 @@ def heatmap(depth: NDArray[np.float32], width: int, height: int) -> NDArray[np.u
     Raises:
         ValueError: the depth holds NaN or infinity.
     """
-    if min(width, height) <= COLOURED_SIDE:
+    side = max(COLOURED_SIDE, *depth.shape)
+    if min(width, height) <= side:
         return _coloured(depth, width, height)
-    small = _coloured(depth, COLOURED_SIDE, COLOURED_SIDE)
+    small = _coloured(depth, side, side)
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,8 @@ class NetworkInterface:
     Attributes:
         height: of the input, in pixels.
         width: of the input, in pixels.
-        layout: of the input.
-        dtype: of the input.
+        layout: of the input, `NCHW` or `NHWC`.
+        dtype: of the input: `float32`, `float16` or `uint8`.
         mean: of RGB, taken from pixels that are divided by `scale`.
         std: of RGB, which the difference is divided by.
         scale: what pixels of 0 to 255 are divided by.
@@ -36,13 +36,13 @@ class NetworkInterface:
 
     height: int = 256
     width: int = 256
-    layout: Literal["NCHW", "NHWC"] = "NCHW"
-    dtype: Literal["float32", "float16", "uint8"] = "float32"
+    layout: str = "NCHW"
+    dtype: str = "float32"
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     scale: float = 255.0
     output: str = ""
-    meaning: Literal["inverse", "depth"] = "inverse"
+    meaning: str = "inverse"
 
     def __post_init__(self) -> None:
         """Take the lists of JSON."""

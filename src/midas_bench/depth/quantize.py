@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from midas_bench import cpu
 from midas_bench.depth.artifacts import readable
+from midas_bench.depth.interface import MIDAS, Batch, NetworkInterface
 from midas_bench.depth.recipe import find_recipe
 from midas_bench.errors import UserError
 from midas_bench.processes import Reply, answer
@@ -39,9 +40,9 @@ FORMER_RESIZE = {"coordinate_transformation_mode": "asymmetric", "nearest_mode":
 """What Resize did before opset 11, by the attributes that it has since; the converter leaves out to say so."""
 
 
-def inputs(photos: Sequence[str]) -> Iterator[NDArray[np.float32]]:
-    """Yield the network's input for each photo, float32 (1, 3, 256, 256), as the fast recipe makes it."""
-    recipe = find_recipe("fast")
+def inputs(photos: Sequence[str], interface: NetworkInterface = MIDAS) -> Iterator[Batch]:
+    """Yield the network's input for each photo by itself, as the fast recipe makes it."""
+    recipe = find_recipe("fast", interface)
     for path in photos:
         yield recipe.preprocess([recipe.picture(path)])
 
@@ -54,7 +55,7 @@ def _saturates() -> bool:
     return X86 and not cpu.flags() & cpu.VNNI
 
 
-def for_onnx_runtime(source: Path, target: Path, photos: Sequence[str]) -> None:
+def for_onnx_runtime(source: Path, target: Path, photos: Sequence[str], interface: NetworkInterface = MIDAS) -> None:
     """Quantise statically: QDQ form, per-channel scales, 8-bit activations.
 
     Raises:
@@ -63,15 +64,15 @@ def for_onnx_runtime(source: Path, target: Path, photos: Sequence[str]) -> None:
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    first = next(inputs(photos))
+    first = next(inputs(photos, interface))
     model = _quantisable(source, first)
     name = _session(model).get_inputs()[0].name
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self._left = inputs(photos)
+            self._left = inputs(photos, interface)
 
-        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        def get_next(self) -> dict[str, Batch] | None:
             batch = next(self._left, None)
             return None if batch is None else {name: batch}
 
@@ -86,10 +87,10 @@ def for_onnx_runtime(source: Path, target: Path, photos: Sequence[str]) -> None:
         weight_type=QuantType.QInt8,
         reduce_range=_saturates(),
     )
-    _check(_depth(onnx.load_model_from_string(target.read_bytes()), first))
+    _check(*_outputs(onnx.load_model_from_string(target.read_bytes()), first))
 
 
-def _quantisable(source: Path, batch: NDArray[np.float32]) -> onnx.ModelProto:
+def _quantisable(source: Path, batch: Batch) -> onnx.ModelProto:
     """Return the graph, converted to `LEAST_OPSET` where it is of an older one.
 
     Raises:
@@ -101,14 +102,17 @@ def _quantisable(source: Path, batch: NDArray[np.float32]) -> onnx.ModelProto:
     opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), LEAST_OPSET)
     if opset >= LEAST_OPSET:
         return model
-    before = _depth(model, batch)
+    before = _outputs(model, batch)
     try:
         converted = onnx.version_converter.convert_version(model, LEAST_OPSET)
         if opset < OPSET_OF_RESIZE:
             for node in converted.graph.node:
                 if node.op_type == "Resize" and not {one.name for one in node.attribute} & FORMER_RESIZE.keys():
                     node.attribute.extend(onnx.helper.make_attribute(*pair) for pair in FORMER_RESIZE.items())
-        same = np.allclose(before, _depth(converted, batch), rtol=0, atol=1e-4 * np.ptp(before), equal_nan=True)
+        same = all(
+            np.allclose(old, new, rtol=0, atol=1e-4 * np.ptp(old), equal_nan=True)
+            for old, new in zip(before, _outputs(converted, batch), strict=True)
+        )
     # the converter and the runtime raise types of their own
     except Exception:
         same = False
@@ -124,19 +128,26 @@ def _session(model: onnx.ModelProto) -> Any:
     return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
-def _depth(model: onnx.ModelProto, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+def _outputs(model: onnx.ModelProto, batch: Batch) -> list[NDArray[Any]]:
     session = _session(model)
-    depth: NDArray[np.float32] = session.run(None, {session.get_inputs()[0].name: batch})[0]
-    return depth
+    outputs: list[NDArray[Any]] = session.run(None, {session.get_inputs()[0].name: batch})
+    return outputs
 
 
-def _check(depth: NDArray[np.float32]) -> None:
+def _check(*outputs: NDArray[Any]) -> None:
     """Refuse what must not enter the cache: a graph whose depth is no number."""
-    if not np.isfinite(depth).all():
+    if not all(np.isfinite(output).all() for output in outputs):
         raise ValueError("the quantised graph gives NaN or infinity")
 
 
-def for_openvino(source: Path, target: Path, photos: Sequence[str]) -> None:
+def fix_sizes(model: Any, interface: NetworkInterface) -> None:
+    """Give an OpenVINO model the interface's sizes where its input leaves them free; the batch stays free."""
+    batch, *sizes = model.input().partial_shape
+    if any(size.is_dynamic for size in sizes):
+        model.reshape([batch, *interface.shape(1)[1:]])
+
+
+def for_openvino(source: Path, target: Path, photos: Sequence[str], interface: NetworkInterface = MIDAS) -> None:
     """Quantise with NNCF and keep OpenVINO's two files in one archive."""
     import nncf
     import openvino
@@ -145,7 +156,8 @@ def for_openvino(source: Path, target: Path, photos: Sequence[str]) -> None:
     core = openvino.Core()
     with readable(source, ".onnx") as name:
         model = core.read_model(name)
-    dataset: Any = nncf.Dataset(list(inputs(photos)))
+    fix_sizes(model, interface)
+    dataset: Any = nncf.Dataset(list(inputs(photos, interface)))
     # NNCF's default keeps the first layer alone from saturating
     overflow_fix = OverflowFix.ENABLE if _saturates() else OverflowFix.FIRST_LAYER
     parameters = AdvancedQuantizationParameters(overflow_fix=overflow_fix)
@@ -153,7 +165,7 @@ def for_openvino(source: Path, target: Path, photos: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="midas-bench-") as folder:
         xml = Path(folder) / IR_XML
         openvino.save_model(quantised, xml, compress_to_fp16=False)
-        _check(core.compile_model(xml, "CPU")(next(inputs(photos)))[0])
+        _check(*core.compile_model(xml, "CPU")(next(inputs(photos, interface))).values())
         with zipfile.ZipFile(target, "w") as archive:
             for part in (IR_XML, IR_BIN):
                 archive.write(Path(folder) / part, part)
@@ -163,8 +175,9 @@ MAKERS = {"onnx-int8": for_onnx_runtime, "openvino-int8": for_openvino}
 
 
 def build(request: Reply) -> Reply:
-    """Make one artifact: `kind`, the ONNX graph `source`, `photos` to calibrate on, and the `path` to write."""
-    MAKERS[request["kind"]](Path(request["source"]), Path(request["path"]), request["photos"])
+    """Make one artifact: `kind`, the ONNX graph `source`, `photos` to calibrate on, `interface`, `path` to write."""
+    interface = NetworkInterface(**request["interface"])
+    MAKERS[request["kind"]](Path(request["source"]), Path(request["path"]), request["photos"], interface)
     return {}
 
 

@@ -8,28 +8,29 @@ from numpy.typing import NDArray
 
 from midas_bench.depth.artifacts import artifact, readable
 from midas_bench.depth.backends.base import Build, checked, in_batches
+from midas_bench.depth.interface import Batch, NetworkInterface
 
 
 class OnnxRuntimeBackend:
-    """Run one ONNX graph with one input and one output."""
+    """Run one ONNX graph with one input, and one of its outputs."""
 
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+    def __init__(self, session: onnxruntime.InferenceSession, interface: NetworkInterface) -> None:
         self._session: onnxruntime.InferenceSession | None = session
-        [given], [returned] = session.get_inputs(), session.get_outputs()
-        self._input, self._output = given.name, returned.name
+        self._interface = interface
+        [given] = session.get_inputs()
+        self._input, self._output = given.name, interface.output or session.get_outputs()[0].name
         self._fixed_batch = given.shape[0] == 1
 
-    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Map float32 (N, 3, 256, 256) to new float32 (N, 256, 256)."""
+    def __call__(self, batch: Batch) -> NDArray[np.float32]:
+        """Map the network's input to new inverse depth, float32 (N, H, W)."""
         session = self._session
         if session is None:
             raise ValueError("the backend is closed")
 
-        def run(part: NDArray[np.float32]) -> NDArray[np.float32]:
-            depth: NDArray[np.float32] = session.run([self._output], {self._input: part})[0]
-            return depth
+        def run(part: Batch) -> NDArray[np.float32]:
+            return self._interface.inverse_depth(session.run([self._output], {self._input: part})[0])
 
-        return in_batches(run, checked(batch), self._fixed_batch)
+        return in_batches(run, checked(batch, self._interface), self._fixed_batch)
 
     @property
     def threads(self) -> int:
@@ -51,4 +52,5 @@ def load(build: Build) -> OnnxRuntimeBackend:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     with readable(graph.path, ".onnx") as name:
-        return OnnxRuntimeBackend(onnxruntime.InferenceSession(name, options, providers=["CPUExecutionProvider"]))
+        session = onnxruntime.InferenceSession(name, options, providers=["CPUExecutionProvider"])
+    return OnnxRuntimeBackend(session, build.weights.interface)

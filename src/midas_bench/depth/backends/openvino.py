@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from midas_bench.cpu import allowed_cores
 from midas_bench.depth.artifacts import artifact, readable
 from midas_bench.depth.backends.base import Build, checked, in_batches
-from midas_bench.depth.quantize import IR_BIN, IR_XML
+from midas_bench.depth.interface import Batch, NetworkInterface
+from midas_bench.depth.quantize import IR_BIN, IR_XML, fix_sizes
 
 PRECISION = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
 """What OpenVINO may compute in, by variant: left alone it takes bfloat16 where the CPU has it, int8 graphs included."""
@@ -21,8 +22,10 @@ PRECISION = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
 class OpenVinoBackend:
     """Run one compiled model, with as many calls at a time as it has streams."""
 
-    def __init__(self, compiled: openvino.CompiledModel) -> None:
+    def __init__(self, compiled: openvino.CompiledModel, interface: NetworkInterface) -> None:
         self._compiled: openvino.CompiledModel | None = compiled
+        self._interface = interface
+        self._output = compiled.output(interface.output) if interface.output else compiled.output()
         self._streams = int(compiled.get_property("NUM_STREAMS"))
         self._room = threading.Semaphore(self._streams)
         self._idle = [compiled.create_infer_request() for _ in range(self._streams)]  # one caller's at a time
@@ -30,18 +33,18 @@ class OpenVinoBackend:
         first = compiled.input().partial_shape[0]
         self._fixed_batch = first.is_static and first.get_length() == 1
 
-    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Map float32 (N, 3, 256, 256) to new float32 (N, 256, 256)."""
-        ready = checked(batch)
+    def __call__(self, batch: Batch) -> NDArray[np.float32]:
+        """Map the network's input to new inverse depth, float32 (N, H, W)."""
+        ready = checked(batch, self._interface)
         with self._room:
             with self._lock:
                 if self._compiled is None:
                     raise ValueError("the backend is closed")
                 request = self._idle.pop()
 
-            def run(part: NDArray[np.float32]) -> NDArray[np.float32]:
+            def run(part: Batch) -> NDArray[np.float32]:
                 request.infer([part], share_inputs=True)
-                return np.array(request.get_output_tensor().data)
+                return self._interface.inverse_depth(np.array(request.get_tensor(self._output).data))
 
             try:
                 return in_batches(run, ready, self._fixed_batch)
@@ -73,6 +76,7 @@ def load(build: Build) -> OpenVinoBackend:
     else:
         with readable(graph.path, ".onnx") as name:
             model = core.read_model(name)
+        fix_sizes(model, build.weights.interface)
     streams = max(1, allowed_cores() // build.threads)
     settings = {
         "INFERENCE_PRECISION_HINT": PRECISION[build.variant],
@@ -81,4 +85,4 @@ def load(build: Build) -> OpenVinoBackend:
         # so many calls can run side by side; with a single request they would wait for each other
         "NUM_STREAMS": streams,
     }
-    return OpenVinoBackend(core.compile_model(model, "CPU", settings))
+    return OpenVinoBackend(core.compile_model(model, "CPU", settings), build.weights.interface)

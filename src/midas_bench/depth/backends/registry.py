@@ -188,7 +188,7 @@ def load(name: str, weights: Weights, threads: int, cache_dir: Path, calibration
     check_runs(name, weights)
     build = Build(row.variant, weights, threads, cache_dir, tuple(calibration))
     opened: Callable[[], Backend] = partial(runtime(name).load, build)
-    return load_validated(opened, weights.path or "") if weights.source == "model" else opened()
+    return load_validated(opened, weights) if weights.source == "model" else opened()
 
 
 def runtime(name: str) -> Any:

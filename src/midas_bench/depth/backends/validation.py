@@ -7,22 +7,27 @@ from collections.abc import Callable
 import numpy as np
 
 from midas_bench.depth.backends.base import Backend
-from midas_bench.depth.preprocess import INPUT_SIZE
 from midas_bench.depth.refusals import advice_on
+from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
 
-ADVICE = f"export it from float32 (N or 1, 3, {INPUT_SIZE}, {INPUT_SIZE}) to float32 (N, {INPUT_SIZE}, {INPUT_SIZE})"
+ADVICE = (
+    "try another --size where the graph leaves it free (many networks want multiples of 14 or 32), or export it again"
+)
+LEAST_SIDE = 2
+"""Of a map of depth, in pixels: one number for a whole photo is something else."""
 
 WORDS = 40
 """The number of words that are quoted of a runtime's message, which can be pages."""
 
 
-def load_validated(load: Callable[[], Backend], path: str) -> Backend:
+def load_validated(load: Callable[[], Backend], weights: Weights) -> Backend:
     """Load a backend and call it on one photo of zeros.
 
     Raises:
-        UserError: the runtime cannot run the model at `path`, or its depth has another shape, NaN or infinity.
+        UserError: the runtime cannot run the model, or its depth has another shape, NaN or infinity.
     """
+    path, interface = weights.path or "", weights.interface
     try:
         backend = load()
     except UserError:
@@ -32,11 +37,11 @@ def load_validated(load: Callable[[], Backend], path: str) -> Backend:
         advice = advice_on(f"{type(error).__name__} {error}") or "export it again, or choose another backend"
         raise _cannot_be_run(path, error, advice) from error
     try:
-        depth = backend(np.zeros((1, 3, INPUT_SIZE, INPUT_SIZE), np.float32))
+        depth = backend(np.zeros(interface.shape(1), interface.dtype))
     except Exception as error:
         backend.close()
         raise _cannot_be_run(path, error, ADVICE) from error
-    if depth.shape != (1, INPUT_SIZE, INPUT_SIZE):
+    if len(depth) != 1 or min(depth.shape[1:]) < LEAST_SIDE:
         backend.close()
         raise UserError(path, f"gives depth of {depth.shape} for one photo", ADVICE)
     if not np.isfinite(depth).all():

@@ -26,7 +26,12 @@ def test_benchmark_app(cell, run, threads, precision):
     graph = artifact("onnx", run.weights, Path(run.config.cache_dir)).path
     name = f"OpenVINO benchmark_app, {precision.replace('-', ' ')}"
     cell.describe(kind="peer", peer=name, batch_size=1, threads=threads)
-    cell.record("peers", lambda: {"peer_median_s": benchmark_app(command, graph, threads, PRECISIONS[precision])})
+
+    def measure():
+        median_s = benchmark_app(command, graph, threads, PRECISIONS[precision], interface=run.weights.interface)
+        return {"peer_median_s": median_s}
+
+    cell.record("peers", measure)
 
 
 def test_backbone(cell, threads, one_photo):

@@ -16,7 +16,7 @@ def stage(cell, run, recipe):
         pytest.importorskip("torch", reason=NO_TORCH)
     use_threads(run.config.threads)
     cell.describe(kind="stage", recipe=recipe, threads=run.config.threads)
-    return find_recipe(recipe)
+    return find_recipe(recipe) if recipe == "article" else find_recipe(recipe, run.weights.interface)
 
 
 @both_recipes

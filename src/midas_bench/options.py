@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from midas_bench.depth.backends.registry import REGISTRY
 from midas_bench.depth.config import check_threads
+from midas_bench.depth.model_settings import FLAGS, PRESETS
 from midas_bench.errors import UserError
 
 if TYPE_CHECKING:  # commands run without pytest
@@ -35,6 +36,19 @@ ONE_COUNT = "threads for the runtime and for OpenCV (default: the physical cores
 SINGLE = {"--backend": f"{ONE_BACKEND} (default: onnx)", "--threads": ONE_COUNT}
 """What commands say that take one of each."""
 
+MODEL_SETTINGS = (
+    ("size", "HxW", "height x width of its input in pixels, where the graph leaves them free (default: 256x256)"),
+    ("output", "NAME", "its output that holds depth, where it has several"),
+    ("preset", "NAME", f"how its input is normalised: {', '.join(PRESETS)} (default: midas, or raw for uint8)"),
+    ("mean", "R,G,B", "what is subtracted from pixels that are divided by --scale"),
+    ("std", "R,G,B", "what the difference is divided by"),
+    ("scale", "NUMBER", "what pixels of 0 to 255 are divided by"),
+    ("meaning", "NAME", "what its numbers are, inverse (larger is nearer) or depth (default: inverse)"),
+)
+"""What a user can say of a model: a setting, what stands for its value, and its help."""
+
+MODEL_FLAGS = ("--model", *(FLAGS[name] for name, _, _ in MODEL_SETTINGS))
+
 OPTIONS = {
     option.name: option
     for option in (
@@ -50,8 +64,12 @@ OPTIONS = {
         ),
         Option(
             "--model",
-            "an ONNX file of your own in place of the network: float32 (N, 3, 256, 256) to (N, 256, 256)",
+            "an ONNX file of your own in place of the network: one picture in, one map of depth out",
             {"default": None, "metavar": "FILE"},
+        ),
+        *(
+            Option(FLAGS[name], f"of --model: {says}", {"default": None, "metavar": metavar, "dest": f"model_{name}"})
+            for name, metavar, says in MODEL_SETTINGS
         ),
         Option(
             "--threads",
@@ -92,6 +110,12 @@ def add_to_pytest(parser: pytest.Parser) -> None:
     group = parser.getgroup("midas-bench", "MiDaS_small benchmarks")
     for option in OPTIONS.values():
         group.addoption(option.name, help=option.help, **option.settings)
+
+
+def model_settings(options: object) -> tuple[tuple[str, str], ...]:
+    """Return what the flags of a command or of pytest say of the model; flags that are not given are left out."""
+    given = ((name, getattr(options, f"model_{name}", None)) for name in FLAGS)
+    return tuple((name, value) for name, value in given if value is not None)
 
 
 def split(values: Iterable[str] | None) -> list[str]:

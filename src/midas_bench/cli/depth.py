@@ -21,7 +21,7 @@ from midas_bench.depth.stages import STAGES
 from midas_bench.depth.weights import TIMING_ONLY
 from midas_bench.errors import UserError, printable
 from midas_bench.files import written_atomically
-from midas_bench.options import SINGLE, add_to_parser, at_most_one, split, thread_counts
+from midas_bench.options import MODEL_FLAGS, SINGLE, add_to_parser, at_most_one, model_settings, split, thread_counts
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
@@ -43,14 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=("png", "jpg", "webp"), help="format of a folder's heat maps (default: png)"
     )
-    add_to_parser(parser, ("--backend", "--weights", "--model", "--threads"), SINGLE)
+    add_to_parser(parser, ("--backend", "--weights", *MODEL_FLAGS, "--threads"), SINGLE)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the heat map and print the stage times of a second, warm call, or write a folder's heat maps."""
     backend = at_most_one("--backend", split(arguments.backend)) or "onnx"
     threads = at_most_one("--threads", thread_counts(arguments.threads))
-    config = PipelineConfig(backend, threads, arguments.weights, model=arguments.model)
+    config = PipelineConfig(
+        backend, threads, arguments.weights, model=arguments.model, model_settings=model_settings(arguments)
+    )
     if arguments.photo.is_dir():
         return _run_folder(arguments.photo, arguments.output, f".{arguments.format or 'png'}", config)
     if arguments.format:

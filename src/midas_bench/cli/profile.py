@@ -23,7 +23,7 @@ from midas_bench.errors import UserError, printable
 from midas_bench.files import check_writable, write_whole
 from midas_bench.measure.isolated_tasks import MODULE
 from midas_bench.measure.worker_client import WorkerSpec
-from midas_bench.options import SINGLE, add_to_parser, at_most_one, split, thread_counts
+from midas_bench.options import MODEL_FLAGS, SINGLE, add_to_parser, at_most_one, model_settings, split, thread_counts
 from midas_bench.processes import ProcessDiedError, ask
 from midas_bench.profile.chrome_trace import chrome_trace
 from midas_bench.profile.operators import Profile
@@ -38,7 +38,7 @@ PEAK_TIMEOUT_S = 120.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's flags."""
-    add_to_parser(parser, ("--backend", "--weights", "--model", "--threads"), SINGLE)
+    add_to_parser(parser, ("--backend", "--weights", *MODEL_FLAGS, "--threads"), SINGLE)
     parser.add_argument("--photo", type=Path, metavar="FILE", help="JPEG, PNG or WebP (default: one of the suite's)")
     parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="photos per call (default: 1)")
     parser.add_argument("--rounds", type=int, default=20, metavar="N", help="calls that are profiled (default: 20)")
@@ -108,7 +108,8 @@ def configured(arguments: argparse.Namespace) -> Resolved:
     if reason:
         raise reason
     threads = at_most_one("--threads", thread_counts(arguments.threads))
-    return resolve(PipelineConfig(backend, threads, arguments.weights, model=arguments.model))
+    settings = model_settings(arguments)
+    return resolve(PipelineConfig(backend, threads, arguments.weights, model=arguments.model, model_settings=settings))
 
 
 def machine_peaks(config: Resolved) -> dict[str, float]:

@@ -16,7 +16,7 @@ from midas_bench.cli.depth import resolve_and_prepare
 from midas_bench.cli.main import EXIT_INTERRUPTED, warn
 from midas_bench.depth.config import PipelineConfig
 from midas_bench.errors import UserError, printable
-from midas_bench.options import SINGLE, add_to_parser, at_most_one, split, thread_counts
+from midas_bench.options import MODEL_FLAGS, SINGLE, add_to_parser, at_most_one, model_settings, split, thread_counts
 from midas_bench.scene_photos import Photo
 from midas_bench.serve.serve_config import MIB, ServeConfig, check_installed
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
     parser.add_argument("--port", type=int, default=8000, help="port, or 0 for a free one (default: 8000)")
-    flags = ("--backend", "--weights", "--model", "--threads", "--photos")
+    flags = ("--backend", "--weights", *MODEL_FLAGS, "--threads", "--photos")
     add_to_parser(
         parser, flags, SINGLE | {"--threads": "threads for one photo, of the runtime and of OpenCV (default: 1)"}
     )
@@ -55,7 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
     samples = _samples(arguments.photos)
     backend = at_most_one("--backend", split(arguments.backend)) or "onnx"
     threads = at_most_one("--threads", thread_counts(arguments.threads)) or 1
-    pipeline = PipelineConfig(backend, threads, arguments.weights, model=arguments.model)
+    pipeline = PipelineConfig(
+        backend, threads, arguments.weights, model=arguments.model, model_settings=model_settings(arguments)
+    )
     config = ServeConfig(
         pipeline=resolve_and_prepare(pipeline),
         queue_size=arguments.queue,

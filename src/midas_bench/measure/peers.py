@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from midas_bench.depth.preprocess import INPUT_SIZE
+from midas_bench.depth.interface import MIDAS, NetworkInterface
 from midas_bench.processes import ProcessDiedError, last_words
 
 BENCHMARK_APP = "benchmark_app"
@@ -24,15 +24,23 @@ def find_benchmark_app() -> str | None:
     return shutil.which(BENCHMARK_APP, path=str(Path(sys.executable).parent)) or shutil.which(BENCHMARK_APP)
 
 
-def benchmark_app(command: str, model: Path, threads: int, precision: str | None, seconds: int = SECONDS) -> float:
+def benchmark_app(
+    command: str,
+    model: Path,
+    threads: int,
+    precision: str | None,
+    seconds: int = SECONDS,
+    interface: NetworkInterface = MIDAS,
+) -> float:
     """Let `benchmark_app` time an ONNX model with one image per call, and return the median it reports, in seconds.
 
     Args:
         command: its path.
-        model: float32 (N, 3, 256, 256) to (N, 256, 256).
+        model: an ONNX file.
         threads: for inference.
         precision: to compute in, as `f32`; None leaves it to OpenVINO, which takes bfloat16 where the CPU has it.
         seconds: how long it measures, after loading.
+        interface: of the model.
 
     Raises:
         ProcessDiedError: it failed, did not end in time, or reported no median.
@@ -44,7 +52,7 @@ def benchmark_app(command: str, model: Path, threads: int, precision: str | None
         # its own -nthreads is refused together with a hint; a file of settings is not
         file = Path(folder) / "settings.json"
         file.write_text(json.dumps({"CPU": settings}), encoding="utf-8")
-        shape = f"[1,3,{INPUT_SIZE},{INPUT_SIZE}]"
+        shape = f"[{','.join(map(str, interface.shape(1)))}]"
         process = _run([command, "-m", str(model), "-d", "CPU", "-hint", "latency", "-t", str(seconds), "-shape", shape,
                     "-load_config", str(file)])  # fmt: skip
     if process.returncode != 0:

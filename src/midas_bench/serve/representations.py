@@ -30,7 +30,7 @@ class Representation:
         media_type: its name in `Accept` and `Content-Type`.
         suffix: of a file that holds it.
         description: for the API's description.
-        draw: float32 depth (256, 256), width and height of the photo -> the array to encode.
+        draw: float32 depth (h, w), width and height of the photo -> the array to encode.
         encode: that array -> bytes.
     """
 
@@ -73,7 +73,7 @@ DEPTH = Representation(
 )  # fmt: skip
 NPY = Representation(
     "application/x-npy", ".npy",
-    "The network's own output: inverse relative depth, float32 (256, 256), as NumPy's save writes it.", _as_it_is, _npy,
+    "The network's own output: inverse relative depth, float32 (H, W), as NumPy's save writes it.", _as_it_is, _npy,
 )  # fmt: skip
 
 ANSWERS = (PNG, JPEG, DEPTH, NPY)

@@ -148,7 +148,7 @@ class BenchmarkCell:
         reference = self._run.references[self._fields.get("recipe") or "fast"]
         reference_depth = reference.depth(batch.photos)
         measured = fidelity(depth, reference_depth)
-        self.describe(**asdict(measured), input_shape=[len(depth), 3, *depth.shape[1:]])
+        self.describe(**asdict(measured), input_shape=list(self._run.weights.interface.shape(len(depth))))
         name = str(self._fields.get("backend"))
         reason = problem(name, measured, self._run.weights.source, reference.backend)
         if reason:

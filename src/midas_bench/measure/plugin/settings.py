@@ -25,7 +25,7 @@ from midas_bench.measure.machine import Condition, MachineFacts
 from midas_bench.measure.plugin.open_pipelines import OpenPipelines
 from midas_bench.measure.plugin.option_checks import check_options, check_parallel
 from midas_bench.measure.reference import Reference
-from midas_bench.options import add_to_pytest, seconds, split, thread_counts
+from midas_bench.options import add_to_pytest, model_settings, seconds, split, thread_counts
 from midas_bench.processes import ask
 from midas_bench.scene_photos import BATCH_SIZES, Photo
 
@@ -45,6 +45,7 @@ class Settings:
         threads: the counts asked for; empty for the default.
         weights: auto, official, seeded or a path.
         model: an ONNX file of the user's own, or None.
+        model_settings: what the user says of it.
         left_out: backends that `all` does not take, and why.
         photos: folder of the user's own photos, or None for those of the project.
         quick: whether few cells and rounds will do.
@@ -64,6 +65,7 @@ class Settings:
     rootdir: Path
     budget_s: float
     model: str | None = None
+    model_settings: tuple[tuple[str, str], ...] = ()
     left_out: tuple[str, ...] = ()
 
 
@@ -124,6 +126,7 @@ class RunContext:
             weights=settings.weights,
             calibration=scene_photos.paths(self.photos) if calibrated else (),
             model=settings.model,
+            model_settings=settings.model_settings,
         )
         return resolve(config, os.environ)
 
@@ -204,6 +207,7 @@ def _settings_from(config: pytest.Config) -> Settings:
         budget_s=seconds("--budget", budget, "min") if budget else _default_budget_s(config),
         rootdir=config.rootpath,
         model=model,
+        model_settings=model_settings(config.option),
         left_out=tuple(str(reason) for reason in absent if reason),
     )
 
@@ -238,7 +242,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             registry.check_runs(backend, run.weights)
             make_graph(replace(run.config, backend=backend), partial(write_line, config))
         for recipe, reference in run.references.items():
-            if recipe == "fast" or any("article" in getattr(item, "fixturenames", ()) for item in cells):
+            # the article's recipe runs its own network, not that of --model
+            article = not run.settings.model and any("article" in getattr(item, "fixturenames", ()) for item in cells)
+            if recipe == "fast" or article:
                 reference.prepare(run.photos)
     except UserError as error:
         raise pytest.UsageError(str(error)) from None

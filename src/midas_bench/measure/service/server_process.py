@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from midas_bench import allocator
 from midas_bench.depth.config import Resolved
+from midas_bench.depth.model_settings import FLAGS
 from midas_bench.files import CACHE_VARIABLE
 from midas_bench.processes import ProcessDiedError, last_words
 
@@ -88,6 +89,7 @@ def serving(config: Resolved, folder: Path, *arguments: str) -> Iterator[ServerP
     """
     weights = config.weights
     weights_flags = ["--model", config.model] if config.model else ["--weights", weights.path or weights.source]
+    weights_flags += [f"{FLAGS[name]}={value}" for name, value in config.model_settings]
     if weights.source == "official":
         weights_flags = ["--weights", "official"]
     command = [sys.executable, "-m", "midas_bench.cli.main", "serve", "--port", "0", "--backend", config.backend]

@@ -298,13 +298,95 @@ PLACES = {
 NOT_RUN = ("an attribute of several tensors", "training information")
 
 
-@pytest.mark.parametrize("location", ["weights.bin", "/tmp/weights.bin", "../weights.bin", "*/_ORT_MEM_ADDR_/*", None])
+@pytest.mark.parametrize("location", ["/tmp/weights.bin", "../weights.bin", "*/_ORT_MEM_ADDR_/*", None])
 @pytest.mark.parametrize("place", PLACES)
-def test_weights_in_another_file_are_refused_wherever_the_model_has_them(saved, place, location):
+def test_weights_outside_of_the_folder_are_refused_wherever_the_model_has_them(saved, place, location):
     path = saved(PLACES[place](elsewhere(location or "", entries=location is not None)))
-    (path.parent / "weights.bin").write_bytes(np.full(1, 2, np.float32).tobytes())
-    with pytest.raises(UserError, match=r"own é\.onnx: keeps its weights in another file; export it to a single one"):
+    (path.parent.parent / "weights.bin").write_bytes(np.full(1, 2, np.float32).tobytes())
+    said = r"outside of its folder \(.*\)|in \*/_ORT_MEM_ADDR_/\*, and its folder has no such file"
+    with pytest.raises(UserError, match=rf"own é\.onnx: keeps weights ({said}); keep the model and its weights in"):
         own_model(str(path))
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_weights_in_another_file_are_part_of_what_identifies_a_model(saved, place):
+    path = saved(PLACES[place](elsewhere()))
+    hashes = set()
+    for factor in (2, 5):
+        (path.parent / "weights.bin").write_bytes(np.full(1, factor, np.float32).tobytes())
+        own = own_model(str(path))
+        assert (own.external, own.path) == (("weights.bin",), str(path))
+        hashes.add(own.sha256)
+    assert len(hashes | {sha256_of(path)}) == 3
+
+
+def test_a_link_to_weights_elsewhere_is_no_way_out(saved, tmp_path_factory):
+    path = saved(in_initializer(elsewhere()))
+    outside = tmp_path_factory.mktemp("outside") / "weights.bin"
+    outside.write_bytes(np.full(1, 2, np.float32).tobytes())
+    (path.parent / "weights.bin").symlink_to(outside)
+    with pytest.raises(UserError, match=r"keeps weights outside of its folder \(weights\.bin\); keep the model"):
+        own_model(str(path))
+
+
+def test_weights_that_are_not_there_are_named(saved):
+    with pytest.raises(UserError, match=r"keeps weights in weights\.bin, and its folder has no such file; keep"):
+        own_model(str(saved(in_initializer(elsewhere()))))
+
+
+def test_a_model_and_its_weights_may_both_be_links_as_download_caches_have_them(saved, tmp_path):
+    path = saved(in_initializer(elsewhere()))
+    (tmp_path / "weights.bin").write_bytes(np.full(1, 2, np.float32).tobytes())
+    folder = tmp_path / "snapshot"
+    folder.mkdir()
+    (folder / "model.onnx").symlink_to(path)
+    (folder / "weights.bin").symlink_to("../weights.bin")
+    own = own_model(str(folder / "model.onnx"))
+    assert own.path == str(folder / "model.onnx")
+    with_backend = registry.load("onnx", own, 1, tmp_path / "cache")
+    with_backend.close()
+
+
+def test_a_model_with_weights_elsewhere_needs_a_name_that_runtimes_read(saved):
+    path = saved(in_initializer(elsewhere()))
+    (path.parent / "weights.bin").write_bytes(np.full(1, 2, np.float32).tobytes())
+    path = path.rename(path.with_suffix(".model"))
+    with pytest.raises(UserError, match=r"own é\.model: keeps weights in another file, .* ends in \.onnx; rename it"):
+        own_model(str(path))
+
+
+@pytest.mark.usefixtures("makes_int8_here")
+@pytest.mark.parametrize(
+    "name",
+    ["onnx", *(pytest.param(name, marks=pytest.mark.slow) for name in ("openvino", "onnx-int8", "openvino-int8"))],
+)
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_model_never_runs_with_the_weights_of_another_that_has_the_same_graph(tmp_path, calibration, name, in_place):
+    if registry.missing(registry.find(name)):
+        pytest.skip(str(registry.missing(registry.find(name))))
+    batch = np.random.default_rng(0).random(size=(1, 3, 256, 256)).astype(np.float32)
+    graph = in_initializer(elsewhere()).SerializeToString()
+    for factor in (2.0, 5.0):
+        folder = tmp_path / ("one" if in_place else str(factor))
+        folder.mkdir(exist_ok=True)
+        (folder / "own.onnx").write_bytes(graph)
+        (folder / "weights.bin").write_bytes(np.full(1, factor, np.float32).tobytes())
+        backend = registry.load(name, own_model(str(folder / "own.onnx")), 1, tmp_path / "cache", calibration)
+        depth = backend(batch)
+        backend.close()
+        assert np.median(depth / batch.mean(axis=1)) == pytest.approx(factor, rel=0.1)
+
+
+def test_weights_that_change_after_the_check_are_noticed(saved, tmp_path):
+    path = saved(in_initializer(elsewhere()))
+    (path.parent / "weights.bin").write_bytes(np.full(1, 2, np.float32).tobytes())
+    own = own_model(str(path))
+    (path.parent / "weights.bin").write_bytes(np.full(1, 5, np.float32).tobytes())
+    with pytest.raises(UserError, match=r"own é\.onnx: has changed or gone since it was checked"):
+        registry.load("onnx", own, 1, tmp_path / "cache")
+    (path.parent / "weights.bin").unlink()
+    with pytest.raises(UserError, match=r"own é\.onnx: has changed or gone since it was checked"):
+        registry.load("onnx", own, 1, tmp_path / "cache")
 
 
 # ONNX Runtime's quantiser refuses sparse initializers, in one line
@@ -507,4 +589,4 @@ def test_the_command_takes_a_model_of_any_name(tmp_path, project):
     path.write_bytes(PLACES["a loop"](elsewhere()).SerializeToString())
     ran = subprocess.run(command, capture_output=True, check=False)
     assert (ran.returncode, ran.stderr.count(b"\n")) == (2, 1)
-    assert b"keeps its weights in another file" in ran.stderr
+    assert b"keeps weights in weights.bin, and its folder has no such file" in ran.stderr

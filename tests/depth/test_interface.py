@@ -87,7 +87,7 @@ def test_depth_becomes_inverse_depth_and_stays_finite():
 
 
 def test_the_interface_reaches_another_process():
-    weights = Weights("model", "0" * 64, "own.onnx", replace(WIDE, mean=(0.5, 0.5, 0.5), output="depth"))
+    weights = Weights("model", "0" * 64, "own.onnx", replace(WIDE, mean=(0.5, 0.5, 0.5), output="depth"), ("w.bin",))
     assert Weights(**json.loads(json.dumps(weights.to_json()))) == weights
     config = PipelineConfig(weights=weights)
     assert PipelineConfig.from_json(config.to_json()) == config

@@ -65,6 +65,7 @@ def network(given, returned, dtype="float32", *, second=None, channels=8):
     return made
 
 
+HALF = "half precision, weights in another file"
 KINDS = {
     "channels last, uint8": (network((1, 192, 256, 3), (1, 192, 256, 1), "uint8"), {}),
     "fixed batch, two outputs": (
@@ -74,7 +75,7 @@ KINDS = {
     "one channel of depth": (network((1, 3, 384, 384), (1, 1, 384, 384)), {"mean": "0.5", "std": "0.5"}),
     "free sizes": (network(("n", 3, "h", "w"), ("n", "h", "w")), {"size": "182x252"}),
     "depth, not its inverse": (network(("n", 3, 64, 96), ("n", 1, 64, 96)), {"meaning": "depth"}),
-    "half precision": (network(("n", 3, 128, 128), ("n", 128, 128), "float16"), {}),
+    HALF: (network(("n", 3, 128, 128), ("n", 128, 128), "float16"), {}),
 }
 
 
@@ -88,9 +89,12 @@ def plain_call(path, batch, settings):
 
 @pytest.fixture
 def saved(tmp_path):
-    def save(made):
+    def save(made, external=False):
         path = tmp_path / "own.onnx"
-        path.write_bytes(made.SerializeToString())
+        copied = onnx.ModelProto()
+        copied.CopyFrom(made)
+        onnx.save(copied, path, save_as_external_data=external, location="own.onnx.data", size_threshold=100)
+        assert external == path.with_name("own.onnx.data").exists()
         return path
 
     return save
@@ -107,7 +111,7 @@ def skip_if_missing(backend):
 def test_maps_are_those_of_a_plain_call(saved, tmp_path, photos, backend, kind):
     skip_if_missing(backend)
     made, settings = KINDS[kind]
-    path = saved(made)
+    path = saved(made, external=kind == HALF)
     given = [photo.data for photo in list(photos.values())[:3]]
     options = {"cache_dir": str(tmp_path / "cache"), "model": str(path), "model_settings": settings, "threads": 1}
     with DepthPipeline.open(backend, **options) as pipeline:
@@ -115,8 +119,8 @@ def test_maps_are_those_of_a_plain_call(saved, tmp_path, photos, backend, kind):
         batch = pipeline.recipe.preprocess([pipeline.recipe.picture(photo) for photo in given])
     expected = plain_call(path, batch, settings)
     assert prediction.depth.dtype == np.float32
-    # half precision is held at float32 by OpenVINO, and rounded after each operator by ONNX Runtime
-    tolerance = 2e-3 if (backend, kind) == ("openvino", "half precision") else 1e-4
+    # OpenVINO computes half precision in float32, ONNX Runtime rounds after each operator: 5e-4 seen
+    tolerance = 1e-3 if (backend, kind) == ("openvino", HALF) else 1e-4
     np.testing.assert_allclose(prediction.depth, expected, rtol=0, atol=tolerance * np.ptp(expected))
     # the photos differ, and so do their maps
     assert len({one.tobytes() for one in prediction.depth}) == 3
@@ -127,7 +131,7 @@ def test_maps_are_those_of_a_plain_call(saved, tmp_path, photos, backend, kind):
 @pytest.mark.slow
 @pytest.mark.usefixtures("makes_int8_here")
 @pytest.mark.parametrize("backend", ["onnx-int8", "openvino-int8"])
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "half precision"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != HALF])
 def test_int8_is_calibrated_on_the_models_own_input(saved, tmp_path, photos, calibration, backend, kind):
     skip_if_missing(backend)
     made, settings = KINDS[kind]

@@ -17,7 +17,7 @@ from pathlib import Path
 from midas_bench import cpu
 from midas_bench.depth.refusals import advice_on
 from midas_bench.depth.torch_extra import require_torch
-from midas_bench.depth.weights import Weights
+from midas_bench.depth.weights import Weights, sha256_with
 from midas_bench.errors import UserError
 from midas_bench.files import locked, remove_left_behind, sha256_of, sources_sha256, write_whole, written_atomically
 from midas_bench.processes import ProcessDiedError, ask
@@ -163,16 +163,20 @@ def artifact(kind: str, weights: Weights, cache_dir: Path, calibration: Sequence
         return _sound(path) or _build(kind, weights, path, base, calibration)
 
 
+def is_readable(path: Path, suffix: str) -> bool:
+    """Tell whether every runtime reads this file by its own name."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return str(path).endswith(suffix)
+
+
 @contextmanager
 def readable(path: Path, suffix: str) -> Iterator[str]:
     """Yield a name of this file that every runtime reads: they take UTF-8 alone, and choose a format by the ending."""
-    try:
-        name = str(path)
-        name.encode()
-    except UnicodeEncodeError:
-        name = ""
-    if name.endswith(suffix):
-        yield name
+    if is_readable(path, suffix):
+        yield str(path)
         return
     with tempfile.TemporaryDirectory(prefix="midas-bench-") as folder:
         link = Path(folder, f"graph{suffix}")
@@ -186,7 +190,11 @@ def _is_users_own(kind: str, weights: Weights) -> bool:
 
 def _users_own(weights: Weights) -> Artifact:
     path = Path(weights.path or "")
-    if not path.is_file() or sha256_of(path) != weights.sha256:
+    try:
+        same = path.is_file() and sha256_with(path, weights.external) == weights.sha256
+    except OSError:
+        same = False
+    if not same:
         raise UserError(path, "has changed or gone since it was checked", "start again with one that stays")
     return Artifact(path, weights.sha256, 0.0, built_now=False)
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import onnx
 
+from midas_bench.depth.artifacts import is_readable
 from midas_bench.depth.interface import MIDAS, NetworkInterface
 from midas_bench.depth.model_settings import FLAGS, PRESETS, read_settings
-from midas_bench.depth.weights import Weights
+from midas_bench.depth.weights import Weights, sha256_with
 from midas_bench.errors import UserError
 from midas_bench.files import expanded
 
@@ -19,6 +20,9 @@ FLOAT, FLOAT16, UINT8 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.T
 INPUT_TYPES: dict[int, str] = {FLOAT: "float32", FLOAT16: "float16", UINT8: "uint8"}
 OUTPUT_TYPES = (FLOAT, FLOAT16, onnx.TensorProto.DOUBLE)
 
+BRING = (
+    "keep the model and its weights in one folder, or save it as one file: onnx.save(onnx.load(FILE), 'single.onnx')"
+)
 EXPORT_INPUT = "export it from float32, float16 or uint8 of (N or 1, 3, H, W) or (N or 1, H, W, 3)"
 EXPORT_OUTPUT = "export it to depth of (N, H, W), (N, 1, H, W) or (N, H, W, 1)"
 
@@ -55,8 +59,8 @@ def read_model(name: str, settings: Iterable[tuple[str, str]] = ()) -> OwnModel:
     """Read a model and find its interface; `settings` are those of `FLAGS`, and override what is found.
 
     Raises:
-        UserError: there is no such file, it is no ONNX model in one file, its input or output is not one that is taken,
-            or a setting contradicts it.
+        UserError: there is no such file, it is no ONNX model, its weights are not in its folder, its input or output is
+            not one that is taken, or a setting contradicts it.
     """
     path = expanded(name)
     try:
@@ -73,18 +77,46 @@ def read_model(name: str, settings: Iterable[tuple[str, str]] = ()) -> OwnModel:
         raise UserError(name, "is damaged or not an ONNX model", "copy or export it again") from error
     if not model.ir_version:
         raise UserError(name, "is empty or not an ONNX model", "copy or export it again")
-    # the hash is of this file alone, so all that is run must be in it
-    if any(tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model)):
-        advice = "export it to a single one, or save it as one: onnx.save(onnx.load(FILE), 'single.onnx')"
-        raise UserError(name, "keeps its weights in another file", advice)
+    external = _external(name, path, model)
     values = read_settings(settings, FLAGS.__getitem__)
     origins = {key: FLAGS[key] for key in values}
     given, returned = _input(name, model.graph), _output(name, model.graph, values.get("output"))
     interface = _interface(name, given, values, origins)
     if len(model.graph.output) > 1:
         interface = replace(interface, output=returned.name)
-    weights = Weights("model", hashlib.sha256(data).hexdigest(), str(path.resolve()), interface)
+    try:
+        sha256 = sha256_with(path, external)
+    except OSError as error:
+        raise UserError(name, f"keeps weights in a file that cannot be read ({error.strerror})", BRING) from error
+    # beside external files the model keeps its name, which may be a link: runtimes look for them in its folder
+    found = path.absolute() if external else path.resolve()
+    weights = Weights("model", sha256, str(found), interface, external)
     return OwnModel(weights, model, given, returned, origins)
+
+
+def _external(name: str, path: Path, model: onnx.ModelProto) -> tuple[str, ...]:
+    """Return the names of the further files that hold the model's weights, as the model has them.
+
+    The hash covers these files as a whole, so that all that is run is in it.
+
+    Raises:
+        UserError: one is not in the model's folder, where alone runtimes read, or the model's own name keeps a runtime
+            from opening it by its path.
+    """
+    tensors = [t for t in _tensors(model) if t.external_data or t.data_location == onnx.TensorProto.EXTERNAL]
+    found = {next((e.value for e in t.external_data if e.key == "location"), "") for t in tensors}
+    # links are followed, as ONNX Runtime does: from the model's folder, or from where the model itself is linked to
+    folders = {path.parent.resolve(), path.resolve().parent}
+    for location in sorted(found):
+        target = (path.parent / location).resolve()
+        if not location or Path(location).is_absolute() or not any(map(target.is_relative_to, folders)):
+            raise UserError(name, f"keeps weights outside of its folder ({location or 'no file is named'})", BRING)
+        if not target.is_file():
+            raise UserError(name, f"keeps weights in {location}, and its folder has no such file", BRING)
+    if found and not is_readable(path.absolute(), ".onnx"):
+        reason = "keeps weights in another file, which runtimes find only beside a plain name that ends in .onnx"
+        raise UserError(name, reason, "rename it, and its folders where they are no UTF-8")
+    return tuple(sorted(found))
 
 
 def _tensors(message: Any) -> Iterator[onnx.TensorProto]:

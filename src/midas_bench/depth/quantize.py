@@ -99,6 +99,7 @@ def _quantisable(source: Path, batch: Batch) -> onnx.ModelProto:
     import onnx.version_converter
 
     model = onnx.load_model_from_string(source.read_bytes())
+    onnx.external_data_helper.load_external_data_for_model(model, str(source.parent))
     opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), LEAST_OPSET)
     if opset >= LEAST_OPSET:
         return model

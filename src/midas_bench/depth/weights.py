@@ -11,7 +11,7 @@ import json
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from http.client import HTTPException, HTTPResponse
 from importlib.metadata import version
@@ -55,15 +55,18 @@ class Weights:
         sha256: of the file's bytes, or for seeded weights of what identifies them; 64 hexadecimal digits.
         path: the checkpoint or the model, or None for seeded weights.
         interface: of the network that has them.
+        external: names of further files in the model's folder that hold its weights.
     """
 
     source: Literal["official", "seeded", "file", "model"]
     sha256: str
     path: str | None = None
     interface: NetworkInterface = MIDAS
+    external: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Take the interface as the JSON object that it becomes on its way to another process."""
+        """Take the fields as the JSON that they become on their way to another process."""
+        object.__setattr__(self, "external", tuple(self.external))
         if isinstance(self.interface, dict):
             object.__setattr__(self, "interface", NetworkInterface(**self.interface))
 
@@ -82,9 +85,23 @@ class Weights:
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object that `Weights(**object)` reads; an older revision may lack the fields left out."""
         values = asdict(self)
-        if self.interface == MIDAS:
-            del values["interface"]
+        for name, default in (("interface", MIDAS), ("external", ())):
+            if getattr(self, name) == default:
+                del values[name]
         return values
+
+
+def sha256_with(path: Path, external: Sequence[str]) -> str:
+    """Return the SHA-256 of a model, or of it and of the further files that hold its weights.
+
+    Raises:
+        OSError: one of them cannot be read.
+    """
+    sha256 = sha256_of(path)
+    if not external:
+        return sha256
+    hashes = [sha256, *([name, sha256_of(path.parent / name)] for name in sorted(external))]
+    return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from midas_bench.depth.backends import registry
-from midas_bench.depth.custom_model import own_model
+from midas_bench.depth.custom_model import own_model, read_model
 from midas_bench.depth.interface import MIDAS
 from midas_bench.errors import UserError
 from midas_bench.files import sha256_of
@@ -82,6 +82,64 @@ def test_a_size_that_contradicts_the_graph_is_refused(saved):
     assert own_model(path, [("size", "384x384")]) == own_model(path)
     with pytest.raises(UserError, match=r"has an input of float \(N, 3, 384, 384\), and --size says 256x256; leave"):
         own_model(path, [("size", "256x256")])
+
+
+def noted(path, text):
+    path.with_suffix(".toml").write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def with_metadata(made, **settings):
+    helper.set_model_props(made, {f"midas_bench.{name}": value for name, value in settings.items()} | {"author": "me"})
+    return made
+
+
+def test_settings_are_read_from_the_file_beside_the_model(saved):
+    path = saved(model(("n", 3, "h", "w"), ("n", "h", "w")))
+    text = 'size = "182x252"\nmean = [0.1, 0.2, 0.3]\nstd = 0.5\nscale = 1\nmeaning = "depth"\n'
+    expected = replace(
+        MIDAS, height=182, width=252, mean=(0.1, 0.2, 0.3), std=(0.5, 0.5, 0.5), scale=1, meaning="depth"
+    )
+    assert own_model(noted(path, text)).interface == expected
+    assert own_model(noted(path, "size = [182, 252]")).interface == replace(MIDAS, height=182, width=252)
+    assert own_model(noted(path, "size = 252")).interface == replace(MIDAS, height=252, width=252)
+
+
+def test_flags_win_over_the_file_and_the_file_over_metadata(saved):
+    path = saved(with_metadata(model(("n", 3, "h", "w"), ("n", "h", "w")), size="64", mean="0.5", meaning="depth"))
+    assert own_model(str(path)).interface == replace(MIDAS, height=64, width=64, mean=(0.5, 0.5, 0.5), meaning="depth")
+    # a preset speaks of the mean too
+    found = read_model(noted(path, 'size = 96\npreset = "unit"\n'), [("size", "128"), ("std", "2")])
+    unit = replace(MIDAS, height=128, width=128, mean=(0, 0, 0), std=(2, 2, 2), meaning="depth")
+    assert found.weights.interface == unit
+    assert found.origins == {
+        "size": "--size",
+        "std": "--std",
+        "preset": "own é.toml, preset",
+        "mean": "own é.toml, preset",
+        "scale": "own é.toml, preset",
+        "meaning": "own é.onnx, metadata midas_bench.meaning",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('colour = "RGB"', r"own é\.toml, colour: is no setting of a model; choose from size, preset, mean"),
+        ('mean = "red"', r"own é\.toml, mean red: is no number"),
+        ("mean = [0.5, 0.5]", r"own é\.toml, mean 0\.5,0\.5: has 2 numbers"),
+        ("mean = {r = 1}", r"own é\.toml, mean .*: is no number"),
+        ("size = ", r"own é\.toml: is not TOML \(.*\); correct or remove it"),
+    ],
+)
+def test_what_the_file_beside_the_model_has_wrong_is_named(saved, text, said):
+    with pytest.raises(UserError, match=said):
+        own_model(noted(saved(model()), text))
+
+
+def test_what_metadata_have_wrong_is_named(saved):
+    with pytest.raises(UserError, match=r"own é\.onnx, metadata midas_bench\.scale 0: is what pixels of 0 to 255"):
+        own_model(str(saved(with_metadata(model(), scale="0"))))
 
 
 def of_unknown_rank(what):

@@ -11,7 +11,7 @@ import onnx
 
 from midas_bench.depth.artifacts import is_readable
 from midas_bench.depth.interface import MIDAS, NetworkInterface
-from midas_bench.depth.model_settings import FLAGS, PRESETS, read_settings
+from midas_bench.depth.model_settings import FLAGS, PRESETS, find_settings
 from midas_bench.depth.weights import Weights, sha256_with
 from midas_bench.errors import UserError
 from midas_bench.files import expanded
@@ -56,7 +56,7 @@ def own_model(name: str, settings: Iterable[tuple[str, str]] = ()) -> Weights:
 
 
 def read_model(name: str, settings: Iterable[tuple[str, str]] = ()) -> OwnModel:
-    """Read a model and find its interface; `settings` are those of `FLAGS`, and override what is found.
+    """Read a model and find its interface; `settings` are those of flags, and win over those of the model.
 
     Raises:
         UserError: there is no such file, it is no ONNX model, its weights are not in its folder, its input or output is
@@ -78,8 +78,7 @@ def read_model(name: str, settings: Iterable[tuple[str, str]] = ()) -> OwnModel:
     if not model.ir_version:
         raise UserError(name, "is empty or not an ONNX model", "copy or export it again")
     external = _external(name, path, model)
-    values = read_settings(settings, FLAGS.__getitem__)
-    origins = {key: FLAGS[key] for key in values}
+    values, origins = find_settings(path, ((entry.key, entry.value) for entry in model.metadata_props), settings)
     given, returned = _input(name, model.graph), _output(name, model.graph, values.get("output"))
     interface = _interface(name, given, values, origins)
     if len(model.graph.output) > 1:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from midas_bench.depth.interface import IMAGENET_MEAN, IMAGENET_STD
 from midas_bench.errors import UserError
+from midas_bench.files import as_utf8
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "midas": {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "scale": 255.0, "meaning": "inverse"},
@@ -31,6 +34,47 @@ FLAGS = {
     "meaning": "--meaning",
 }
 """Each setting, and the flag that gives it."""
+
+PREFIX = "midas_bench."
+"""Of a setting's name in a model's own metadata."""
+
+
+def find_settings(
+    path: Path, metadata: Iterable[tuple[str, str]], flags: Iterable[tuple[str, str]]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Put the settings of a model together: its metadata, then the TOML file beside it, then the flags, which win.
+
+    Returns:
+        the values as `read_settings` has them, and by setting the words for where it was found.
+
+    Raises:
+        UserError: a setting cannot be read.
+    """
+    notes = path.with_suffix(".toml")
+    own = [(key.removeprefix(PREFIX), value) for key, value in metadata if key.startswith(PREFIX)]
+    sources: tuple[tuple[Iterable[tuple[str, Any]], Callable[[str], str]], ...] = (
+        (own, lambda setting: f"{path.name}, metadata {PREFIX}{setting}"),
+        (_notes(notes) if notes != path else (), lambda setting: f"{notes.name}, {setting}"),
+        (flags, lambda setting: FLAGS.get(setting, setting)),
+    )
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for given, label in sources:
+        said = dict(given)
+        found = read_settings(said.items(), label)
+        values |= found
+        # what is not said itself is from the preset
+        origins |= {setting: label(setting if setting in said else "preset") for setting in found}
+    return values, origins
+
+
+def _notes(path: Path) -> Iterable[tuple[str, Any]]:
+    try:
+        return tomllib.loads(as_utf8(path.read_bytes()).decode()).items() if path.exists() else ()
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror})", "check its permissions, or remove it") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(path, f"is not TOML ({error})", "correct or remove it") from error
 
 
 def read_settings(given: Iterable[tuple[str, Any]], label: Callable[[str], str]) -> dict[str, Any]:

@@ -41,7 +41,8 @@ def network(given, returned, dtype="float32", *, second=None, channels=8):
     last = given[3] == 3
     if last:
         value = node("Transpose", value, perm=[0, 3, 1, 2])
-    smaller = (returned[2] if len(returned) == 4 else returned[1]) not in (given[1 if last else 2], "h")
+    height = returned[2] if len(returned) == 4 and returned[3] != 1 else returned[1]
+    smaller = height not in (given[1 if last else 2], "h")
     stride = 4 if smaller else 1
     first = (random.normal(size=(channels, 3, 5, 5)) / 5).astype(kind)
     value = node("Relu", node("Conv", value, held(first), strides=[stride, stride], pads=[2, 2, 2, 2]))

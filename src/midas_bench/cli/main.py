@@ -25,6 +25,7 @@ COMMANDS = {
     "gate": "compare the speed and memory of commits, environments, models or backends, and fail if one is worse",
     "loadgen": "measure latency, throughput and the highest rate within a latency bound, by MLCommons LoadGen",
     "tune": "find the backend, thread count and batch size to deploy on this machine",
+    "model": "tell what a model of your own takes and gives, and what of it is assumed",
     "profile": "show which operators of the network take the time",
     "self-test": "simulate runs beside scripted disturbances, and count how often their answers are right",
     "serve": "serve a web page and an API that turn photos into depth heat maps",

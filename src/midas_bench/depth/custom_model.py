@@ -23,6 +23,9 @@ OUTPUT_TYPES = (FLOAT, FLOAT16, onnx.TensorProto.DOUBLE)
 BRING = (
     "keep the model and its weights in one folder, or save it as one file: onnx.save(onnx.load(FILE), 'single.onnx')"
 )
+ASSUMED = "assumed"
+"""The origin of what neither the graph nor the user said."""
+
 EXPORT_INPUT = "export it from float32, float16 or uint8 of (N or 1, 3, H, W) or (N or 1, H, W, 3)"
 EXPORT_OUTPUT = "export it to depth of (N, H, W), (N, 1, H, W) or (N, H, W, 1)"
 
@@ -44,6 +47,17 @@ class OwnModel:
     input: onnx.ValueInfoProto
     output: onnx.ValueInfoProto
     origins: Mapping[str, str]
+
+    def settings(self) -> dict[str, str]:
+        """Return the settings that hold, as flags and TOML files have them."""
+        interface = self.weights.interface
+        return {
+            "size": f"{interface.height}x{interface.width}",
+            "mean": ",".join(f"{number:g}" for number in interface.mean),
+            "std": ",".join(f"{number:g}" for number in interface.std),
+            "scale": f"{interface.scale:g}",
+            "meaning": interface.meaning,
+        }
 
 
 def own_model(name: str, settings: Iterable[tuple[str, str]] = ()) -> Weights:
@@ -102,8 +116,8 @@ def _external(name: str, path: Path, model: onnx.ModelProto) -> tuple[str, ...]:
         UserError: one is not in the model's folder, where alone runtimes read, or the model's own name keeps a runtime
             from opening it by its path.
     """
-    tensors = [t for t in _tensors(model) if t.external_data or t.data_location == onnx.TensorProto.EXTERNAL]
-    found = {next((e.value for e in t.external_data if e.key == "location"), "") for t in tensors}
+    outside = [t for t in tensors(model) if t.external_data or t.data_location == onnx.TensorProto.EXTERNAL]
+    found = {next((e.value for e in t.external_data if e.key == "location"), "") for t in outside}
     # links are followed, as ONNX Runtime does: from the model's folder, or from where the model itself is linked to
     folders = {path.parent.resolve(), path.resolve().parent}
     for location in sorted(found):
@@ -118,7 +132,7 @@ def _external(name: str, path: Path, model: onnx.ModelProto) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
+def tensors(message: Any) -> Iterator[onnx.TensorProto]:
     """Yield every tensor in a message, wherever the format has room for one: attributes, branches, functions, ..."""
     if isinstance(message, onnx.TensorProto):
         yield message
@@ -126,7 +140,7 @@ def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
     for field, value in message.ListFields():
         if field.message_type is not None:
             for part in [value] if hasattr(value, "ListFields") else value:
-                yield from _tensors(part)
+                yield from tensors(part)
 
 
 def _input(name: str, graph: Any) -> Any:
@@ -195,8 +209,10 @@ def _interface(
     if dtype == "uint8" and chosen != {key: usual[key] for key in chosen}:
         wrong = next(origins[key] for key in ("preset", *chosen) if key in origins)
         raise UserError(name, f"takes uint8, which is not normalised, and {wrong} says otherwise", "leave it out")
+    if dtype == "uint8":
+        origins |= dict.fromkeys(chosen, "the graph")
     for key in ("size", *chosen, "meaning"):
-        origins.setdefault(key, "assumed")
+        origins.setdefault(key, ASSUMED)
     return NetworkInterface(
         height=height,
         width=width,

@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import onnx
 import pytest
+from onnx import TensorProto, helper
 from PIL import Image
 
 from midas_bench import bundle
@@ -287,6 +289,37 @@ def test_weights_of_the_users_own_are_named_for_any_folder(tuned, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     assert main(["tune", "--weights", "own.pt", "--threads", "1", "-o", str(tuned.output)]) == 0
     assert f"weights={str(tmp_path / 'own.pt')!r}" in capsys.readouterr().out
+
+
+@pytest.fixture
+def own_model(tmp_path):
+    describe = helper.make_tensor_value_info
+    node = helper.make_node("ReduceMean", ["x"], ["y"], axes=[1], keepdims=1)
+    given, returned = ("n", 3, "h", "w"), ("n", 1, "h", "w")
+    graph = helper.make_graph(
+        [node], "own", [describe("x", TensorProto.FLOAT, given)], [describe("y", TensorProto.FLOAT, returned)]
+    )
+    path = tmp_path / "own.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
+def test_a_model_of_the_users_own_is_tuned_on_what_reads_it(tuned, own_model, capsys):
+    line = ["tune", "--model", str(own_model), "--size", "64x96", "--threads", "1", "-o", str(tuned.output)]
+    assert main(line) == 0
+    [plan] = tuned.plans
+    assert all(registry.find(name).reads_onnx for name in plan.backends)
+    assert (plan.config.weights.interface.height, plan.config.weights.interface.width) == (64, 96)
+    said = capsys.readouterr().out
+    opened = f"DepthPipeline.open('onnx-int8', threads=1, model={str(own_model)!r}, model_settings={{'size': '64x96'}})"
+    assert opened in said
+    assert json.loads((tuned.output / "tuning.json").read_text())["left_out"]["eager"] == "it cannot run an ONNX model"
+
+
+def test_a_model_and_no_backend_that_reads_it_is_one_line(tuned, own_model, capsys):
+    assert main(["tune", "--model", str(own_model), "--backend", "eager,jit", "-o", str(tuned.output)]) == 2
+    assert "--model: leaves none of eager, jit; leave it out, or name another backend" in capsys.readouterr().err
+    assert tuned.plans == []
 
 
 @pytest.mark.slow

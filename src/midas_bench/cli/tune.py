@@ -24,7 +24,7 @@ from midas_bench.measure.doctor import advise
 from midas_bench.measure.tune import TunePlan, tune
 from midas_bench.measure.tune_candidates import by_promise
 from midas_bench.measure.tune_output import Advice
-from midas_bench.options import add_to_parser, seconds, split, thread_counts
+from midas_bench.options import MODEL_FLAGS, add_to_parser, model_settings, seconds, split, thread_counts
 from midas_bench.results.machine_fields import cpu_name
 from midas_bench.results.price import PricedMachine, Prices
 from midas_bench.results.tuning_results import Trial
@@ -37,7 +37,7 @@ EXIT_NOTHING = 3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    add_to_parser(parser, ("--backend", "--weights", "--threads"))
+    add_to_parser(parser, ("--backend", "--weights", *MODEL_FLAGS, "--threads"))
     parser.add_argument("--exact", action="store_true", help="only backends that compute in float32")
     parser.add_argument(
         "--budget",
@@ -62,11 +62,20 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(f"--budget {arguments.budget}", "is too short or too long", next_step)
     if arguments.output.exists() and not arguments.output.is_dir():
         raise UserError(arguments.output, "is a file and not a folder", "choose another one with -o")
-    backends, left_out = choose_backends(split(arguments.backend), arguments.exact)
+    backends, left_out = choose_backends(split(arguments.backend), arguments.exact, arguments.model is not None)
     counts = thread_counts(arguments.threads) or default_thread_counts()
     photos = scene_photos.from_manifest(suite_photos())
     calibration = scene_photos.paths(scene_photos.all_photos(photos))
-    config = resolve(PipelineConfig(backends[0], max(counts), arguments.weights, calibration=calibration))
+    config = resolve(
+        PipelineConfig(
+            backends[0],
+            max(counts),
+            arguments.weights,
+            calibration=calibration,
+            model=arguments.model,
+            model_settings=model_settings(arguments),
+        )
+    )
     plan = TunePlan(config, backends, tuple(sorted(counts, reverse=True)), next(iter(photos.values())), budget_s)
     # before the budget is spent
     here = machine.inspect()
@@ -103,7 +112,7 @@ def _price_here(prices: Prices, here: machine.MachineFacts) -> float | None:
     return price_per_hour
 
 
-def choose_backends(asked: Sequence[str], exact: bool) -> tuple[tuple[str, ...], dict[str, str]]:
+def choose_backends(asked: Sequence[str], exact: bool, model: bool = False) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return the backends to try, the most promising first, and why each of the others is left out.
 
     Raises:
@@ -117,6 +126,8 @@ def choose_backends(asked: Sequence[str], exact: bool) -> tuple[tuple[str, ...],
         reason = registry.missing(row)
         if reason:
             left_out[name] = reason.why
+        elif model and not row.reads_onnx:
+            left_out[name] = "it cannot run an ONNX model"
         elif exact and not row.exact:
             left_out[name] = "its precision is reduced, and --exact is given"
         elif row.compiles and name not in asked:
@@ -124,7 +135,8 @@ def choose_backends(asked: Sequence[str], exact: bool) -> tuple[tuple[str, ...],
         else:
             names.append(name)
     if not names:
-        raise UserError("--exact", f"leaves none of {', '.join(left_out)}", "leave it out, or name an exact backend")
+        flag = "--exact" if exact else "--model"
+        raise UserError(flag, f"leaves none of {', '.join(left_out)}", "leave it out, or name another backend")
     return by_promise(names), left_out
 
 

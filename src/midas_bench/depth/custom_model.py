@@ -101,9 +101,8 @@ def read_model(name: str, settings: Iterable[tuple[str, str]] = ()) -> OwnModel:
         sha256 = sha256_with(path, external)
     except OSError as error:
         raise UserError(name, f"keeps weights in a file that cannot be read ({error.strerror})", BRING) from error
-    # beside external files the model keeps its name, which may be a link: runtimes look for them in its folder
-    found = path.absolute() if external else path.resolve()
-    weights = Weights("model", sha256, str(found), interface, external)
+    # it keeps its name, which may be a link: runtimes look for weights in its folder
+    weights = Weights("model", sha256, str(path.absolute()), interface, external)
     return OwnModel(weights, model, given, returned, origins)
 
 

@@ -49,8 +49,11 @@ class Advice:
 
     def python(self, setup: Setup) -> list[str]:
         """Return the lines that open this pipeline and call it."""
-        path = None if self.weights in NAMED_WEIGHTS else self.plan.config.weights.path
-        return python_lines(setup, path or self.weights)
+        config = self.plan.config
+        path = None if self.weights in NAMED_WEIGHTS else config.weights.path
+        model = [f"model={config.weights.path!r}"] if config.model is not None else []
+        model += [f"model_settings={dict(config.model_settings)!r}"] if config.model_settings else []
+        return python_lines(setup, path or self.weights, model)
 
     def lines(self) -> list[str]:
         """Return the text."""
@@ -133,9 +136,12 @@ class Advice:
         }
 
 
-def python_lines(setup: Setup, weights: str) -> list[str]:
-    """Return lines that run in any folder: they open this pipeline and give it photos of the user's own."""
-    arguments = [repr(setup.backend), f"threads={setup.threads}"]
+def python_lines(setup: Setup, weights: str, model: Sequence[str] = ()) -> list[str]:
+    """Return lines that run in any folder: they open this pipeline and give it photos of the user's own.
+
+    `model` are the arguments for a model of the user's own.
+    """
+    arguments = [repr(setup.backend), f"threads={setup.threads}", *model]
     arguments += [f"weights={weights!r}"] if weights != "auto" else []
     per_call = f" * {setup.batch_size}" if setup.batch_size > 1 else ""
     kind = "as many as you like" if setup.stream_photos else f"{setup.batch_size} per call"

@@ -267,11 +267,10 @@ def test_an_invalid_hash_of_weights_is_one_line(depth, photo, tmp_path, monkeypa
     fails_in_one_line(depth, tmp_path, "is not 8 to 64 hexadecimal digits", photo, "-o", tmp_path / "out.png")
 
 
-def command(*line):
+def command(*line, given=None):
     script = Path(sysconfig.get_path("scripts")) / "midas-bench"
-    return subprocess.run(
-        [sys.executable, script, "depth", *map(str, line)], capture_output=True, text=True, check=False
-    )
+    words = [sys.executable, script, "depth", *map(str, line)]
+    return subprocess.run(words, capture_output=True, text=given is None, input=given, check=False)
 
 
 @pytest.mark.usefixtures("graphs")
@@ -281,6 +280,19 @@ def test_the_installed_command_writes_a_heat_map(photo, size, tmp_path):
     assert "inference" in ran.stdout
     with Image.open(tmp_path / "out.png") as heatmap:
         assert heatmap.size == size
+
+
+@pytest.mark.usefixtures("graphs")
+def test_a_photo_may_come_from_standard_input(photo, size, tmp_path):
+    line = ("-", "-o", tmp_path / "out.png", "--weights", "seeded")
+    ran = command(*line, given=photo.read_bytes())
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    with Image.open(tmp_path / "out.png") as heatmap:
+        assert heatmap.size == size
+    for given, said in ((b"junk", b"standard input: is not a JPEG"), (b"", b"standard input: is empty (0 bytes)")):
+        ran = command(*line, given=given)
+        assert (ran.returncode, ran.stderr.count(b"\n")) == (2, 1)
+        assert said in ran.stderr
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -31,7 +32,11 @@ FOLDER_PNG_LEVEL = 1
 """zlib's fastest: at its usual level, writing a heat map takes longer than computing it, for a fifth fewer bytes."""
 
 
-PHOTO_HELP = "JPEG, PNG or WebP, or a folder of them; a folder's photos run in parallel, by default with 1 thread each"
+PHOTO_HELP = (
+    "JPEG, PNG or WebP, or a folder of them; - reads a photo from standard input; "
+    "a folder's photos run in parallel, by default with 1 thread each"
+)
+STANDARD_INPUT = Path("-")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,13 +70,15 @@ def run(arguments: argparse.Namespace) -> int:
 def _run_photo(photo: Path, output: Path, config: PipelineConfig) -> int:
     if output.suffix.lower() not in FORMATS:
         raise UserError(output, "has a suffix of no known format", f"use one of {', '.join(FORMATS)}")
-    data = read(photo)
+    piped = photo == STANDARD_INPUT
+    # a process may have none
+    data = sys.stdin.buffer.read() if piped and sys.stdin else read(photo)
     # usually the output does not exist yet
     with suppress(OSError):
         if output.samefile(photo):
             raise UserError(output, "is the photo itself", "choose another name for the heat map")
     # a bad photo ends the command before weights are downloaded or the network is loaded
-    find_recipe(config.recipe).decode(data, str(photo))
+    find_recipe(config.recipe).decode(data, "standard input" if piped else str(photo))
     resolved = resolve_and_prepare(config)
     with DepthPipeline.open(config=resolved) as pipeline:
         first = pipeline.run([data])

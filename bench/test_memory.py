@@ -40,6 +40,7 @@ def test_memory(cell, run, backend, threads, batch, batch_size):
 
 
 @pytest.mark.extended
+@pytest.mark.usefixtures("articles_network")
 def test_memory_article(cell, run, threads, one_photo):
     """Record the same for the article's recipe."""
     config = replace(run.config, backend="eager", threads=threads, recipe="article")

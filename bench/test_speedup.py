@@ -40,11 +40,10 @@ def measured(run, measured_once):
     return measured_once(all_blocks)
 
 
+@pytest.mark.usefixtures("articles_network")
 @pytest.mark.parametrize("photo", ["usual", "large"])
 def test_speedup(cell, run, measured, backend, photo):
     """Record the article's time over the backend's, for a usual photo and for the largest."""
-    if run.settings.model:
-        pytest.skip("the article's recipe runs its own network, not that of --model")
 
     def ratio():
         above, below = TimedCall(ARTICLE, photo), TimedCall(backend, photo)

@@ -55,6 +55,7 @@ def test_stream(cell, opened, stream):
 
 
 @pytest.mark.extended
+@pytest.mark.usefixtures("articles_network")
 @pytest.mark.expected_seconds(60)
 def test_stream_over_article(cell, run, backend, threads, stream):
     """Record the time of the article's recipe for one photo over a stream's time per photo, all cores for both."""

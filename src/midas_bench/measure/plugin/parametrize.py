@@ -93,11 +93,16 @@ def opened(run: RunContext, backend: str, threads: int) -> OpenedPipeline:
     return _opened(run, backend, threads, "fast")
 
 
-@pytest.fixture
-def article(run: RunContext, threads: int) -> OpenedPipeline:
-    """Give the article's recipe: eager, with Pillow and torchvision before it."""
+@pytest.fixture(scope="session")
+def articles_network(run: RunContext) -> None:
+    """Skip what times the article's recipe where another network runs."""
     if run.settings.model:
         pytest.skip("the article's recipe runs its own network, not that of --model")
+
+
+@pytest.fixture
+def article(run: RunContext, threads: int, articles_network: None) -> OpenedPipeline:  # noqa: ARG001
+    """Give the article's recipe: eager, with Pillow and torchvision before it."""
     return _opened(run, "eager", threads, "article")
 
 

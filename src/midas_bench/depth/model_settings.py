@@ -95,7 +95,7 @@ def read_settings(given: Iterable[tuple[str, Any]], label: Callable[[str], str])
         if name not in FLAGS:
             raise UserError(label(name), "is no setting of a model", f"choose from {', '.join(FLAGS)}")
         separator = "x" if name == "size" else ","
-        text = separator.join(map(str, value)) if isinstance(value, list) else str(value).strip()
+        text = separator.join(map(str, value)) if isinstance(value, list | tuple) else str(value).strip()
         values[name] = READERS[name](f"{label(name)} {text}", text)
     return {**PRESETS[values["preset"]], **values} if "preset" in values else values
 

@@ -1,5 +1,8 @@
+import pickle
+
 import pytest
 
+from midas_bench.depth.photo import PhotoError
 from midas_bench.errors import UserError, printable
 
 
@@ -32,3 +35,12 @@ def test_a_name_is_made_printable_once(odd_name):
 def test_its_parts_travel_to_another_process():
     error = UserError("a", "b", "c")
     assert str(UserError(error.thing, error.reason, error.next_step)) == str(error)
+
+
+@pytest.mark.parametrize(
+    "error", [UserError("a\nb", "is c", "do d"), PhotoError("empty", "a.jpg", "is empty", "replace it")]
+)
+def test_a_pickled_error_says_the_same(error):
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is UserError
+    assert (str(again), again.thing, again.why) == (str(error), error.thing, error.why)

@@ -3,6 +3,7 @@
 import importlib.util
 import unicodedata
 from collections.abc import Sequence
+from typing import Any
 
 LINE_ENDS = ("Zl", "Zp")
 """Unicode's line and paragraph separators; its other line ends are control characters."""
@@ -38,6 +39,10 @@ class UserError(Exception):
         # what a library said may have several lines
         self.why = printable(" ".join(f"{reason}; {next_step}".split()))
         super().__init__(f"{printable(self.thing)}: {self.why}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let pickle make it anew in another process, whatever its kind, by what it says."""
+        return UserError, (self.thing, self.reason, self.next_step)
 
 
 def missing_libraries(thing: object, libraries: Sequence[str], next_step: str) -> UserError | None:

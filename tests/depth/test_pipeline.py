@@ -2,6 +2,7 @@ import io
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -256,3 +257,9 @@ def test_the_heat_map_looks_like_that_of_depth_enlarged_before_it_is_coloured(gr
         difference = np.abs(seen.astype(int) - baseline_recipe.heatmap(depth, width, height))
         assert difference.mean() < 0.5  # of 255; seen over all photos: 0.34
         assert np.percentile(difference, 99.9) <= 6  # seen: 5
+
+
+@pytest.mark.parametrize(("cores", "threads", "at_a_time"), [(1, 1, 1), (6, 2, 3), (3, 2, 1)])
+def test_a_pipeline_can_have_a_part_of_the_cores(cores, threads, at_a_time):
+    config = replace(resolve(PipelineConfig(weights="seeded", threads=1)), threads=threads)
+    assert DepthPipeline(config, Brightness(), cores).max_concurrent == at_a_time

@@ -59,16 +59,20 @@ class DepthPipeline:
         ...     [heatmap] = pipeline([Path("street.jpg").read_bytes()])
     """
 
-    def __init__(self, config: Resolved, backend: Backend) -> None:
+    def __init__(self, config: Resolved, backend: Backend, cores: int | None = None) -> None:
         self.config = config
         self.backend = backend
         self.recipe = find_recipe(config.recipe, config.weights.interface)
-        self.max_concurrent = max(1, allowed_cores() // config.threads)
+        self.max_concurrent = max(1, (cores or allowed_cores()) // config.threads)
         self.inference_slots = threading.BoundedSemaphore(self.max_concurrent)
 
     @classmethod
-    def open(cls, backend: str = "onnx", *, config: PipelineConfig | None = None, **fields: Any) -> Self:
+    def open(
+        cls, backend: str = "onnx", *, config: PipelineConfig | None = None, cores: int | None = None, **fields: Any
+    ) -> Self:
         """Load a backend; `fields` are those of `PipelineConfig`.
+
+        `cores` may be fewer than this process may use, where others use the rest.
 
         Raises:
             UserError: a name, the weights or the cache is not usable.
@@ -78,7 +82,7 @@ class DepthPipeline:
         cv2.setNumThreads(resolved.threads)
         cache_dir = Path(resolved.cache_dir)
         loaded = registry.load(resolved.backend, resolved.weights, resolved.threads, cache_dir, resolved.calibration)
-        return cls(resolved, loaded)
+        return cls(resolved, loaded, cores)
 
     def __call__(self, photos: Sequence[Given]) -> list[NDArray[np.uint8]]:
         """Return one uint8 RGB heat map per photo, in its size.

@@ -8,7 +8,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import cv2
@@ -235,7 +235,7 @@ def listing(folder: Path) -> Listing:
         UserError: the folder cannot be read.
     """
     try:
-        paths = sorted(path for path in folder.iterdir() if not _is_litter(path))
+        paths = sorted(path for path in folder.iterdir() if not is_litter(path))
     except OSError as error:
         raise UserError(folder, f"cannot be read ({error.strerror})", "check its permissions") from error
     kinds = {path: _kind(path) for path in paths}
@@ -246,7 +246,8 @@ def listing(folder: Path) -> Listing:
     )
 
 
-def _is_litter(path: Path) -> bool:
+def is_litter(path: PurePath) -> bool:
+    """Tell hidden files and folders, and what systems leave, which need no mention."""
     return path.name.startswith(".") or path.name.lower() in LITTER
 
 
@@ -277,7 +278,7 @@ def left_out_line(others: Sequence[LeftOut]) -> str:
     return f"left out: {counted}: {names}{more}"
 
 
-def no_photos(folder: Path, others: Sequence[LeftOut], next_step: str) -> UserError:
+def no_photos(folder: object, others: Sequence[LeftOut], next_step: str) -> UserError:
     """Say that a folder holds no photos, and what it holds in place of them."""
     return UserError(folder, f"holds no photos ({left_out_line(others)})" if others else "holds no photos", next_step)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from midas_bench.cli import depth_folder
+from midas_bench import heatmap_files
 from midas_bench.cli.main import main
 from midas_bench.depth.backends import registry
 from midas_bench.depth.pipeline import DepthPipeline
@@ -66,7 +66,7 @@ def folder(tmp_path, encode):
 def sizes(output):
     found = {}
     for path in sorted(output.glob("*")):
-        if path.name != depth_folder.NOTE:
+        if path.name != heatmap_files.NOTE:
             with Image.open(path) as image:
                 found[path.name] = image.size
     return found
@@ -206,7 +206,7 @@ def test_a_folder_of_heat_maps_never_mixes_two_networks(depth, folder, tmp_path)
     code, _, err = depth(folder, "-o", tmp_path / "out", "--backend", "eager")
     assert code == 2
     assert "out: holds heat maps of other weights or another backend; choose another folder" in err
-    (tmp_path / "out" / depth_folder.NOTE).write_text("{")
+    (tmp_path / "out" / heatmap_files.NOTE).write_text("{")
     assert "midas-bench.json: cannot be read" in depth(folder, "-o", tmp_path / "out")[2]
 
 

@@ -9,11 +9,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from midas_bench.cli import depth_folder
+from midas_bench.cli.main import warn
 from midas_bench.depth.config import PipelineConfig, Resolved, make_graph, resolve
 from midas_bench.depth.photo import read
 from midas_bench.depth.pipeline import DepthPipeline
@@ -21,16 +18,10 @@ from midas_bench.depth.recipe import find_recipe
 from midas_bench.depth.stages import STAGES
 from midas_bench.depth.weights import TIMING_ONLY
 from midas_bench.errors import UserError, printable
-from midas_bench.files import written_atomically
+from midas_bench.heatmap_files import FORMATS, save, tasks
 from midas_bench.options import MODEL_FLAGS, SINGLE, add_to_parser, at_most_one, model_settings, split, thread_counts
 
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-
 NOT_TIMED = "reading the photo and writing the heat map"
-
-FOLDER_PNG_LEVEL = 1
-"""zlib's fastest: at its usual level, writing a heat map takes longer than computing it, for a fifth fewer bytes."""
-
 
 PHOTO_HELP = (
     "JPEG, PNG or WebP, or a folder of them; - reads a photo from standard input; "
@@ -58,13 +49,13 @@ def run(arguments: argparse.Namespace) -> int:
     config = PipelineConfig(
         backend, threads, arguments.weights, model=arguments.model, model_settings=model_settings(arguments)
     )
-    if arguments.photo.is_dir():
-        return _run_folder(arguments.photo, arguments.output, f".{arguments.format or 'png'}", config)
+    photo, output = arguments.photo, arguments.output
+    suffix = f".{arguments.format or 'png'}"
+    if photo.is_dir():
+        return _run_folder(photo, output, suffix, config)
     if arguments.format:
-        raise UserError(
-            "--format", f"is for a folder, and {arguments.photo} is none", "choose the format by the suffix of OUT"
-        )
-    return _run_photo(arguments.photo, arguments.output, config)
+        raise UserError("--format", f"is for a folder, and {photo} is none", "choose the format by the suffix of OUT")
+    return _run_photo(photo, output, config)
 
 
 def _run_photo(photo: Path, output: Path, config: PipelineConfig) -> int:
@@ -94,13 +85,19 @@ def _run_photo(photo: Path, output: Path, config: PipelineConfig) -> int:
 
 
 def _run_folder(folder: Path, output: Path, suffix: str, config: PipelineConfig) -> int:
+    _check_folder(folder, output)
+    planned = tasks(folder, output, suffix, warn)
+    return depth_folder.run(planned, output, resolve_and_prepare(one_thread_each(config)))
+
+
+def _check_folder(photos: Path, output: Path) -> None:
     if output.suffix.lower() in FORMATS:
-        raise UserError(output, f"names one heat map, but {folder} is a folder", "name a folder for the heat maps")
-    tasks = depth_folder.tasks(folder, output, suffix)
-    # one thread per photo gives the most photos per second, see `DepthPipeline`
-    parallel = config if config.threads else replace(config, threads=1)
-    fast_save = partial(save, png_level=FOLDER_PNG_LEVEL)
-    return depth_folder.run(tasks, output, resolve_and_prepare(parallel), fast_save)
+        raise UserError(output, f"names one heat map, but {photos} is a folder", "name a folder for the heat maps")
+
+
+def one_thread_each(config: PipelineConfig) -> PipelineConfig:
+    """Give each photo one thread unless the user chose: most photos per second, see `DepthPipeline.map`."""
+    return config if config.threads else replace(config, threads=1)
 
 
 def resolve_and_prepare(config: PipelineConfig) -> Resolved:
@@ -110,19 +107,3 @@ def resolve_and_prepare(config: PipelineConfig) -> Resolved:
         print(TIMING_ONLY)
     make_graph(resolved, partial(print, flush=True))
     return resolved
-
-
-def save(heatmap: NDArray[np.uint8], output: Path, png_level: int = 6) -> None:
-    """Write uint8 RGB (H, W, 3) in the format that the suffix names, whole or not at all.
-
-    `png_level` is zlib's, by default Pillow's own; other formats ignore it.
-
-    Raises:
-        UserError: the format cannot hold it, or (with an OSError as cause) it cannot be written.
-    """
-    with written_atomically(output) as temporary:
-        try:
-            Image.fromarray(heatmap).save(temporary, format=FORMATS[output.suffix.lower()], compress_level=png_level)
-        # WebP is limited to 16383 pixels per side
-        except ValueError as error:
-            raise UserError(output, f"cannot hold the heat map ({error})", "use .png") from error

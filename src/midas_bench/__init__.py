@@ -18,6 +18,8 @@ NO_TELEMETRY = {
     # it recognises CI this one changes least elsewhere
     "TF_BUILD": "1",
     "NNCF_CI": "1",
+    # Ray's cluster would send what it is and how it is used
+    "RAY_USAGE_STATS_ENABLED": "0",
 }
 """Variables that switch off what the runtimes report about their use."""
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,22 @@ def remove_left_behind(path: Path) -> None:
     """
     for left_behind in path.parent.glob(f"{glob.escape(_prefix(path))}*{TEMPORARY}"):
         left_behind.unlink(missing_ok=True)
+
+
+def remove_all_left_behind(folder: Path, names: Collection[str]) -> None:
+    """Remove what killed writers of these files in a folder left, where nobody writes them any more.
+
+    One look at the folder serves all names: it may hold millions.
+    """
+    prefixes = {_prefix(Path(name)) for name in names}
+    try:
+        entries = [entry.name for entry in os.scandir(folder) if entry.name.endswith(TEMPORARY)]
+    except OSError:
+        return
+    for name in entries:
+        if f"{name.removesuffix(TEMPORARY).rpartition('.')[0]}." in prefixes:
+            with suppress(OSError):
+                (folder / name).unlink()
 
 
 def _prefix(path: Path) -> str:

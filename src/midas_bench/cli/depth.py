@@ -28,18 +28,27 @@ PHOTO_HELP = (
     "a folder's photos run in parallel, by default with 1 thread each"
 )
 STANDARD_INPUT = Path("-")
+RAY_HELP = (
+    "make a folder's heat maps on all machines of a Ray cluster; PHOTO may then be a pattern, or s3://bucket/photos"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("photo", type=Path, metavar="PHOTO", help=PHOTO_HELP)
+    parser.add_argument("photo", type=_place, metavar="PHOTO", help=PHOTO_HELP)
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="OUT", help="heat map (.png, .jpg or .webp), or a folder"
+        "-o", "--output", type=_place, required=True, metavar="OUT", help="heat map (.png, .jpg or .webp), or a folder"
     )
     parser.add_argument(
         "--format", choices=("png", "jpg", "webp"), help="format of a folder's heat maps (default: png)"
     )
     add_to_parser(parser, ("--backend", "--weights", *MODEL_FLAGS, "--threads"), SINGLE)
+    parser.add_argument("--ray", action="store_true", help=RAY_HELP)
+
+
+def _place(text: str) -> Path | str:
+    """Return a path, or an address as it is: a path would drop one of its slashes."""
+    return text if "://" in text else Path(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,6 +60,11 @@ def run(arguments: argparse.Namespace) -> int:
     )
     photo, output = arguments.photo, arguments.output
     suffix = f".{arguments.format or 'png'}"
+    if arguments.ray:
+        return _run_ray(photo, output, suffix, config)
+    for place in (photo, output):
+        if isinstance(place, str):
+            raise UserError(place, "is an address, which only --ray reads and writes", "add --ray, or name a path")
     if photo.is_dir():
         return _run_folder(photo, output, suffix, config)
     if arguments.format:
@@ -90,8 +104,19 @@ def _run_folder(folder: Path, output: Path, suffix: str, config: PipelineConfig)
     return depth_folder.run(planned, output, resolve_and_prepare(one_thread_each(config)))
 
 
-def _check_folder(photos: Path, output: Path) -> None:
-    if output.suffix.lower() in FORMATS:
+def _run_ray(photos: Path | str, output: Path | str, suffix: str, config: PipelineConfig) -> int:
+    # it needs what only the extra installs
+    from midas_bench.cli import depth_ray
+    from midas_bench.fleet.ray_extra import require_ray
+
+    require_ray("midas-bench depth --ray")
+    _check_folder(photos, output)
+    planned = depth_ray.plan(photos, output, suffix)
+    return depth_ray.run(planned, output, resolve_and_prepare(one_thread_each(config)))
+
+
+def _check_folder(photos: Path | str, output: Path | str) -> None:
+    if Path(output).suffix.lower() in FORMATS:
         raise UserError(output, f"names one heat map, but {photos} is a folder", "name a folder for the heat maps")
 
 

@@ -29,6 +29,7 @@ COMMANDS = {
     "profile": "show which operators of the network take the time",
     "self-test": "simulate runs beside scripted disturbances, and count how often their answers are right",
     "serve": "serve a web page and an API that turn photos into depth heat maps",
+    "fleet": "run the benchmarks on every machine of a Ray cluster, and report on them together",
     "doctor": "describe this machine, and what would spoil a measurement on it now",
 }
 """Each is a module of this package with `add_arguments(parser)` and `run(arguments) -> exit code`."""
@@ -108,8 +109,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         if name == chosen:
             _module(name).add_arguments(command)
     arguments, unknown = parser.parse_known_args(argv)
+    if unknown and "passed_on" in arguments:
+        arguments.passed_on = unknown
     # this parser's error shows the command's own usage, not that of all commands
-    if unknown:
+    elif unknown:
         arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     return arguments
 

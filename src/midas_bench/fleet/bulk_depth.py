@@ -24,8 +24,8 @@ from midas_bench.depth.calibration import project_photos
 from midas_bench.depth.config import PipelineConfig, Resolved, cache_folder, resolve
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.depth.stream import ordered_map
+from midas_bench.depth.weights import Weights, sha256_with
 from midas_bench.errors import UserError, printable
-from midas_bench.files import sha256_of
 from midas_bench.fleet import places
 from midas_bench.fleet.places import AddressTask, Task
 from midas_bench.fleet.ray_extra import require_ray
@@ -210,12 +210,19 @@ def on_this_machine(config: PipelineConfig) -> Resolved:
         UserError: the weights are not here, or this machine has too few cores.
     """
     resolved = resolve(config)
-    weights = resolved.weights.path
-    if weights is not None and not (Path(weights).is_file() and sha256_of(Path(weights)) == resolved.weights.sha256):
+    if not _are_here(resolved.weights):
         next_step = "put them there on every machine, or name a file in a shared folder"
-        raise UserError(weights, f"these weights are not on {socket.gethostname()}", next_step)
+        raise UserError(resolved.weights.path, f"these weights are not on {socket.gethostname()}", next_step)
     is_here = Path(resolved.cache_dir).is_dir()
     cache_dir = resolved.cache_dir if is_here else str(cache_folder(os.environ))
     photos_here = all(Path(photo).is_file() for photo in resolved.calibration)
     calibration = resolved.calibration if photos_here else project_photos()
     return replace(resolved, cache_dir=cache_dir, calibration=calibration)
+
+
+def _are_here(weights: Weights) -> bool:
+    """Tell whether weights of a file, or a model with all of its files, are on this machine; seeded ones always are."""
+    try:
+        return weights.path is None or sha256_with(Path(weights.path), weights.external) == weights.sha256
+    except OSError:
+        return False

@@ -40,7 +40,9 @@ COLUMNS = ("photo", "heatmap", "status", "thing", "reason", "next_step")
 MOST_CORES = 8
 """Of one process: Python runs one thread at a time, and has a part in each photo."""
 PHOTOS_PER_CORE = 64
-"""In a block. At its end cores wait for the last photo, so short blocks are slow; a dead process repeats its block."""
+"""In a block. At its end cores wait for the last photo, so short blocks are slow; a dead process repeats its blocks."""
+BLOCKS_AT_A_TIME = 2
+"""Of one process: the next block has the cores that are free while the last photos of a block are in work."""
 BLOCKS_PER_PROCESS = 4
 """At least, so that all processes end at about the same time."""
 WAITING = 8
@@ -115,7 +117,9 @@ def depth_maps(dataset: Any, config: PipelineConfig | None = None, *, output: st
         # a block at a time
         batch_size=None,
         batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(size=groups.count),
+        compute=ray.data.ActorPoolStrategy(
+            size=groups.count, max_concurrent_calls_per_actor=BLOCKS_AT_A_TIME, enable_true_multi_threading=True
+        ),
         num_cpus=groups.cores,
         fn_constructor_kwargs={"config": resolved.to_json(), "cores": groups.cores, "output": output},
     )
@@ -130,6 +134,8 @@ class HeatmapMaker:
         self._output = output
         self._pipeline: DepthPipeline | None = None
         self._noted = output is None
+        # several blocks are in work at a time
+        self._opening = threading.Lock()
         self._noting = threading.Lock()
 
     def __call__(self, block: Any) -> Any:
@@ -162,10 +168,11 @@ class HeatmapMaker:
     def _write(self, tasks: Sequence[Task]) -> Iterator[UserError | None]:
         if not tasks:
             return
-        if self._pipeline is None:
-            config = on_this_machine(PipelineConfig.from_json(self._given))
-            self._pipeline = DepthPipeline.open(config=config, cores=self._cores)
-        pipeline = self._pipeline
+        with self._opening:
+            if self._pipeline is None:
+                config = on_this_machine(PipelineConfig.from_json(self._given))
+                self._pipeline = DepthPipeline.open(config=config, cores=self._cores)
+            pipeline = self._pipeline
 
         def save(task: Task, heatmap: NDArray[np.uint8]) -> None:
             # only now, when there is something to save: a run that fails earlier leaves no note

@@ -145,11 +145,12 @@ from midas_bench.cli.main import main
 from midas_bench.depth import recipe
 from midas_bench.serve import engine
 
-def stuck(call):
-    def called(photo, *more, **named):
+def stuck(call, place):
+    def called(*given, **named):
+        photo = given[place]
         if getattr(photo, "source", photo).endswith(b"stuck"):
             time.sleep(3600)
-        return call(photo, *more, **named)
+        return call(*given, **named)
     return called
 
 def check(data, whole=engine.check, **named):
@@ -157,8 +158,9 @@ def check(data, whole=engine.check, **named):
     object.__setattr__(checked, "source", data)  # what stands behind the picture is not passed on
     return checked
 
-engine.check = stuck(check) if sys.argv[1] == "check" else check
-recipe._decode = stuck(recipe._decode)
+engine.check = stuck(check, 0) if sys.argv[1] == "check" else check
+# before the photo stands what the network takes
+recipe._decode = stuck(recipe._decode, 1)
 sys.exit(main(["serve", "--port", "0", "--weights", "seeded", *sys.argv[2:]]))
 """
 

@@ -7,23 +7,12 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from tests.depth.brightness import Brightness
 
 from midas_bench import heatmap_files
 from midas_bench.cli.main import main
 from midas_bench.depth.backends import registry
 from midas_bench.depth.pipeline import DepthPipeline
-
-
-class Brightness:
-    """A backend whose depth is the brightness of what it is given."""
-
-    threads = 1
-
-    def __call__(self, batch):
-        return batch.mean(axis=1)
-
-    def close(self):
-        pass
 
 
 @pytest.fixture

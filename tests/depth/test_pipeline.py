@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from tests.depth.brightness import Brightness
 
 from midas_bench.depth import baseline_recipe, photo, preprocess
 from midas_bench.depth.config import PipelineConfig, resolve
@@ -14,23 +15,6 @@ from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.depth.stages import STAGES
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
-
-
-class Brightness:
-    """A backend whose depth is the brightness of what it is given: the heat map then shows the photo."""
-
-    threads = 1
-
-    def __init__(self):
-        self.batches = []
-        self.closed = 0
-
-    def __call__(self, batch):
-        self.batches.append(batch)
-        return batch.mean(axis=1)
-
-    def close(self):
-        self.closed += 1
 
 
 @pytest.fixture(params=["fast", "article"])

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.depth.brightness import Brightness
 
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.depth.weights import Weights
@@ -11,18 +12,6 @@ from midas_bench.errors import UserError
 from midas_bench.fleet import bulk_depth, places
 from midas_bench.fleet.bulk_depth import FAILED, KEPT, LEFT_OUT, MADE, HeatmapMaker
 from midas_bench.heatmap_files import NOTE
-
-
-class Brightness:
-    """A backend whose depth is the brightness of what it is given."""
-
-    threads = 1
-
-    def __call__(self, batch):
-        return batch.mean(axis=1)
-
-    def close(self):
-        pass
 
 
 @pytest.fixture

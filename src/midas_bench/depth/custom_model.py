@@ -116,19 +116,19 @@ def _external(name: str, path: Path, model: onnx.ModelProto) -> tuple[str, ...]:
             from opening it by its path.
     """
     outside = [t for t in tensors(model) if t.external_data or t.data_location == onnx.TensorProto.EXTERNAL]
-    found = {next((e.value for e in t.external_data if e.key == "location"), "") for t in outside}
+    locations = {next((e.value for e in t.external_data if e.key == "location"), "") for t in outside}
     # links are followed, as ONNX Runtime does: from the model's folder, or from where the model itself is linked to
     folders = {path.parent.resolve(), path.resolve().parent}
-    for location in sorted(found):
+    for location in sorted(locations):
         target = (path.parent / location).resolve()
         if not location or Path(location).is_absolute() or not any(map(target.is_relative_to, folders)):
             raise UserError(name, f"keeps weights outside of its folder ({location or 'no file is named'})", BRING)
         if not target.is_file():
             raise UserError(name, f"keeps weights in {location}, and its folder has no such file", BRING)
-    if found and not is_readable(path.absolute(), ".onnx"):
+    if locations and not is_readable(path.absolute(), ".onnx"):
         reason = "keeps weights in another file, which runtimes find only beside a plain name that ends in .onnx"
         raise UserError(name, reason, "rename it, and its folders where they are no UTF-8")
-    return tuple(sorted(found))
+    return tuple(sorted(locations))
 
 
 def tensors(message: Any) -> Iterator[onnx.TensorProto]:

@@ -60,11 +60,11 @@ def find_settings(
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for given, label in sources:
-        said = dict(given)
-        found = read_settings(said.items(), label)
-        values |= found
+        stated = dict(given)
+        settings = read_settings(stated.items(), label)
+        values |= settings
         # what is not said itself is from the preset
-        origins |= {setting: label(setting if setting in said else "preset") for setting in found}
+        origins |= {setting: label(setting if setting in stated else "preset") for setting in settings}
     return values, origins
 
 
@@ -101,8 +101,8 @@ def read_settings(given: Iterable[tuple[str, Any]], label: Callable[[str], str])
 
 
 def _size(thing: str, text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
-    sides = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    sides = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if not 1 <= min(sides) <= max(sides) <= LARGEST_SIDE:
         raise UserError(thing, "is no size", f"give height x width in pixels, as 252x336, up to {LARGEST_SIDE}")
     return sides

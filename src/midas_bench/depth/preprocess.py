@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import cv2
 import numpy as np
@@ -27,11 +28,16 @@ def least_side(interface: NetworkInterface) -> int:
     return 5 * max(interface.height, interface.width) // 4
 
 
+@cache
+def _factors(interface: NetworkInterface) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return what pixels of each channel are multiplied by, and what is added then, float32 (3,) each."""
+    mean, std = np.array(interface.mean, np.float32), np.array(interface.std, np.float32)
+    return np.asarray(1 / (interface.scale * std), np.float32), -mean / std
+
+
 def preprocess(photos: Sequence[NDArray[np.uint8]], interface: NetworkInterface = MIDAS) -> Batch:
     """Resize uint8 RGB photos of any size, each (H, W, 3), and normalise them to the input of a network."""
-    mean, std = np.array(interface.mean, np.float32), np.array(interface.std, np.float32)
-    scale = 1 / (interface.scale * std)
-    offset = -mean / std
+    scale, offset = _factors(interface)
     height, width = interface.height, interface.width
     whole = interface.dtype == "uint8"
     batch = np.empty(interface.shape(len(photos)), np.uint8 if whole else np.float32)

@@ -144,9 +144,11 @@ class HeatmapMaker:
 
         rows = [(os.fsdecode(row["photo"]), os.fsdecode(row["heatmap"])) for row in block.to_pylist()]
         outcomes = self.outcomes([places.task(photo, heatmap) for photo, heatmap in rows])
-        made = [_row(status, error) for status, error in outcomes]
+        result_rows = [_row(status, error) for status, error in outcomes]
         texts = pyarrow.string()
-        columns = {name: pyarrow.array([row[number] for row in made], texts) for number, name in enumerate(COLUMNS[2:])}
+        columns = {
+            name: pyarrow.array([row[number] for row in result_rows], texts) for number, name in enumerate(COLUMNS[2:])
+        }
         return pyarrow.table({name: block[name] for name in COLUMNS[:2]} | columns)
 
     def outcomes(self, tasks: Sequence[Task]) -> list[tuple[str, UserError | None]]:

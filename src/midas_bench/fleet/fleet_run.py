@@ -56,12 +56,12 @@ def find_nodes(say: Say) -> list[Node]:
     nodes = []
     for node in alive:
         try:
-            told = ray.get(asked[node["NodeID"]], timeout=FIND_TIMEOUT_S)
+            facts = ray.get(asked[node["NodeID"]], timeout=FIND_TIMEOUT_S)
         except ray.exceptions.RayError as error:
             host = node["NodeManagerHostname"] or node["NodeManagerAddress"]
             say(f"left out: {host}: cannot tell what it is ({reason_of(error)}); install midas-bench[fleet] there")
             continue
-        nodes.append(Node(node["NodeID"], told["host"], node["Resources"]["CPU"], told["fingerprint"], told["cpu"]))
+        nodes.append(Node(node["NodeID"], facts["host"], node["Resources"]["CPU"], facts["fingerprint"], facts["cpu"]))
     if not nodes:
         raise UserError("the Ray cluster", "has no machine to run on", "start Ray on one, with midas-bench[fleet]")
     return sorted(nodes, key=lambda node: (node.host, node.id))

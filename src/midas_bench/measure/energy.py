@@ -40,10 +40,10 @@ def packages(root: Path = POWERCAP) -> tuple[Package, ...]:
         zone for zone in sorted(root.glob("intel-rapl:*")) if (kernel_text(zone / "name") or "").startswith("package")
     ]
     ranges_uj = [_number(zone / "max_energy_range_uj") for zone in zones]
-    found = tuple(
+    counted = tuple(
         Package(zone / "energy_uj", range_uj) for zone, range_uj in zip(zones, ranges_uj, strict=True) if range_uj
     )
-    return found if len(found) == len(zones) and read_uj(found) else ()
+    return counted if len(counted) == len(zones) and read_uj(counted) else ()
 
 
 def read_uj(of: Sequence[Package]) -> tuple[int, ...] | None:

@@ -320,7 +320,7 @@ class PassLoop:
         if self._state.passes is not None:
             return made < self._state.passes
         visits = {name: len(of_cell) for name, of_cell in self._state.visits.items()}
-        # an interrupted run may have begun more passes, which are made whole
+        # an interrupted run may have begun more passes, of all cells or of those that the answers rest on
         begun = max(visits.values(), default=0)
         if made < LEAST_PASSES:
             return True

@@ -27,6 +27,14 @@ FIDELITY = {
 }  # fmt: skip
 MIB = 1024 * 1024
 WEIGHTS = {"source": "seeded", "sha256": "6a" * 32}
+STUDENT = {
+    "source": "model", "sha256": "5d" * 32, "file": "student.onnx",
+    "interface": {
+        "height": 252, "width": 336, "layout": "NCHW", "dtype": "float32", "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225], "scale": 255.0, "output": "", "meaning": "depth",
+    },
+}  # fmt: skip
+"""A model of one's own, as results hold it."""
 PHOTOS = Path(__file__).parents[2] / "fixtures/images"
 
 

@@ -167,7 +167,7 @@ def run_scenarios(plan: loadgen.LoadPlan, backend: str, names: Sequence[str], ac
             continue
         print(f"{backend}, {headline(load)}; {verdict(load)}", flush=True)
         described = structs.replace(
-            load, backend=backend, threads=config.threads, weights=config.weights.identity, **accuracy_fields
+            load, backend=backend, threads=config.threads, weights=config.weights.described, **accuracy_fields
         )
         results.cells.append(cell(described, time.monotonic() - start_s))
         results.save()

@@ -159,7 +159,7 @@ def to_json(profile: Profile, config: Resolved, photo: Path, peaks: dict[str, fl
     return {
         "backend": config.backend,
         "threads": config.threads,
-        "weights": config.weights.identity,
+        "weights": config.weights.described,
         "photo": photo.name,
         "peak_flop_per_s": peaks,
         **document,

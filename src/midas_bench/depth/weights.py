@@ -24,7 +24,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from midas_bench.depth.interface import MIDAS, NetworkInterface
 from midas_bench.depth.torch_extra import require_torch
-from midas_bench.errors import UserError
+from midas_bench.errors import UserError, printable
 from midas_bench.files import expanded, locked, remove_left_behind, sha256_of, written_atomically
 
 SEED = 20230617
@@ -78,9 +78,17 @@ class Weights:
         return hashlib.sha256(json.dumps([self.sha256, asdict(self.interface)]).encode()).hexdigest()
 
     @property
-    def identity(self) -> dict[str, str]:
-        """What results say of them: where from, and which bytes; not where they lie."""
-        return {"source": self.source, "sha256": self.sha256}
+    def identity(self) -> dict[str, Any]:
+        """What tells one network from another: where it is from, which bytes, and how they are fed and read."""
+        fed = self.source == "model" or self.interface != MIDAS
+        interface = {"interface": asdict(self.interface)} if fed else {}
+        return {"source": self.source, "sha256": self.sha256, **interface}
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What results say of them: what identifies them, and the name of a user's own model; not its folder."""
+        file = {"file": printable(Path(self.path).name)} if self.source == "model" and self.path else {}
+        return {**self.identity, **file}
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object that `Weights(**object)` reads; an older revision may lack the fields left out."""

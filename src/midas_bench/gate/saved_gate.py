@@ -18,6 +18,7 @@ from midas_bench.results.compare import (
     Change,
     ComparedRuns,
     compare,
+    different_networks,
     files_with,
     kinds_without_figures,
     machine_differences,
@@ -120,6 +121,9 @@ def _notes(before: ComparedRuns, after: ComparedRuns) -> Iterable[str]:
     ):
         if differences:
             yield f"{heading}: " + "; ".join(f"{name}: {old} and {new}" for name, (old, new) in differences.items())
+    networks = different_networks(before, after)
+    if networks:
+        yield f"DIFFERENT NETWORKS: {networks}"
     for side in (before, after):
         unnamed = [run.name for run in side.runs if run.machine.kind == UNKNOWN]
         if unnamed:

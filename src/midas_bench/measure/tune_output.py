@@ -113,7 +113,7 @@ class Advice:
         front = {trial.setup for trial in tuning_results.pareto(trials)}
         return {
             "machine": self.machine.to_json(),
-            "weights": self.plan.config.weights.identity,
+            "weights": self.plan.config.weights.described,
             "budget_s": self.plan.budget_s,
             "elapsed_s": self.tuned.elapsed_s,
             "passes": self.tuned.passes,

@@ -8,7 +8,7 @@ from midas_bench.render.document import Section, present
 from midas_bench.report import tables
 from midas_bench.report.charts import forest
 from midas_bench.report.report_data import ReportData
-from midas_bench.results.compare import ComparedRuns, Comparison, software_differences
+from midas_bench.results.compare import ComparedRuns, Comparison, different_networks, software_differences
 from midas_bench.results.runs import UNKNOWN
 
 
@@ -39,6 +39,9 @@ def _warnings(compared: Comparison) -> Iterable[str]:
             f"DIFFERENT MACHINES: {before.label} and {after.label} were not measured on the same kind of machine. A "
             "difference says nothing about the code."
         )
+    networks = different_networks(before, after)
+    if networks:
+        yield f"DIFFERENT NETWORKS: {networks}. A difference says nothing about the code."
     differences = software_differences(before, after).items()
     if differences:
         versions = "; ".join(f"{name}: {old} and {new}" for name, (old, new) in differences)

@@ -197,11 +197,9 @@ def cell_section(data: ReportData) -> Section:
 def machine_section(data: ReportData) -> Section:
     """Say where and with what this was measured, what was noisy, and what is missing."""
     run = data.run
-    weights = dict.fromkeys(
-        (r.info.weights.source, r.info.weights.sha256) for r in run.records if r.info.weights.source
-    )
-    named = [f"{clean(source or '')} ({clean(sha256 or '?')[:8]})" for source, sha256 in weights]
-    text = [f"Weights: {', '.join(named) or 'unknown'}. Status of the run: {run.status}."]
+    weights = dict.fromkeys(r.info.weights for r in run.records if r.info.weights.source)
+    named = "; ".join(clean(each.text) for each in weights)
+    text = [f"Weights: {named or 'unknown'}. Status of the run: {run.status}."]
     if run.conditions:
         text.append("At the time of the run: " + ", ".join(f"{k} {v}" for k, v in run.conditions.items()) + ".")
     all_tables = present(

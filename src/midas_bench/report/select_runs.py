@@ -92,8 +92,11 @@ def _passed_over(run: Run, newest: Run) -> str:
 
 
 def _history(run: Run, others: Iterable[Run]) -> tuple[tuple[Run, ...], list[str]]:
-    """Return the runs of the same kind of machine, oldest first; and a remark where that is not known of any."""
-    runs = {other.path: other for other in others}
+    """Return the runs of the same network on the same kind of machine, oldest first.
+
+    The second value is a remark where no machine is known.
+    """
+    runs = {other.path: other for other in others if other.networks == run.networks}
     same = [other for other in runs.values() if other.path == run.path or of_one_kind((run, other))]
     remarks = []
     if run.machine.kind == UNKNOWN and len(runs) > 1:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from midas_bench.results.figures import PEAK, STARTUP, TIME, peak_bytes, startup_s, time_s
 from midas_bench.results.intervals import CONFIDENCE, Interval, bootstrap_ratio, file_ratio, holm
+from midas_bench.results.json_fields import clean
 from midas_bench.results.runs import UNKNOWN, Record, RecordedMachine, Run, of_one_kind
 
 PYTHON = "Python"
@@ -204,6 +205,16 @@ def software_differences(before: ComparedRuns, after: ComparedRuns) -> dict[str,
     if not of_one_kind((*before.runs, *after.runs)):
         return {}
     return _differences(before, after, _software)
+
+
+def different_networks(before: ComparedRuns, after: ComparedRuns) -> str:
+    """Name the networks of the sides where they are not the same, model or input; else nothing."""
+    if {run.networks for run in before.runs} == {run.networks for run in after.runs}:
+        return ""
+    return " and ".join(
+        f"{clean('; '.join(sorted({r.info.weights.text for run in side.runs for r in run.records})))} in {side.label}"
+        for side in (before, after)
+    )
 
 
 def machine_heading(before: ComparedRuns, after: ComparedRuns) -> str:

@@ -18,7 +18,7 @@ from midas_bench.results.passes import mean_over_cells
 from midas_bench.results.price import PricedMachine, Prices, per_million_photos
 from midas_bench.results.ranking import Recommendation
 from midas_bench.results.recommendations import DISTURBED, answers
-from midas_bench.results.record import Weights
+from midas_bench.results.record import DIGITS, Weights
 from midas_bench.results.roofline import Roof, roofs
 from midas_bench.results.runs import UNKNOWN, Record, RecordedMachine, Run
 
@@ -27,8 +27,6 @@ ALIKE = (WEIGHTS, PHOTOS)
 """What must be the same for figures of two machines to compare; all else that differs is named beside them."""
 OF_THE_SET_UP = ("environment",)
 """Facts of a machine that are no part of its kind, and that a user sets."""
-DIGITS = 8
-"""Of a digest, as it is shown."""
 
 
 def described(run: Run) -> str:
@@ -120,7 +118,7 @@ class MachineResult:
         sizes = sorted({r.info.batch_size for r in timed if r.info.batch_size})
         of_set_up = {name: text for name in OF_THE_SET_UP if (text := self.run.machine.facts.get(name))}
         values = {
-            WEIGHTS: ", ".join(sorted({_weights(r) for r in records if r.info.weights != Weights()})),
+            WEIGHTS: "; ".join(sorted({r.info.weights.identity_text for r in records if r.info.weights != Weights()})),
             PHOTOS: ", ".join(_photos(timed)),
             "backends": ", ".join(sorted({str(r.info.backend) for r in timed})),
             "batch sizes": ", ".join(map(str, sizes)),
@@ -129,11 +127,6 @@ class MachineResult:
             **(self.run.machine.versions or {PYTHON: self.run.machine.facts.get(PYTHON, "")}),
         }
         return {name: text or UNKNOWN for name, text in values.items()}
-
-
-def _weights(record: Record) -> str:
-    weights = record.info.weights
-    return f"{weights.source or UNKNOWN} ({(weights.sha256 or UNKNOWN)[:DIGITS]})"
 
 
 def _photos(cells: Sequence[Record]) -> list[str]:

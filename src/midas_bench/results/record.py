@@ -20,6 +20,8 @@ Number = Annotated[float, Meta(ge=0)]
 Seconds = Annotated[float, Meta(ge=0, extra={"unit": "seconds"})]
 Whole = Annotated[int, Meta(ge=0)]
 Logarithm = float
+DIGITS = 8
+"""Of a digest, as it is shown."""
 UNREAD = Meta(extra={"unread": True})
 """Marks a key that is there for people and other programs: no report reads it, so an odd value does no harm."""
 ClientCpuSeconds = Annotated[
@@ -44,11 +46,71 @@ class PhotoRecord(Struct, frozen=True, omit_defaults=True):
     bytes: Annotated[Whole | None, UNREAD] = None
 
 
+class Interface(Struct, frozen=True, omit_defaults=True):
+    """How a network is fed and read, as `depth.interface` has it; the defaults are MiDaS_small's."""
+
+    height: Whole = 256
+    width: Whole = 256
+    layout: str = "NCHW"
+    dtype: str = "float32"
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    scale: float = 255.0
+    output: str = ""
+    meaning: str = "inverse"
+
+    @property
+    def size(self) -> str:
+        """Height x width of the input, such as `252x336`."""
+        return f"{self.height}x{self.width}"
+
+    @property
+    def text(self) -> str:
+        """The size, where it is another than MiDaS_small's, and all else that is; empty where nothing is."""
+        usual = Interface()
+        texts = [self.size] if self.size != usual.size else []
+        for name in self.__struct_fields__[2:]:
+            value = getattr(self, name)
+            if value != getattr(usual, name):
+                shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+                texts.append(f"{name} {shown}")
+        return ", ".join(texts)
+
+
 class Weights(Struct, frozen=True, omit_defaults=True):
-    """The weights of the network: where they are from, and their digest."""
+    """The weights of the network: where they are from, their digest, and how the network is fed and read.
+
+    `file` is the name of a model of the user's own.
+    """
 
     source: str | None = None
     sha256: str | None = None
+    file: str | None = None
+    interface: Interface = Interface()
+
+    @property
+    def own(self) -> bool:
+        """Whether a model of the user's own ran in place of MiDaS_small."""
+        return self.source == "model"
+
+    @property
+    def network(self) -> tuple[str | None, Interface]:
+        """What decides how much work the network is: another size or another model is another network."""
+        return self.sha256 if self.own else None, self.interface
+
+    @property
+    def identity_text(self) -> str:
+        """Where from, the first digits of the digest, and what is other than MiDaS_small's; the same for a copy."""
+        return self._text(self.source)
+
+    @property
+    def text(self) -> str:
+        """Such as `student.onnx (0123abcd), 252x336`: the model's name where it has one."""
+        return self._text(self.file or self.source)
+
+    def _text(self, name: str | None) -> str:
+        named = f"{name or 'unknown'} ({(self.sha256 or 'unknown')[:DIGITS]})"
+        return ", ".join(filter(None, [named, self.interface.text]))
 
 
 class CellNoise(Struct, frozen=True, omit_defaults=True):
@@ -100,7 +162,11 @@ class CellInfo(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
     input_shape: Annotated[tuple[Whole, ...], "shape of the network's input.", UNREAD] = ()
     photos: Annotated[tuple[PhotoRecord, ...], "file, width, height, bytes and sha256 of each photo of the batch."] = ()
     photos_repeated: Annotated[bool | None, "whether the batch repeats a photo because the scene has too few."] = None
-    weights: Annotated[Weights, "source (official, seeded, file or model) and sha256."] = Weights()
+    weights: Annotated[
+        Weights,
+        "source (official, seeded, file or model) and sha256; of a model of your own also file, its name, and "
+        "interface: height, width, layout, dtype, mean, std, scale, output and meaning.",
+    ] = Weights()
     load_s: Annotated[Seconds | None, "seconds to open the backend with its graph in the cache."] = None
     first_inference_s: Annotated[Seconds | None, "seconds of the first call."] = None
     compile_s: Annotated[

@@ -14,7 +14,7 @@ from midas_bench.errors import printable
 from midas_bench.results.intervals import Interval
 from midas_bench.results.kinds import Latency, Stream
 from midas_bench.results.load_records import Load
-from midas_bench.results.record import CellInfo
+from midas_bench.results.record import CellInfo, Interface
 
 PIPELINES = ("test_pipeline", "test_article")
 """The benchmarks that answers, claims and the article's table rest on."""
@@ -193,6 +193,11 @@ class Run:
     def file(self) -> str:
         """The file's name, as it is shown."""
         return printable(self.path.name)
+
+    @property
+    def networks(self) -> frozenset[tuple[str | None, Interface]]:
+        """What ran: MiDaS_small, or models of the user's own, each with its input."""
+        return frozenset(record.info.weights.network for record in self.records)
 
     @property
     def unmeasured(self) -> tuple[str, ...]:

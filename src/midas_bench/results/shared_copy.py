@@ -18,7 +18,7 @@ from urllib.parse import quote
 from midas_bench.errors import printable
 from midas_bench.results.kinds import KINDS, RatioBounds, RssSamples
 from midas_bench.results.load_records import LoadPoint
-from midas_bench.results.record import CellNoise, Percentiles, PhotoRecord, Weights
+from midas_bench.results.record import CellNoise, Interface, Percentiles, PhotoRecord, Weights
 from midas_bench.results.struct_reader import keys_of
 
 HOST_KEYS = frozenset(("node", "nodename", "node_name", "host", "hostname", "host_name", "fqdn"))
@@ -50,6 +50,7 @@ test_scenes test_ratios test_peers test_service import steady eager jit frozen o
 empty official seeded street indoor pet portrait own closed-loop open-loop soak full short SingleStream MultiStream
 Offline Server photo Linux Darwin Windows x86_64 AMD64 aarch64 arm64 CPython PyPy GenuineIntel AuthenticAMD Intel EPYC
 Xeon torch torchvision timm onnxruntime numpy opencv-python-headless pillow pytest-benchmark mlcommons-loadgen nncf
+model nchw nhwc float16 float32 uint8 inverse depth
 root user users home host localhost
 """
 """Keys and values that reports rest on, and words that every machine knows. They give nobody away, so a host or a user
@@ -137,8 +138,8 @@ def is_removable(word: str) -> bool:
 @cache
 def own_words() -> frozenset[str]:
     """Return the words that a file of this suite is made of, in small letters: its keys, and what they are made of."""
-    records = (*KINDS.values(), PhotoRecord, Weights, CellNoise, Percentiles, RatioBounds, RssSamples, LoadPoint)
-    keys = {key.encode_name for record in records for key in keys_of(record)}
+    parts = (PhotoRecord, Weights, Interface, CellNoise, Percentiles, RatioBounds, RssSamples, LoadPoint)
+    keys = {key.encode_name for record in (*KINDS.values(), *parts) for key in keys_of(record)}
     whole = {word.casefold() for word in (*keys, *KINDS, *OWN_TEXT.split())}
     return frozenset(whole.union(*(re.findall(f"{LETTER}+", word) for word in whole)))
 

@@ -256,7 +256,7 @@ class BenchmarkCell:
             self._finish()
 
     def _finish(self) -> None:
-        self.describe(weights=self._run.weights.identity)
+        self.describe(weights=self._run.weights.described)
         self._benchmark.extra_info.update(cell_info(self._fields).to_extra_info())
 
 

@@ -257,6 +257,6 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: Row) -> Non
     if state is not None:
         run = config.stash[RUN]
         output_json["midas_bench"] = state.to_json() | {
-            "weights": run.weights.identity,
+            "weights": run.weights.described,
             "conditions": run.condition.to_json(),
         }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
+
+from midas_bench.measure.fidelity import rank_correlation
 
 DELTA = 1.25
 
@@ -18,7 +20,7 @@ class Accuracy:
     Attributes:
         abs_rel: mean of |depth - true depth| / true depth.
         delta_125: share of pixels where max(depth / true, true / depth) is below 1.25.
-        spearman: rank correlation of inverse depth, which needs no alignment.
+        spearman: rank correlation of inverse depth, which needs no alignment; 0 where the estimate is constant.
     """
 
     abs_rel: float
@@ -45,13 +47,25 @@ def compare(estimate: NDArray[np.float32], inverse_depth: NDArray[np.float64]) -
         raise ValueError("the truth holds nothing but sky")
     truth = inverse_depth[below_sky]
     guess = estimate[below_sky].astype(np.float64)
-    design = np.stack([guess, np.ones_like(guess)], axis=1)
-    (scale, shift), *_ = np.linalg.lstsq(design, truth, rcond=None)
-    aligned = np.maximum(scale * guess + shift, truth.min())
+    cut = np.maximum(aligned(guess, truth), truth.min())
     # in depth: |1/a - 1/t| / (1/t) = |t - a| / a
-    ratio = np.maximum(aligned / truth, truth / aligned)
+    ratio = np.maximum(cut / truth, truth / cut)
     return Accuracy(
-        abs_rel=float(np.mean(np.abs(truth - aligned) / aligned)),
+        abs_rel=float(np.mean(np.abs(truth - cut) / cut)),
         delta_125=float(np.mean(ratio < DELTA)),
-        spearman=float(spearmanr(guess, truth).statistic),
+        spearman=rank_correlation(guess, truth),
     )
+
+
+def aligned(estimate: NDArray[Any], target: NDArray[Any]) -> NDArray[np.float64]:
+    """Return an estimate of inverse depth after the scale and the shift that fit it to a target by least squares.
+
+    Both are float of one shape; a constant estimate becomes the target's mean. The scale may be negative.
+
+    Source: Ranftl et al., "Towards Robust Monocular Depth Estimation", 2020, section 5, the scale- and shift-invariant
+    losses.
+    """
+    guess = estimate.ravel().astype(np.float64)
+    design = np.stack([guess, np.ones_like(guess)], axis=1)
+    (scale, shift), *_ = np.linalg.lstsq(design, target.ravel().astype(np.float64), rcond=None)
+    return np.asarray(scale * guess + shift).reshape(estimate.shape)

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-
-import cv2
-import numpy as np
 
 from midas_bench import scene_photos
 from midas_bench.bundle import suite_photos
 from midas_bench.depth.backends import registry
 from midas_bench.depth.config import PipelineConfig, Resolved, resolve
 from midas_bench.depth.pipeline import DepthPipeline
-from midas_bench.errors import UserError
-from midas_bench.measure.accuracy import compare
-from midas_bench.options import ONE_COUNT, add_to_parser, at_most_one, split, thread_counts
+from midas_bench.depth.weights import Weights
+from midas_bench.errors import UserError, printable
+from midas_bench.measure.accuracy import against_truth
+from midas_bench.options import (
+    MODEL_FLAGS,
+    ONE_COUNT,
+    OPTIONS,
+    add_to_parser,
+    at_most_one,
+    model_settings,
+    split,
+    thread_counts,
+)
 from midas_bench.scene_photos import Photo
 
 EXIT_CANNOT_JUDGE = 3
@@ -28,7 +36,11 @@ ALIGNED = "Estimates are aligned by scale and shift. A smaller AbsRel is better,
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    add_to_parser(parser, ("--backend", "--weights", "--threads"), {"--threads": ONE_COUNT})
+    add_to_parser(parser, ("--backend", "--weights"))
+    several = f"{OPTIONS['--model'].help}; several by repeating the flag"
+    parser.add_argument("--model", action="append", metavar="FILE", help=several)
+    settings = [flag for flag in MODEL_FLAGS if flag != "--model"]
+    add_to_parser(parser, (*settings, "--threads"), {"--threads": ONE_COUNT})
     parser.add_argument(
         "--manifest",
         type=Path,
@@ -44,32 +56,79 @@ def run(arguments: argparse.Namespace) -> int:
     photos = [photo for photo in all_photos if photo.depth]
     if not photos:
         raise UserError(manifest, "names no photo with true depth", "add depth and depth_scale to a row")
-    backends = registry.select(split(arguments.backend) or ["all"])
-    threads = at_most_one("--threads", thread_counts(arguments.threads))
+    backends = chosen_backends(arguments)
     # calibrated on all photos, as by the other commands, so that the graph is the one that is deployed
-    config = resolve(
-        PipelineConfig(backends[0], threads, arguments.weights, calibration=scene_photos.paths(all_photos))
-    )
-    rows = [row for backend in backends for row in _rows(backend, config, photos)]
-    seeded = config.weights.source == "seeded"
+    configs = configured(arguments, backends, scene_photos.paths(all_photos))
+    rows = [
+        ({"model": name} if arguments.model else {}) | row
+        for name, config in configs.items()
+        for backend in backends
+        for row in _rows(replace(config, backend=backend), photos)
+    ]
+    seeded = any(config.weights.source == "seeded" for config in configs.values())
     if arguments.json:
         print(json.dumps({"judged": not seeded, "rows": rows}, indent=2))
     else:
-        print(f"{'backend':<14}{'photo':<20}{'AbsRel':>8}{'d<1.25':>9}{'Spearman':>10}")
+        width = max(map(len, configs), default=0) + 2 if arguments.model else 0
+        print(
+            f"{'model' if width else '':<{width}}{'backend':<14}{'photo':<20}{'AbsRel':>8}{'d<1.25':>9}{'Spearman':>10}"
+        )
         for row in rows:
             figures = f"{row['abs_rel']:>8.3f}{row['delta_125']:>9.1%}{row['spearman']:>10.3f}"
-            print(f"{row['backend']:<14}{row['file']:<20}{figures}")
+            print(f"{row.get('model', ''):<{width}}{row['backend']:<14}{row['file']:<20}{figures}")
         print()
         print(CANNOT_JUDGE if seeded else ALIGNED)
     return EXIT_CANNOT_JUDGE if seeded else 0
 
 
-def _rows(backend: str, config: Resolved, photos: list[Photo]) -> list[dict[str, Any]]:
+def chosen_backends(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Return the backends that are named, or all that run here; with a model those that run it.
+
+    Raises:
+        UserError: one is unknown or cannot run here.
+    """
+    asked = split(arguments.backend) or ["all"]
+    names = registry.select(asked)
+    if arguments.model and "all" in asked:
+        return tuple(name for name in names if registry.find(name).reads_onnx)
+    return names
+
+
+def configured(
+    arguments: argparse.Namespace, backends: Sequence[str], calibration: tuple[str, ...]
+) -> Mapping[str, Resolved]:
+    """Resolve what is to be compared, for the first of the backends: by its name, each model or the weights.
+
+    Raises:
+        UserError: a model, a setting or the weights are not usable, or a backend does not run them.
+    """
+    threads = at_most_one("--threads", thread_counts(arguments.threads))
+    settings = model_settings(arguments)
+    configs: dict[str, Resolved] = {}
+    for model in dict.fromkeys(arguments.model or [None]):
+        config = resolve(
+            PipelineConfig(
+                backends[0], threads, arguments.weights, calibration=calibration, model=model, model_settings=settings
+            )
+        )
+        for backend in backends:
+            registry.check_runs(backend, config.weights)
+        name = weights_name(config.weights)
+        configs[printable(model) if name in configs else name] = config
+    return configs
+
+
+def weights_name(weights: Weights) -> str:
+    """Return what tables call a model or weights: its file's name, or the network and where its weights are from."""
+    if weights.source in ("model", "file"):
+        return printable(Path(weights.path or "").name)
+    return f"MiDaS_small {weights.source}"
+
+
+def _rows(config: Resolved, photos: Sequence[Photo]) -> list[dict[str, Any]]:
     rows = []
-    with DepthPipeline.open(config=replace(config, backend=backend)) as pipeline:
+    with DepthPipeline.open(config=config) as pipeline:
         for photo in photos:
             depth = pipeline.run([photo.data]).depth[0]
-            truth = photo.true_inverse_depth()
-            estimate = cv2.resize(depth, truth.shape[::-1], interpolation=cv2.INTER_CUBIC)
-            rows.append({"backend": backend, "file": photo.file, **asdict(compare(np.asarray(estimate), truth))})
+            rows.append({"backend": config.backend, "file": photo.file, **asdict(against_truth(depth, photo))})
     return rows

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from midas_bench.measure.fidelity import rank_correlation
+from midas_bench.scene_photos import Photo
 
 DELTA = 1.25
 
@@ -55,6 +57,16 @@ def compare(estimate: NDArray[np.float32], inverse_depth: NDArray[np.float64]) -
         delta_125=float(np.mean(ratio < DELTA)),
         spearman=rank_correlation(guess, truth),
     )
+
+
+def against_truth(depth: NDArray[np.float32], photo: Photo) -> Accuracy:
+    """Compare inverse relative depth of any size with a photo's true depth, enlarged to its size as heat maps are.
+
+    Raises:
+        UserError: the true depth is not known, or its file is missing or damaged.
+    """
+    truth = photo.true_inverse_depth()
+    return compare(np.asarray(cv2.resize(depth, truth.shape[::-1], interpolation=cv2.INTER_CUBIC)), truth)
 
 
 def aligned(estimate: NDArray[Any], target: NDArray[Any]) -> NDArray[np.float64]:

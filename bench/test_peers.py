@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from midas_bench.depth.artifacts import artifact
+from midas_bench.depth.interface import MIDAS
 from midas_bench.depth.photo import decode
 from midas_bench.depth.preprocess import preprocess
 from midas_bench.depth.process_threads import use_threads
@@ -34,7 +35,7 @@ def test_benchmark_app(cell, run, threads, precision):
     cell.record("peers", measure)
 
 
-def test_backbone(cell, threads, one_photo):
+def test_backbone(cell, run, threads, one_photo):
     """Time timm's tf_efficientnet_lite3, features only, in PyTorch eager mode: the network's first part."""
     torch = pytest.importorskip("torch", reason=NO_TORCH)
     # the imports take a second: only this cell should wait for them
@@ -42,7 +43,8 @@ def test_backbone(cell, threads, one_photo):
 
     use_threads(threads)
     backbone = timm.create_model("tf_efficientnet_lite3", features_only=True).eval()
-    image = torch.from_numpy(preprocess([decode(one_photo.data[0])]))
+    interface = MIDAS if run.settings.model else run.weights.interface
+    image = torch.from_numpy(preprocess([decode(one_photo.data[0])], interface))
     cell.describe(kind="peer", peer="timm backbone, eager", threads=threads)
     with torch.inference_mode():
         cell.time("timm's backbone alone", backbone, image)

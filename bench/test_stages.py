@@ -10,13 +10,14 @@ both_recipes = pytest.mark.parametrize("recipe", ["article", "fast"])
 
 
 @pytest.fixture
-def stage(cell, run, recipe):
+def stage(cell, run, recipe, request):
     """Give a recipe's stages, with the run's thread count set in OpenCV and torch."""
     if recipe == "article":
+        request.getfixturevalue("articles_network")
         pytest.importorskip("torch", reason=NO_TORCH)
     use_threads(run.config.threads)
     cell.describe(kind="stage", recipe=recipe, threads=run.config.threads)
-    return find_recipe(recipe) if recipe == "article" else find_recipe(recipe, run.weights.interface)
+    return find_recipe(recipe, run.weights.interface)
 
 
 @both_recipes

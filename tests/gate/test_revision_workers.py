@@ -1,7 +1,9 @@
+from dataclasses import replace
 from unittest import mock
 
 import pytest
 
+from midas_bench.depth.artifacts import Artifact
 from midas_bench.depth.config import PipelineConfig, Resolved
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
@@ -12,6 +14,7 @@ from midas_bench.gate.revision_workers import as_checkpoint, fresh_python, worke
 from midas_bench.gate.revisions import Revision
 
 WEIGHTS = Weights("file", "0" * 64, "/weights.pt")
+SQUARE = Weights("seeded", "2" * 64)
 CONFIG = Resolved(backend="onnx", threads=2, weights=WEIGHTS, cache_dir="/cache")
 
 
@@ -50,6 +53,13 @@ def test_a_scene_without_photos_is_one_line(sides):
 
 def test_weights_that_are_a_file_are_loaded_by_both_sides_as_they_are(tmp_path):
     assert as_checkpoint(WEIGHTS, tmp_path) is WEIGHTS
+
+
+def test_networks_of_all_sizes_share_a_checkpoint_and_keep_their_size(monkeypatch, tmp_path):
+    saved = Artifact(tmp_path / "weights.pt", "1" * 64, 0.0, built_now=False)
+    monkeypatch.setattr(sides_module, "artifact", lambda _, weights, __: {SQUARE: saved}[weights])
+    wide = replace(SQUARE, interface=replace(SQUARE.interface, height=160))
+    assert as_checkpoint(wide, tmp_path) == Weights("file", "1" * 64, str(saved.path), wide.interface)
 
 
 @pytest.mark.slow

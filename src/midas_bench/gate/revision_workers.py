@@ -13,6 +13,7 @@ from typing import Any
 
 from midas_bench.depth.artifacts import artifact
 from midas_bench.depth.config import PipelineConfig
+from midas_bench.depth.interface import MIDAS
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
 from midas_bench.gate.arms import CONTROL, Arm, Sides
@@ -32,8 +33,9 @@ def as_checkpoint(weights: Weights, cache_dir: Path) -> Weights:
     """
     if weights.path:
         return weights
-    checkpoint = artifact("checkpoint", weights, cache_dir)
-    return Weights("file", checkpoint.sha256, str(checkpoint.path))
+    # networks of all sizes share it
+    checkpoint = artifact("checkpoint", replace(weights, interface=MIDAS), cache_dir)
+    return replace(weights, source="file", sha256=checkpoint.sha256, path=str(checkpoint.path))
 
 
 def worker_specs(sides: Sides, cells: Sequence[GateCell]) -> dict[str, WorkerSpec]:

@@ -95,9 +95,9 @@ def opened(run: RunContext, backend: str, threads: int) -> OpenedPipeline:
 
 @pytest.fixture(scope="session")
 def articles_network(run: RunContext) -> None:
-    """Skip what times the article's recipe where another network runs."""
-    if run.settings.model:
-        pytest.skip("the article's recipe runs its own network, not that of --model")
+    """Skip what times the article's recipe where another network runs, or one of another size."""
+    if run.without_article:
+        pytest.skip(run.without_article)
 
 
 @pytest.fixture

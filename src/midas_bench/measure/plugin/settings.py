@@ -15,6 +15,7 @@ from midas_bench import allocator, scene_photos
 from midas_bench.bundle import suite_photos
 from midas_bench.depth.backends import registry
 from midas_bench.depth.config import RECIPES, PipelineConfig, Resolved, make_graph, resolve
+from midas_bench.depth.interface import MIDAS
 from midas_bench.depth.weights import TIMING_ONLY, Weights
 from midas_bench.errors import UserError
 from midas_bench.files import expanded
@@ -45,7 +46,7 @@ class Settings:
         threads: the counts asked for; empty for the default.
         weights: auto, official, seeded or a path.
         model: an ONNX file of the user's own, or None.
-        model_settings: what the user says of it.
+        model_settings: what the user says of it; without one, the size of the network's input.
         left_out: backends that `all` does not take, and why.
         photos: folder of the user's own photos, or None for those of the project.
         quick: whether few cells and rounds will do.
@@ -161,6 +162,16 @@ class RunContext:
         """The weights of every backend of the run."""
         return self.config.weights
 
+    @property
+    def without_article(self) -> str:
+        """Why the article's recipe is left out; empty where the run can have it."""
+        if self.settings.model:
+            return "the article's recipe runs its own network, not that of --model"
+        interface = self.weights.interface
+        if interface != MIDAS:
+            return f"the article's recipe resizes to 256x256, not to --size {interface.height}x{interface.width}"
+        return ""
+
     @cached_property
     def references(self) -> dict[str, Reference]:
         """The depth to check outputs against, by recipe."""
@@ -228,7 +239,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     try:
         check_options(config, cells, resume=run.settings.resume is not None)
         source = run.weights.source
-        for reason in run.settings.left_out:
+        of_article = any("articles_network" in getattr(item, "fixturenames", ()) for item in cells)
+        for reason in (*run.settings.left_out, *([run.without_article] if of_article and run.without_article else ())):
             write_line(config, f"left out: {reason}")
         for line in run.left_out_photos:
             write_line(config, f"! {line}", yellow=True)
@@ -242,9 +254,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             registry.check_runs(backend, run.weights)
             make_graph(replace(run.config, backend=backend), partial(write_line, config))
         for recipe, reference in run.references.items():
-            # the article's recipe runs its own network, not that of --model
-            article = not run.settings.model and any("article" in getattr(item, "fixturenames", ()) for item in cells)
-            if recipe == "fast" or article:
+            article = any("article" in getattr(item, "fixturenames", ()) for item in cells)
+            if recipe == "fast" or (article and not run.without_article):
                 reference.prepare(run.photos)
     except UserError as error:
         raise pytest.UsageError(str(error)) from None

@@ -111,7 +111,7 @@ def scenes(records: Sequence[Record]) -> Chart | None:
     alt = "Ratios of times between scenes. " + "; ".join(
         f"{info.stage} {info.scene} {units.times_span(estimate)}" for info, estimate in cells
     )
-    note = "Grey band: within 2 % of the baseline scene. The network sees 256x256 pixels whatever the photo shows."
+    note = "Grey band: within 2 % of the baseline scene. The network sees as many pixels, whatever the photo shows."
     return style.chart("scenes", "Does the scene matter?", alt, note, draw, 1.0 + 0.26 * len(cells))
 
 

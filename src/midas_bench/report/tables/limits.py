@@ -83,7 +83,7 @@ def peers(timings: Sequence[tuple[str, Record, Interval]]) -> Table | None:
     ]
     columns = ("network", "origin", "threads#", "time of one call#")
     note = (
-        "One 256x256 image per call, the network alone. A peer that times itself gives a median without interval. "
+        "One image per call, the network alone. A peer that times itself gives a median without interval. "
         "timm's backbone is the first part of the network only."
     )
     return table("peers", "Peers", columns, rows, note=note)

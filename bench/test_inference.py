@@ -4,7 +4,7 @@ from midas_bench import scene_photos
 
 
 def test_inference(cell, opened, run, peaks, batch_size):
-    """Time the backend on a batch that is ready: float32 (N, 3, 256, 256) -> (N, 256, 256)."""
+    """Time the backend on a batch that is ready: the network's input -> inverse depth."""
     photos = scene_photos.batch(scene_photos.first_per_scene(run.scenes), batch_size)
     recipe = opened.pipeline.recipe
     ready = recipe.preprocess([recipe.decode(data) for data in photos.data])

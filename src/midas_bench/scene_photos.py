@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from midas_bench.depth import calibration
 from midas_bench.depth.photo import FORMATS, HEAD_BYTES, check, decode_reduced, format_of
 from midas_bench.errors import UserError, printable
+from midas_bench.files import expanded
 
 BATCH_SIZES = (1, 2, 3, 4)
 SCENES = ("street", "indoor", "pet", "portrait")
@@ -146,6 +147,15 @@ def paths(photos: Iterable[Photo]) -> tuple[str, ...]:
 def largest(photos: Sequence[Photo]) -> Photo:
     """Return the photo with the most pixels, whatever it shows."""
     return max(photos, key=lambda photo: photo.width * photo.height)
+
+
+def chosen(folder: str | Path | None, manifest: Path, left_out: Callable[[str], object]) -> dict[str, list[Photo]]:
+    """Return the photos of the user's folder, else those of the manifest; `left_out` hears of what is passed over.
+
+    Raises:
+        UserError: as `from_folder` and `from_manifest`.
+    """
+    return from_folder(expanded(str(folder)), left_out) if folder else from_manifest(manifest)
 
 
 def from_manifest(manifest: Path) -> dict[str, list[Photo]]:

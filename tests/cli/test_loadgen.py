@@ -19,10 +19,13 @@ FIGURES = {"p50": 0.05, "p90": 0.06, "p99": 0.07}
 @pytest.fixture
 def driven(monkeypatch, project, tmp_path):
     """Stand in for LoadGen; `died` names scenarios whose process dies, `off` is added to the depth."""
-    state = SimpleNamespace(died=(), off=0.0, valid=True, asked=[], json=tmp_path / "load.json", logs=tmp_path / "logs")
+    state = SimpleNamespace(
+        died=(), off=0.0, valid=True, asked=[], plans=[], json=tmp_path / "load.json", logs=tmp_path / "logs"
+    )
 
     def measure(plan, backend, scenarios, timeout_s):
         state.asked.append((backend, *scenarios))
+        state.plans.append(plan)
         assert timeout_s > 300
         if scenarios[0] in state.died:
             raise ProcessDiedError("killed by SIGKILL")
@@ -124,6 +127,28 @@ def test_loadgen_without_its_extra_says_what_to_install(monkeypatch, capsys):
     assert capsys.readouterr().err.strip() == (
         "midas-bench: MLCommons LoadGen: is needed for this and is not installed; pip install 'midas-bench[load]'"
     )
+
+
+def test_a_model_of_ones_own_is_driven_on_ones_own_photos_and_stands_in_the_results(
+    driven, own_model, own_photos, capsys
+):
+    flags = ["--model", str(own_model), "--size", "64x96", "--preset", "unit", "--photos", str(own_photos)]
+    files = ["--logs", str(driven.logs), "--json", str(driven.json)]
+    assert main(["loadgen", *flags, *files, "--accuracy", "--scenario", "offline"]) == 0
+    assert "accuracy of 2 photos against onnx: " in capsys.readouterr().out
+    [plan] = driven.plans
+    assert [photo.file for photo in plan.photos] == ["coffee.jpg", "chelsea.jpg"]
+    assert plan.config.weights.interface.shape(1) == (1, 3, 64, 96)
+    [record] = read(driven.json).records
+    assert record.info.weights.text.endswith(", 64x96, mean 0.0,0.0,0.0, std 1.0,1.0,1.0")
+    assert record.info.weights.file == "own.onnx"
+
+
+def test_each_backend_is_checked_before_the_first_is_driven(driven, own_model, capsys):
+    flags = ["--model", str(own_model), "--backend", "onnx,eager", "--logs", str(driven.logs)]
+    assert main(["loadgen", *flags]) == 2
+    assert "backend eager: cannot run an ONNX model; choose from onnx, " in capsys.readouterr().err
+    assert driven.asked == []
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 import importlib.util
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -81,6 +82,14 @@ def test_what_is_asked_for_reaches_the_worker(run, stand_in, project):
     assert spec.pipelines[pipeline]["photos"] == [str(photo)] * 3
     config = json.loads(json.dumps(spec.pipelines[pipeline]["config"]))
     assert (config["backend"], config["threads"], config["weights"]["source"]) == ("onnx", 1, "seeded")
+
+
+def test_of_ones_own_photos_the_first_is_profiled_and_int8_is_calibrated_on_all(run, stand_in, own_photos):
+    assert run("--photos", own_photos, "--backend", "onnx-int8")[0] == 0
+    [([spec], pipeline, *_)] = stand_in
+    pipeline = spec.pipelines[pipeline]
+    assert [Path(photo).name for photo in pipeline["photos"]] == ["coffee.jpg"]
+    assert [Path(photo).name for photo in pipeline["config"]["calibration"]] == ["coffee.jpg", "chelsea.jpg"]
 
 
 @pytest.mark.usefixtures("stand_in")

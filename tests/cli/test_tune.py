@@ -6,9 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import onnx
 import pytest
-from onnx import TensorProto, helper
 from PIL import Image
 
 from midas_bench import bundle
@@ -291,19 +289,6 @@ def test_weights_of_the_users_own_are_named_for_any_folder(tuned, tmp_path, monk
     assert f"weights={str(tmp_path / 'own.pt')!r}" in capsys.readouterr().out
 
 
-@pytest.fixture
-def own_model(tmp_path):
-    describe = helper.make_tensor_value_info
-    node = helper.make_node("ReduceMean", ["x"], ["y"], axes=[1], keepdims=1)
-    given, returned = ("n", 3, "h", "w"), ("n", 1, "h", "w")
-    graph = helper.make_graph(
-        [node], "own", [describe("x", TensorProto.FLOAT, given)], [describe("y", TensorProto.FLOAT, returned)]
-    )
-    path = tmp_path / "own.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
-    return path
-
-
 def test_a_model_of_the_users_own_is_tuned_on_what_reads_it(tuned, own_model, capsys):
     line = ["tune", "--model", str(own_model), "--size", "64x96", "--threads", "1", "-o", str(tuned.output)]
     assert main(line) == 0
@@ -404,3 +389,10 @@ def test_a_wrong_price_is_said_before_the_budget_is_spent(tuned, capsys, price, 
     assert said in error
     assert error.count("\n") == 1
     assert tuned.plans == []
+
+
+def test_tuning_on_ones_own_photos_takes_their_first_scene_and_calibrates_on_all(tuned, own_photos):
+    assert run(tuned, "--photos", str(own_photos)) == 0
+    [plan] = tuned.plans
+    assert [photo.file for photo in plan.photos] == ["coffee.jpg"]
+    assert [Path(path).name for path in plan.config.calibration] == ["coffee.jpg", "chelsea.jpg"]

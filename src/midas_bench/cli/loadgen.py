@@ -15,6 +15,7 @@ from msgspec import structs
 
 from midas_bench import scene_photos
 from midas_bench.bundle import suite_photos
+from midas_bench.cli.main import warn
 from midas_bench.depth.backends import registry
 from midas_bench.depth.config import PipelineConfig, make_graph, resolve
 from midas_bench.depth.weights import TIMING_ONLY
@@ -27,7 +28,7 @@ from midas_bench.measure.loadgen.benchmark_json import cell, cell_name, document
 from midas_bench.measure.loadgen.result_lines import headline, verdict
 from midas_bench.measure.loadgen.rules import BOUND_OF_P90, RULES, SCENARIOS
 from midas_bench.measure.reference import Reference
-from midas_bench.options import ONE_COUNT, add_to_parser, at_most_one, split, thread_counts
+from midas_bench.options import MODEL_FLAGS, ONE_COUNT, add_to_parser, at_most_one, model_settings, split, thread_counts
 from midas_bench.processes import ProcessDiedError
 from midas_bench.results.units import duration
 
@@ -37,7 +38,7 @@ EXIT_NEGATIVE = 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    add_to_parser(parser, ("--backend", "--weights", "--threads"), {"--threads": ONE_COUNT})
+    add_to_parser(parser, ("--backend", "--weights", *MODEL_FLAGS, "--threads", "--photos"), {"--threads": ONE_COUNT})
     parser.add_argument(
         "--scenario", action="append", metavar="NAME",
         help=f"{', '.join(SCENARIOS)}; several as a,b; 'all' (the default) for every one",
@@ -48,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--accuracy", action="store_true",
-        help="first compare the depth that LoadGen logs in AccuracyOnly mode with eager's, and fail if it differs",
+        help="first compare the depth that LoadGen logs in AccuracyOnly mode with the reference's, and fail if it "
+        "differs; the reference is eager, or for --model ONNX Runtime",
     )  # fmt: skip
     parser.add_argument(
         "--latency-bound", type=float, metavar="MS",
@@ -87,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run all scenarios on all backends; 1 if a depth differs, a process died, or a full run is invalid."""
     loadgen.check_installed()
     names = chosen_scenarios(split(arguments.scenario))
-    backends = registry.select(split(arguments.backend)) or DEFAULT_BACKENDS
+    backends = registry.select(split(arguments.backend), arguments.model is not None) or DEFAULT_BACKENDS
     threads = at_most_one("--threads", thread_counts(arguments.threads))
     bound_ms = arguments.latency_bound
     if bound_ms is not None and not 0 < bound_ms < float("inf"):
@@ -101,8 +103,19 @@ def run(arguments: argparse.Namespace) -> int:
     if logs.exists() and not logs.is_dir():
         raise UserError(logs, "is a file and not a folder", "choose another one with --logs")
     check_writable((logs if logs.exists() else logs.parent) / "log", "--logs")
-    photos = scene_photos.all_photos(scene_photos.from_manifest(suite_photos()))
-    config = resolve(PipelineConfig(backends[0], threads, arguments.weights, calibration=scene_photos.paths(photos)))
+    photos = scene_photos.all_photos(scene_photos.chosen(arguments.photos, suite_photos(), warn))
+    config = resolve(
+        PipelineConfig(
+            backends[0],
+            threads,
+            arguments.weights,
+            calibration=scene_photos.paths(photos),
+            model=arguments.model,
+            model_settings=model_settings(arguments),
+        )
+    )
+    for backend in backends:
+        registry.check_runs(backend, config.weights)
     bound_s = None if bound_ms is None else bound_ms / 1e3
     plan = loadgen.LoadPlan(config, photos, RULES[arguments.rules], logs, bound_s)
     if config.weights.source == "seeded":

@@ -38,8 +38,13 @@ PEAK_TIMEOUT_S = 120.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's flags."""
-    add_to_parser(parser, ("--backend", "--weights", *MODEL_FLAGS, "--threads"), SINGLE)
-    parser.add_argument("--photo", type=Path, metavar="FILE", help="JPEG, PNG or WebP (default: one of the suite's)")
+    add_to_parser(parser, ("--backend", "--weights", *MODEL_FLAGS, "--threads", "--photos"), SINGLE)
+    parser.add_argument(
+        "--photo",
+        type=Path,
+        metavar="FILE",
+        help="JPEG, PNG or WebP (default: the first of --photos or of the suite's)",
+    )
     parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="photos per call (default: 1)")
     parser.add_argument("--rounds", type=int, default=20, metavar="N", help="calls that are profiled (default: 20)")
     parser.add_argument("--top", type=int, default=20, metavar="N", help="operators to print (default: 20)")
@@ -62,8 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
             check_writable(path, flag)
     if arguments.json and arguments.trace and arguments.json.absolute() == arguments.trace.absolute():
         raise UserError("--trace", f"names the same file as --json, {arguments.trace}", "choose another name for one")
-    photo = checked_photo(arguments.photo)
-    config = configured(arguments)
+    scenes = scene_photos.chosen(arguments.photos, suite_photos(), warn)
+    photo = checked_photo(arguments.photo, scenes)
+    config = configured(arguments, scenes)
     make_graph(config, warn)
     peaks = machine_peaks(config)
     profile = profiled(config, photo, arguments.batch_size, arguments.rounds)
@@ -85,20 +91,20 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def checked_photo(path: Path | None) -> Path:
-    """Return the photo to profile on, decoded once to see that it is one.
+def checked_photo(path: Path | None, scenes: scene_photos.Scenes) -> Path:
+    """Return the photo to profile on, decoded once to see that it is one; the first of the scenes without a path.
 
     Raises:
         UserError: it cannot be read or decoded.
     """
     if path is None:
-        return scene_photos.first_per_scene(scene_photos.from_manifest(suite_photos()))[0].path
+        return scene_photos.first_per_scene(scenes)[0].path
     find_recipe("fast").decode(read(path), str(path))
     return path
 
 
-def configured(arguments: argparse.Namespace) -> Resolved:
-    """Resolve the flags.
+def configured(arguments: argparse.Namespace, scenes: scene_photos.Scenes) -> Resolved:
+    """Resolve the flags; a calibrated backend is fitted on the photos of all scenes.
 
     Raises:
         UserError: a value is unknown or cannot be had here.
@@ -108,8 +114,16 @@ def configured(arguments: argparse.Namespace) -> Resolved:
     if reason:
         raise reason
     threads = at_most_one("--threads", thread_counts(arguments.threads))
-    settings = model_settings(arguments)
-    return resolve(PipelineConfig(backend, threads, arguments.weights, model=arguments.model, model_settings=settings))
+    return resolve(
+        PipelineConfig(
+            backend,
+            threads,
+            arguments.weights,
+            calibration=scene_photos.paths(scene_photos.all_photos(scenes)),
+            model=arguments.model,
+            model_settings=model_settings(arguments),
+        )
+    )
 
 
 def machine_peaks(config: Resolved) -> dict[str, float]:

@@ -7,7 +7,6 @@ import contextlib
 import os
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import NoReturn
 
 from midas_bench import scene_photos
@@ -105,7 +104,7 @@ def _check_limits(arguments: argparse.Namespace) -> None:
 
 def _samples(folder: str | None) -> tuple[Photo, ...]:
     """Return the first photo of each scene, of the user's folder or else of the suite's photos."""
-    photos = scene_photos.from_folder(Path(folder), warn) if folder else scene_photos.from_manifest(suite_photos())
+    photos = scene_photos.chosen(folder, suite_photos(), warn)
     # page and URLs are UTF-8, and a file's name may not be
     samples = {
         name: replace(photo, file=name)

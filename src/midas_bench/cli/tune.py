@@ -12,7 +12,7 @@ from typing import Any
 
 from midas_bench import scene_photos
 from midas_bench.bundle import suite_photos
-from midas_bench.cli.main import EXIT_INTERRUPTED
+from midas_bench.cli.main import EXIT_INTERRUPTED, warn
 from midas_bench.cli.prices import add_price_argument, read_prices
 from midas_bench.cpu import default_threads
 from midas_bench.depth.backends import registry
@@ -37,7 +37,7 @@ EXIT_NOTHING = 3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    add_to_parser(parser, ("--backend", "--weights", *MODEL_FLAGS, "--threads"))
+    add_to_parser(parser, ("--backend", "--weights", *MODEL_FLAGS, "--threads", "--photos"))
     parser.add_argument("--exact", action="store_true", help="only backends that compute in float32")
     parser.add_argument(
         "--budget",
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(arguments.output, "is a file and not a folder", "choose another one with -o")
     backends, left_out = choose_backends(split(arguments.backend), arguments.exact, arguments.model is not None)
     counts = thread_counts(arguments.threads) or default_thread_counts()
-    photos = scene_photos.from_manifest(suite_photos())
+    photos = scene_photos.chosen(arguments.photos, suite_photos(), warn)
     calibration = scene_photos.paths(scene_photos.all_photos(photos))
     config = resolve(
         PipelineConfig(

@@ -33,7 +33,7 @@ class Reference:
         self._sources = [source_digest(), sha256_of(own), sha256_of(own.with_name("isolated_tasks.py"))]
 
     def depth(self, photos: Sequence[Photo]) -> NDArray[np.float32]:
-        """Return float32 (N, 256, 256).
+        """Return float32 (N, H, W).
 
         Raises:
             UserError: the weights or a photo is not usable, or the cache cannot be written.

@@ -92,8 +92,10 @@ MIN_RANK_CORRELATION = 0.99
 """Spearman's, of a photo's depth with eager's: what reduced precision must keep on official weights."""
 
 
-def select(names: Iterable[str]) -> tuple[str, ...]:
-    """Check names of backends and keep each once, in the order given; `all` takes every one present.
+def select(names: Iterable[str], own_model: bool = False) -> tuple[str, ...]:
+    """Check names of backends and keep each once, in the order given.
+
+    `all` takes every one present, and for a user's own model those that can run it.
 
     Raises:
         UserError: a name is unknown, or the backend cannot run here.
@@ -101,7 +103,8 @@ def select(names: Iterable[str]) -> tuple[str, ...]:
     chosen: dict[str, None] = {}
     for name in names:
         if name == "all":
-            chosen |= dict.fromkeys(row.name for row in ROWS if missing(row) is None)
+            able = [row for row in ROWS if row.reads_onnx or not own_model]
+            chosen |= dict.fromkeys(row.name for row in able if missing(row) is None)
             continue
         reason = missing(find(name))
         if reason:

@@ -105,7 +105,7 @@ def timeout_s(expected: float) -> float:
 
 
 def logged_depth(plan: LoadPlan, backend: str) -> NDArray[np.float32]:
-    """Let LoadGen ask for every photo once in its AccuracyOnly mode; return float32 (N, 256, 256) as it logged it.
+    """Let LoadGen ask for every photo once in its AccuracyOnly mode; return float32 (N, H, W) as it logged it.
 
     Raises:
         UserError, ProcessDiedError: as `ask`.

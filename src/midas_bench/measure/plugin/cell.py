@@ -136,7 +136,7 @@ class BenchmarkCell:
             self.describe(flop=photos * flop, peak_flop_per_s=peak)
 
     def check(self, infer: Callable[[], NDArray[np.float32]], batch: Batch) -> None:
-        """Compare depth (N, 256, 256) with the reference for the same photos; fail the cell if it is too far from it.
+        """Compare depth (N, H, W) with the reference for the same photos; fail the cell if it is too far from it.
 
         Done in the first visit, before anything is timed: pytest-benchmark keeps the figures of a test that fails
         afterwards.

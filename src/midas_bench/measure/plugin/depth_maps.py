@@ -15,7 +15,7 @@ from midas_bench.scene_photos import Photo
 def save(
     folder: Path, backend: str, photos: Sequence[Photo], depth: NDArray[np.float32], reference: NDArray[np.float32]
 ) -> list[str]:
-    """Store depth (N, 256, 256) as 8-bit PNG, one per photo, and return their names.
+    """Store depth (N, H, W) as 8-bit PNG, one per photo, and return their names.
 
     Grey is 0 to 255 over the range of eager's depth for that photo, so that backends can be compared.
     """

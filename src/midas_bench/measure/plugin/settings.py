@@ -92,11 +92,8 @@ class RunContext:
         Raises:
             UserError: the manifest, the folder or a photo is not usable.
         """
-        own = self.settings.photos
-        manifest = suite_photos(self.settings.rootdir)
-        scenes = (
-            scene_photos.from_folder(own, self.left_out_photos.append) if own else scene_photos.from_manifest(manifest)
-        )
+        own, manifest = self.settings.photos, suite_photos(self.settings.rootdir)
+        scenes = scene_photos.chosen(own, manifest, self.left_out_photos.append)
         kept = list(scenes)[:1] if self.settings.quick else list(scenes)
         return {scene: scenes[scene] for scene in kept}
 
@@ -202,9 +199,7 @@ def _settings_from(config: pytest.Config) -> Settings:
     photos = config.getoption("photos")
     model = config.getoption("model")
     requested = split(config.getoption("backend"))
-    backends = registry.select(requested) or (MODEL_BACKENDS if model else DEFAULT_BACKENDS)
-    if model and "all" in requested:
-        backends = tuple(name for name in backends if registry.find(name).reads_onnx)
+    backends = registry.select(requested, bool(model)) or (MODEL_BACKENDS if model else DEFAULT_BACKENDS)
     budget = config.getoption("budget")
     absent = [registry.missing(row) for row in registry.ROWS] if "all" in requested else []
     return Settings(

@@ -58,7 +58,7 @@ class ServerProcess:
         return data
 
     def depth(self, photos: Sequence[bytes]) -> NDArray[np.float32]:
-        """Return the depth of each photo as it answers it, float32 (N, 256, 256)."""
+        """Return the depth of each photo as it answers it, float32 (N, H, W)."""
         answers = [self.ask("POST", "/api/depth", photo, "application/x-npy") for photo in photos]
         return np.stack([np.load(io.BytesIO(answer), allow_pickle=False) for answer in answers])
 
@@ -88,7 +88,8 @@ def serving(config: Resolved, folder: Path, *arguments: str) -> Iterator[ServerP
         ProcessDiedError: it was not ready in time, or ended.
     """
     weights = config.weights
-    weights_flags = ["--model", config.model] if config.model else ["--weights", weights.path or weights.source]
+    # the model's own path, for the name that the user gave may be relative to another folder
+    weights_flags = ["--model" if weights.source == "model" else "--weights", weights.path or weights.source]
     weights_flags += [f"{FLAGS[name]}={value}" for name, value in config.model_settings]
     if weights.source == "official":
         weights_flags = ["--weights", "official"]

@@ -3,10 +3,12 @@
 import pytest
 
 from midas_bench.cli import main as command
+from midas_bench.cli.gate_flags import flags_of
 from midas_bench.cli.gate_question import arm_requests, question, saved_question, thresholds
 from midas_bench.errors import UserError
 from midas_bench.gate.environments import AS_INSTALLED
 from midas_bench.gate.question import ArmRequest
+from midas_bench.options import MODEL_FLAGS
 
 
 def parsed(*words):
@@ -76,3 +78,41 @@ def test_flags_that_contradict_each_other_are_one_line(words, said):
         question(parsed(*words))
     assert str(caught.value).startswith(said)
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_of_all_sides_is_run_by_each_with_what_is_said_of_every_model():
+    words = ("--base", "main", "--model", "m.onnx", "--size", "252x336", "--preset", "imagenet", "--head-size", "518")
+    base, [head] = arm_requests(parsed(*words))
+    assert base == ArmRequest("main", model="m.onnx", settings=(("size", "252x336"), ("preset", "imagenet")))
+    assert head == ArmRequest(model="m.onnx", settings=(("size", "518"), ("preset", "imagenet")))
+    assert base.titles == ["m.onnx", "size 252x336", "preset imagenet"]
+
+
+def test_what_is_said_of_every_model_is_not_said_of_midas_small():
+    base, heads = arm_requests(parsed("--head-model", "a.onnx", "--head-model", "b.onnx", "--mean", "0.5"))
+    assert base == ArmRequest()
+    assert [head.settings for head in heads] == [(("mean", "0.5"),)] * 2
+
+
+def test_each_setting_of_a_model_is_a_flag_of_the_gate():
+    flags = flags_of("run")
+    for flag in MODEL_FLAGS:
+        name = flag.lstrip("-")
+        assert {flag, f"--base-{name}", f"--head-{name}"} <= flags.keys()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--base", "a", "--size", "64"), "--size: is for a model of your own; name one by --model, --base-model or"),
+        (("--base", "a", "--head-mean", "0"), "--head-mean: is for a model of your own; name it by --head-model or"),
+        (("--head-model", "m", "--base-meaning", "depth"), "--base-meaning: is for a model of your own; name it by"),
+        (("--calls", "m:c", "--base", "a", "--model", "m"), "--calls: are calls of your own"),
+        (("--calls", "m:c", "--base", "a", "--photos", "p"), "--photos: are not given to calls of your own"),
+        (("--model", "m.onnx"), "gate run: needs to know what to compare"),
+    ],
+)
+def test_a_setting_without_its_model_is_one_line(words, said):
+    with pytest.raises(UserError) as caught:
+        question(parsed(*words))
+    assert str(caught.value).startswith(said)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from midas_bench.depth.model_settings import FLAGS as MODEL_FLAG
 from midas_bench.errors import UserError
 from midas_bench.gate import gate_cells
-from midas_bench.options import OPTIONS
+from midas_bench.options import MODEL_SETTINGS, OPTIONS
 
 RUN, COMPARE, SELF_TEST = "run", "compare", "self-test"
 ALL = (RUN, COMPARE, SELF_TEST)
@@ -74,6 +75,15 @@ class Refusal(argparse.Action):
             )
 
 
+def _setting_flags(setting: str, metavar: str, says: str) -> Iterator[Flag]:
+    """Yield the flags that say something of a model: of every side's, of the base's, and of a head's."""
+    name = MODEL_FLAG[setting].lstrip("-")
+    yield Flag(f"--{name}", RUN, metavar=metavar, help=f"of every side's model: {says}")
+    yield Flag(f"--base-{name}", RUN, metavar=metavar, help="the same of the base's model alone")
+    yield Flag(f"--head-{name}", RUN, action="append", default=[], metavar=metavar,
+               help="the same of the head's model alone; repeatable")  # fmt: skip
+
+
 FLAGS = (
     Flag("--base", RUN, metavar="REF", help="the revision to compare with, as git names it"),
     Flag("--head", RUN, action="append", default=[], metavar="REF",
@@ -81,8 +91,10 @@ FLAGS = (
     Flag("--base-env", RUN, metavar="ENV",
          help="the base's libraries: requirements such as 'onnxruntime==1.24.*', a file of them, or an environment"),
     Flag("--head-env", RUN, action="append", default=[], metavar="ENV", help="the head's libraries; repeatable"),
+    Flag("--model", RUN, metavar="FILE", help="the network of all sides, an ONNX file"),
     Flag("--base-model", RUN, metavar="FILE", help="the base's network, an ONNX file"),
     Flag("--head-model", RUN, action="append", default=[], metavar="FILE", help="the head's network; repeatable"),
+    *(flag for setting in MODEL_SETTINGS for flag in _setting_flags(*setting)),
     Flag("--base-backend", RUN, metavar="NAME", help="compare backends: the base's (default: onnx)"),
     Flag("--head-backend", RUN, action="append", default=[], metavar="NAME", help="the head's backend; repeatable"),
     Flag("--calls", RUN, default="", metavar="MODULE:FUNCTION",
@@ -117,6 +129,7 @@ FLAGS = (
          help="time for measuring, as 90s, 5min or 1h (default: 5min)"),
     Flag("--resume", RUN, SELF_TEST, action="store_true", help="go on with the same gate after it was interrupted"),
     Flag("--seed", RUN, SELF_TEST, type=int, metavar="N", help="seed of the shuffling (default: random, and reported)"),
+    Flag("--photos", RUN, help=OPTIONS["--photos"].help, **OPTIONS["--photos"].settings),
     Flag("--weights", RUN, SELF_TEST, help=OPTIONS["--weights"].help, **OPTIONS["--weights"].settings),
     Flag("--threshold", *ALL, action="append", default=[], metavar="[FIGURE=]SHARE",
          help="growth that is worth an alarm: of time and memory (default: 5%%; of backends, a tie: 2%%), or of one "

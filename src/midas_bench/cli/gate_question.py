@@ -6,9 +6,11 @@ import argparse
 import math
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from midas_bench.depth.model_settings import FLAGS as MODEL_FLAG
 from midas_bench.errors import UserError
 from midas_bench.gate import gate_cells
 from midas_bench.gate.arms import HEADS
@@ -44,6 +46,7 @@ def question(arguments: argparse.Namespace) -> Question:
         budget_s=seconds("--budget", arguments.budget, bare="min"),
         seed=random.SystemRandom().randrange(2**32) if arguments.seed is None else arguments.seed,
         calls=arguments.calls,
+        photos=arguments.photos,
         own_names=tuple(arguments.cell) if arguments.calls else (),
         fresh_env=arguments.fresh_env,
         resume=arguments.resume,
@@ -86,6 +89,8 @@ def arm_requests(arguments: argparse.Namespace) -> tuple[ArmRequest, tuple[ArmRe
         "--head-model": arguments.head_model,
         "--head-backend": arguments.head_backend,
     }
+    own = {name: f"--head-{flag.lstrip('-')}" for name, flag in MODEL_FLAG.items()}
+    lists |= {flag: _value(arguments, flag) for flag in own.values()}
     count = max(1, *map(len, lists.values()))
     if count > len(HEADS):
         raise UserError(
@@ -100,15 +105,52 @@ def arm_requests(arguments: argparse.Namespace) -> tuple[ArmRequest, tuple[ArmRe
         values = lists[flag]
         return values[number if len(values) > 1 else 0] if values else None
 
-    heads = tuple(ArmRequest(*(of_head(flag, number) for flag in lists)) for number in range(count))
-    base = ArmRequest(arguments.base, arguments.base_env, arguments.base_model, arguments.base_backend)
+    of_base = {name: _value(arguments, flag.replace("--head-", "--base-")) for name, flag in own.items()}
+    base = ArmRequest(
+        arguments.base, arguments.base_env, arguments.base_model, arguments.base_backend, _settings(of_base)
+    )
+    heads = tuple(
+        ArmRequest(
+            ref=of_head("--head", number),
+            env=of_head("--head-env", number),
+            model=of_head("--head-model", number),
+            backend=of_head("--head-backend", number),
+            settings=_settings({name: of_head(flag, number) for name, flag in own.items()}),
+        )
+        for number in range(count)
+    )
     _check_arms(arguments, base, heads)
+    base, *others = (_with_model(arguments, request) for request in (base, *heads))
+    heads = tuple(others)
+    shared = _shared_settings(arguments)
+    if shared and not any(request.model for request in (base, *heads)):
+        advice = "name one by --model, --base-model or --head-model"
+        raise UserError(MODEL_FLAG[next(iter(shared))], "is for a model of your own", advice)
     # what only one side names, the other has as it is here
     if any(request.env for request in (base, *heads)):
         base, heads = _all_with(base, heads, "env", AS_INSTALLED)
     if any(request.backend for request in (base, *heads)):
         base, heads = _all_with(base, heads, "backend", DEFAULT_BACKEND)
     return base, heads
+
+
+def _value(arguments: argparse.Namespace, flag: str) -> Any:
+    return getattr(arguments, flag.lstrip("-").replace("-", "_"))
+
+
+def _settings(given: Mapping[str, str | None]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in given.items() if value is not None)
+
+
+def _with_model(arguments: argparse.Namespace, request: ArmRequest) -> ArmRequest:
+    """Return a side with the model of all sides unless it has its own, and with what is said of every side's model."""
+    model = request.model or arguments.model
+    shared = _shared_settings(arguments) if model else {}
+    return replace(request, model=model, settings=tuple((shared | dict(request.settings)).items()))
+
+
+def _shared_settings(arguments: argparse.Namespace) -> dict[str, str]:
+    return dict(_settings({name: _value(arguments, flag) for name, flag in MODEL_FLAG.items()}))
 
 
 def _all_with(
@@ -125,10 +167,17 @@ def _check_arms(arguments: argparse.Namespace, base: ArmRequest, heads: Sequence
     if arguments.subcommand == "run" and base.ref is None and not given:
         what = "--base main, or --head-env, --head-model or --head-backend"
         raise UserError("gate run", "needs to know what to compare", f"give {what}")
-    if arguments.calls and any(request.model or request.backend for request in (base, *heads)):
+    sides = (base, *heads)
+    if arguments.calls and (arguments.model or any(request.model or request.backend for request in sides)):
         raise UserError(
             "--calls", "are calls of your own, which know no model or backend of this package", "leave them out"
         )
+    if arguments.calls and arguments.photos:
+        raise UserError("--photos", "are not given to calls of your own", "leave it out, or leave out --calls")
+    for request, side in ((base, "base"), *((head, "head") for head in heads)):
+        if request.settings and not (request.model or arguments.model):
+            flag = f"--{side}-{MODEL_FLAG[request.settings[0][0]].lstrip('-')}"
+            raise UserError(flag, "is for a model of your own", f"name it by --{side}-model or --model")
     for flag, value in (("--merge-base", arguments.merge_base), ("--fresh-env", arguments.fresh_env)):
         if value and base.ref is None:
             raise UserError(flag, "belongs to a --base that git names", "give --base, or leave it out")

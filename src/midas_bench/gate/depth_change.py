@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,6 +34,7 @@ class DepthChange:
         rank_correlation: Spearman's, over the pixels.
         largest_error: over the range of the base's depth.
         mean_error: likewise.
+        resized: a sentence on the sizes where they differ; empty where they do not.
     """
 
     head: str
@@ -39,6 +42,7 @@ class DepthChange:
     rank_correlation: float
     largest_error: float
     mean_error: float
+    resized: str = ""
 
 
 def depth_changes(sides: Sides, backend: str, folder: Path) -> list[DepthChange]:
@@ -69,18 +73,34 @@ def depth_changes(sides: Sides, backend: str, folder: Path) -> list[DepthChange]
 def _changes(
     title: str, photos: Sequence[Photo], base: NDArray[np.float32], head: NDArray[np.float32]
 ) -> list[DepthChange]:
+    resized = ""
     if base.shape != head.shape:
-        raise UserError(
-            title, f"gives depth of shape {head.shape}, the base {base.shape}", "compare models of one size"
-        )
+        of_head, of_base = (f"{depth.shape[1]}x{depth.shape[2]}" for depth in (head, base))
+        resized = f"depth of {title} is {of_head}, the base's {of_base}: the smaller is enlarged, as for a heat map"
+        _, height, width = max(base.shape, head.shape, key=math.prod)
+        base, head = (enlarged(depth, width, height) for depth in (base, head))
     changes = []
     for number, photo in enumerate(photos):
         one = slice(number, number + 1)
         close = fidelity(head[one], base[one])
         changes.append(
-            DepthChange(title, photo.file, close.rank_correlation, close.max_relative_error, close.mean_relative_error)
+            DepthChange(
+                title,
+                photo.file,
+                close.rank_correlation,
+                close.max_relative_error,
+                close.mean_relative_error,
+                resized,
+            )
         )
     return changes
+
+
+def enlarged(depth: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    """Return maps (N, h, w) at another size, by bicubic interpolation as heat maps are enlarged."""
+    if depth.shape[1:] == (height, width):
+        return depth
+    return np.stack([cv2.resize(one, (width, height), interpolation=cv2.INTER_CUBIC) for one in depth])
 
 
 def _depth(spec: WorkerSpec, cells: Sequence[GateCell], folder: Path) -> dict[str, NDArray[np.float32]]:

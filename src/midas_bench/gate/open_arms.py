@@ -90,7 +90,8 @@ def open_arms(question: Question, folder: Path, progress: Callable[[str], None])
             extras = {registry.find(cell.backend).extra for cell in question.cells} - {""} | {EXTRA}
             python = fresh_python(arms[0].revision, extras, run_folder / "python")
             arms[0] = replace(arms[0], python=python, environment="fresh")
-        photos = {} if question.calls else scene_photos.from_manifest(suite_photos(repository))
+        manifest = suite_photos(repository)
+        photos = {} if question.calls else scene_photos.chosen(question.photos, manifest, progress)
         sides = Sides(arms[0], tuple(arms[1:]), photos, run_folder, question.calls)
         facts = {
             "arms": {
@@ -128,7 +129,7 @@ def _history(question: Question, repository: Path | None) -> tuple[Compared | No
 
 def _config(question: Question, request: ArmRequest) -> Resolved:
     backend = request.backend or (question.cells[0].backend if question.cells else "") or DEFAULT_BACKEND
-    return resolve(PipelineConfig(backend, 1, question.weights, model=request.model))
+    return resolve(PipelineConfig(backend, 1, question.weights, model=request.model, model_settings=request.settings))
 
 
 def _codes(

@@ -18,17 +18,20 @@ class ArmRequest:
         env: requirements, a file of them, or an environment.
         model: an ONNX file.
         backend: a name of the registry.
+        settings: of the model, as `PipelineConfig.model_settings`.
     """
 
     ref: str | None = None
     env: str | None = None
     model: str | None = None
     backend: str | None = None
+    settings: tuple[tuple[str, str], ...] = ()
 
     @property
     def titles(self) -> list[str]:
         """What the arm was given, as the user wrote it; the revision apart."""
-        return [text for text in (self.env, self.model, self.backend) if text]
+        settings = (f"{name} {value}" for name, value in self.settings)
+        return [text for text in (self.env, self.model, *settings, self.backend) if text]
 
 
 def are_alternatives(requests: Sequence[ArmRequest]) -> bool:
@@ -50,6 +53,7 @@ class Question:
         budget_s: seconds for the comparison.
         seed: of all shuffling.
         calls: a user's own calls, as `module:calls`; empty for the pipelines of this package.
+        photos: folder of the user's own photos; None for those of the project.
         own_names: of the user's own calls that are compared; empty for all.
         fresh_env: whether the base gets an environment with the dependencies that it asks for.
         resume: whether an interrupted gate of the same question goes on.
@@ -71,6 +75,7 @@ class Question:
     budget_s: float
     seed: int
     calls: str = ""
+    photos: str | None = None
     own_names: tuple[str, ...] = ()
     fresh_env: bool = False
     resume: bool = False

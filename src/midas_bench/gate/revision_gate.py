@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from midas_bench import scene_photos
 from midas_bench.errors import UserError
 from midas_bench.gate import control
 from midas_bench.gate.arms import BASE, CONTROL, Sides
@@ -26,6 +27,7 @@ from midas_bench.gate.rule import MISSING, Family, Judgement
 from midas_bench.gate.why import reasons
 from midas_bench.measure import machine
 from midas_bench.processes import ProcessDiedError
+from midas_bench.scene_photos import SCENES
 
 
 class Listener:
@@ -53,7 +55,7 @@ def gate_revisions(question: Question, folder: Path, listener: Listener) -> Gate
     with open_arms(question, folder, listener.progress) as opened:
         if opened.sides.same and not question.measure_same:
             return same_code(question, opened.sides, opened.notes, opened.facts)
-        question = with_cells(question, opened.sides)
+        question = with_photos(with_cells(question, opened.sides), opened.sides)
         result = compare_sides(question, opened.sides, opened.notes, listener)
     return replace(result, facts={**result.facts, **opened.facts})
 
@@ -88,6 +90,17 @@ def with_cells(question: Question, sides: Sides) -> Question:
     if sides.base.config and (question.base.backend or not question.cells):
         return replace(question, cells=_with_backend(sides.base.config.backend, question.cells or FAMILY))
     return question
+
+
+def with_photos(question: Question, sides: Sides) -> Question:
+    """Return the question with the first scene of the user's photos where they lack the usual one."""
+    if question.photos is None or SCENES[0] in sides.photos:
+        return question
+    first = next(iter(sides.photos))
+    return replace(
+        question,
+        cells=tuple(replace(cell, scene=first) if cell.scene == SCENES[0] else cell for cell in question.cells),
+    )
 
 
 def _with_backend(backend: str, cells: Sequence[GateCell]) -> tuple[GateCell, ...]:
@@ -168,6 +181,7 @@ def compare_sides(
         if difference.changed:
             listener.changed(difference)
     depth = _depth_changes(sides, question.cells, family)
+    notes = [*notes, *dict.fromkeys(change.resized for change in depth if change.resized)]
     stopped = question.fail_fast and not question.output_may_change and any(d.changed for d in differences)
     if journal is None:
         journal = BlockJournal.of(sides.run_folder.parent, identity(question, sides, facts))
@@ -236,6 +250,7 @@ def identity(question: Question, sides: Sides, facts: Mapping[str, Any]) -> dict
         "weights": facts.get("weights"),
         "fresh_env": question.fresh_env,
         "control": question.control,
+        **({"photos": [p.sha256 for p in scene_photos.all_photos(sides.photos)]} if question.photos else {}),
     }
 
 

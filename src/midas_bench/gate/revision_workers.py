@@ -68,8 +68,9 @@ def _pipelines(sides: Sides, arm: Arm, cells: Sequence[GateCell]) -> dict[str, d
     config = replace(arm.config, threads=1, backend=cells[0].backend or arm.config.backend)
     settings = asdict(config) | {"weights": arm.config.weights.to_json()}
     defaults = asdict(PipelineConfig())
-    # fields at their default are left out, because an older revision may lack them
-    used = {name: value for name, value in settings.items() if value != defaults[name]}
+    # fields at their default are left out, because an older revision may lack them; so are a model's settings, which
+    # the interface of the weights holds
+    used = {name: value for name, value in settings.items() if value != defaults[name] and name != "model_settings"}
     return {cell.batch: {"photos": _paths(cell, sides.photos), "config": used} for cell in cells}
 
 

@@ -1,8 +1,11 @@
+import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from midas_bench.depth.backends import registry
+from midas_bench.depth.custom_model import own_model
 from midas_bench.depth.flop import DEPLOYED_FLOP, PLAIN_FLOP, flop_per_image
-from midas_bench.depth.weights import Weights, seeded
+from midas_bench.depth.weights import seeded
 
 
 @pytest.mark.parametrize(
@@ -27,5 +30,31 @@ def test_reduced_precision_is_what_is_not_exact():
     assert [row.name for row in registry.ROWS if row.exact != (row.precision == "f32")] == []
 
 
-def test_nobody_counted_the_operations_of_a_model_of_ones_own():
-    assert flop_per_image(registry.find("onnx"), Weights("model", "0" * 64, "own.onnx")) is None
+@pytest.fixture
+def own(tmp_path):
+    """Save a model of one convolution of 3x3 from three colours to depth, behind another operator."""
+
+    def saved(operator, domain="", **settings):
+        describe = helper.make_tensor_value_info
+        nodes = [
+            helper.make_node(operator, ["x"], ["v"], domain=domain),
+            helper.make_node("Conv", ["v", "w"], ["y"], pads=[1, 1, 1, 1]),
+        ]
+        given = [describe("x", TensorProto.FLOAT, ("n", 3, "h", "w"))]
+        returned = [describe("y", TensorProto.FLOAT, ("n", 1, "h", "w"))]
+        weights = [numpy_helper.from_array(np.ones((1, 3, 3, 3), np.float32), "w")]
+        graph = helper.make_graph(nodes, "own", given, returned, weights)
+        path = tmp_path / "own.onnx"
+        path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString())
+        return own_model(str(path), settings.items())
+
+    return saved
+
+
+@pytest.mark.parametrize(("size", "pixels"), [("64x96", 64 * 96), ("128x96", 128 * 96)])
+def test_the_operations_of_a_model_of_ones_own_are_those_of_its_graph_at_its_size(own, size, pixels):
+    assert flop_per_image(registry.find("onnx-int8"), own("Relu", size=size)) == 2 * pixels * 3 * 3 * 3
+
+
+def test_a_model_with_operators_of_unknown_shape_is_not_counted(own):
+    assert flop_per_image(registry.find("onnx"), own("Foreign", "own")) is None

@@ -2,7 +2,8 @@
 
 import pytest
 
-from midas_bench.profile.flop import flop, openvino_flop, precision, torch_flop
+from midas_bench.depth.model_flop import flop
+from midas_bench.profile.flop import openvino_flop, precision, torch_flop
 
 
 @pytest.mark.parametrize(

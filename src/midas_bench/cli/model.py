@@ -9,11 +9,11 @@ import numpy as np
 
 from midas_bench.depth.config import PipelineConfig
 from midas_bench.depth.custom_model import ASSUMED, OwnModel, described, read_model, tensors
+from midas_bench.depth.model_flop import model_flop, parameters
 from midas_bench.depth.model_settings import FLAGS
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.errors import printable
 from midas_bench.options import MODEL_FLAGS, add_to_parser, model_settings
-from midas_bench.profile.model_flop import model_flop, parameters
 
 SHOWN = ("size", "mean", "std", "scale", "meaning")
 
@@ -40,7 +40,7 @@ def _lines(own: OwnModel, height: int, width: int) -> list[str]:
     size_mb = sum(file.stat().st_size for file in files) / 1e6
     count = parameters(list(tensors(own.model)))
     opset = next((one.version for one in own.model.opset_import if one.domain in ("", "ai.onnx")), "unknown")
-    flop, unknown = model_flop(own.model, own.input.name, weights.interface.shape(1))
+    flop, unknown = model_flop(own.model, weights.interface.shape(1))
     values = own.settings()
     assumed = [name for name in SHOWN if own.origins[name] == ASSUMED]
     in_files = f" in {len(files)} files" if len(files) > 1 else ""

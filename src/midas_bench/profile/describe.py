@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from midas_bench.profile.flop import WEIGHTS_AT, flop, openvino_flop, precision, torch_flop
+from midas_bench.depth.model_flop import flop
+from midas_bench.profile.flop import WEIGHTS_AT, openvino_flop, precision, torch_flop
 from midas_bench.profile.onnx_names import OnnxNames, read_names
 from midas_bench.profile.operators import Shape
 

@@ -1,21 +1,14 @@
-"""Operations of one operator, from its shapes; a product and its sum are two, and what has no products counts none."""
+"""Operations of one operator as PyTorch and OpenVINO tell it, and its precision; `depth.model_flop` has ONNX's."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from math import isqrt, prod
+from math import prod
 from typing import Any
 
-Sizes = Sequence[int]
+from midas_bench.depth.model_flop import Sizes, flop
 
-CONVOLUTIONS = {
-    "Conv": 1, "FusedConv": 1, "NhwcFusedConv": 1, "ConvInteger": 1, "QLinearConv": 1, "Convolution": 1,
-    "GroupConvolution": 2,
-}  # fmt: skip
-"""How many sizes of the weights count outputs: one, or OpenVINO's groups and outputs of a group; the others are factors
-of each output."""
-MATRICES = ("MatMul", "FusedMatMul", "MatMulInteger", "QLinearMatMul", "Gemm", "FusedGemm", "QGemm")
 WEIGHTS_AT = {"QLinearConv": 3, "QLinearMatMul": 3, "QGemm": 3}
 """Which input of ONNX's operators has the weights, where it is not the second."""
 
@@ -25,19 +18,6 @@ PRECISIONS = {
     "int8": re.compile(r"(?<![a-z])[iu]8|u?int8", re.IGNORECASE),
 }
 """How the runtimes name what is computed in: a tensor's type, or the primitive that OpenVINO chose."""
-
-
-def flop(kind: str, data: Sizes, weights: Sizes, output: Sizes) -> int | None:
-    """Return the operations of an operator of ONNX or OpenVINO, or None where its kind or a shape tells nothing."""
-    if not (_known(data) and _known(weights) and _known(output)):
-        return None
-    if kind in CONVOLUTIONS:
-        return 2 * prod(output) * prod(weights[CONVOLUTIONS[kind] :])
-    if kind in MATRICES and min(len(data), len(weights), len(output)) > 1:
-        # (m, k) and (k, n) give (m, n), whichever of them is transposed
-        left, right, out = (prod(sizes[-2:]) for sizes in (data, weights, output))
-        return 2 * prod(output) * isqrt(left * right // out)
-    return None
 
 
 def torch_flop(kind: str, inputs: Sequence[Sizes], concrete: Sequence[Any]) -> int | None:
@@ -63,10 +43,6 @@ def torch_flop(kind: str, inputs: Sequence[Sizes], concrete: Sequence[Any]) -> i
 
 def _at(values: Sequence[int], n: int) -> int:
     return values[n] if n < len(values) else values[-1]
-
-
-def _known(sizes: Sizes) -> bool:
-    return bool(sizes) and min(sizes) > 0
 
 
 def precision(types: Sequence[str]) -> str:

@@ -110,6 +110,18 @@ def tune(plan: TunePlan, progress: BudgetProgress, now: Callable[[], float] = ti
     return _Search(plan, Budget(plan.budget_s, progress, now)).run()
 
 
+def peak_of_new_process(
+    config: Resolved, photos: Sequence[str], timeout_s: float, is_stream: bool = False
+) -> int | None:
+    """Return the peak of resident bytes of a new process that makes some calls on photos (paths); None if it dies."""
+    request: dict[str, Any] = {"task": "memory", "config": config.to_json(), "photos": list(photos), "calls": CALLS}
+    # what cannot be had does not end a search
+    with suppress(ProcessDiedError, UserError):
+        peak_bytes: int | None = ask(MODULE, request | {"stream": is_stream}, timeout_s)["peak_rss_bytes"]
+        return peak_bytes
+    return None
+
+
 class _Search:
     def __init__(self, plan: TunePlan, budget: Budget) -> None:
         self._plan = plan
@@ -253,12 +265,9 @@ class _Search:
             enough_time = self._budget.left_s() > 2 * self._budget.expected_opening_s(setup.backend, OPENING_S)
             if candidate.peak_bytes is None and enough_time:
                 self._budget.report(f"{setup_name(setup)}: measuring its memory")
-                config, is_stream = self._config(setup).to_json(), setup.stream_photos > 0
-                request: dict[str, Any] = {"task": "memory", "config": config, "photos": self._photos(setup)}
-                request |= {"calls": CALLS, "stream": is_stream}
-                # what cannot be had does not end the search
-                with suppress(ProcessDiedError, UserError):
-                    candidate.peak_bytes = ask(MODULE, request, self._budget.time_out()())["peak_rss_bytes"]
+                candidate.peak_bytes = peak_of_new_process(
+                    self._config(setup), self._photos(setup), self._budget.time_out()(), setup.stream_photos > 0
+                )
 
     def _named_late(self, why: str) -> dict[str, str]:
         """Name what there was no time for: a backend as a whole where none of it was measured, and for `why`."""

@@ -33,6 +33,16 @@ EXIT_CANNOT_JUDGE = 3
 CANNOT_JUDGE = "seeded (random) weights: these figures do not measure depth, so there is no verdict"
 ALIGNED = "Estimates are aligned by scale and shift. A smaller AbsRel is better, and larger values of the others."
 
+BUDGET_S = 120.0
+FOLDER = Path("reports/accuracy")
+BESIDE_A_TEACHER = {
+    "--photos": "are photos without true depth, which a teacher's depth stands for",
+    "--no-timing": "is for a comparison with a teacher",
+    "--budget": "is for a comparison with a teacher",
+    "--output": "is for a comparison with a teacher",
+}
+"""Flags that have no use without a teacher, and why."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -47,10 +57,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="list of photos with depth (default: the suite's own)",
     )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    teacher = parser.add_argument_group(
+        "beside a teacher", "compare with another network's depth, in speed and size too"
+    )
+    teacher.add_argument(
+        "--teacher",
+        metavar="TEACHER",
+        help="official, seeded, the path of a checkpoint, or an ONNX file, whose settings are read beside it",
+    )
+    add_to_parser(teacher, ("--photos",))
+    teacher.add_argument("--no-timing", action="store_true", default=None, help="leave out time and memory")
+    teacher.add_argument("--budget", metavar="TIME", help=f"time for timing, as 60s or 5min (default: {BUDGET_S:g}s)")
+    teacher.add_argument(
+        "-o", "--output", type=Path, metavar="FOLDER", help=f"folder for the report (default: {FOLDER})"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print AbsRel, delta and Spearman for each photo and backend; 3 if the weights cannot be judged."""
+    if arguments.teacher is not None:
+        # it imports the machinery of timing, and the report's
+        from midas_bench.cli.accuracy_teacher import run_with_teacher
+
+        return run_with_teacher(arguments)
+    for flag in BESIDE_A_TEACHER:
+        if getattr(arguments, flag.removeprefix("--").replace("-", "_")) is not None:
+            raise UserError(flag, BESIDE_A_TEACHER[flag], "name the teacher by --teacher")
     manifest = arguments.manifest or suite_photos()
     all_photos = scene_photos.all_photos(scene_photos.from_manifest(manifest))
     photos = [photo for photo in all_photos if photo.depth]
@@ -102,8 +134,7 @@ def configured(
     Raises:
         UserError: a model, a setting or the weights are not usable, or a backend does not run them.
     """
-    threads = at_most_one("--threads", thread_counts(arguments.threads))
-    settings = model_settings(arguments)
+    threads, settings = one_thread_count(arguments), model_settings(arguments)
     configs: dict[str, Resolved] = {}
     for model in dict.fromkeys(arguments.model or [None]):
         config = resolve(
@@ -116,6 +147,15 @@ def configured(
         name = weights_name(config.weights)
         configs[printable(model) if name in configs else name] = config
     return configs
+
+
+def one_thread_count(arguments: argparse.Namespace) -> int | None:
+    """Return what --threads names, or None.
+
+    Raises:
+        UserError: it names several, or no number of threads that this process may use.
+    """
+    return at_most_one("--threads", thread_counts(arguments.threads))
 
 
 def weights_name(weights: Weights) -> str:

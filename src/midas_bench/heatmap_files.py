@@ -3,38 +3,43 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import BinaryIO, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from midas_bench import scene_photos
+from midas_bench.depth import heatmap_png
 from midas_bench.depth.config import Resolved
 from midas_bench.depth.photo import FORMATS as PHOTO_FORMATS
-from midas_bench.depth.photo import inspect
+from midas_bench.depth.photo import CheckedPhoto, check, inspect, read
+from midas_bench.depth.pipeline import DepthPipeline
+from midas_bench.depth.stream import ordered_map
 from midas_bench.errors import UserError
-from midas_bench.files import write_whole, written_atomically
+from midas_bench.files import write_whole
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-
-FAST_PNG_LEVEL = 1
-"""zlib's fastest: at its usual level, writing a heat map takes longer than computing it, for a fifth fewer bytes."""
 
 NOTE = "midas-bench.json"
 """In the folder of heat maps: the network that made them, so that one folder never mixes two."""
 
 
 class Task(Protocol):
-    """A photo whose heat map is to be made."""
+    """A photo whose heat map is to be made; errors name both by their places."""
 
     @property
-    def photo(self) -> object: ...  # noqa: D102 - as errors call it
+    def photo(self) -> object: ...  # noqa: D102
+    @property
+    def heatmap(self) -> object: ...  # noqa: D102
+    def read(self) -> CheckedPhoto: ...  # noqa: D102
 
 
 T = TypeVar("T", bound=Task)
@@ -58,9 +63,17 @@ class PhotoTask:
             return False
         return (photo.width, photo.height) == (heatmap.width, heatmap.height)
 
+    def read(self) -> CheckedPhoto:
+        """Read and check the photo.
+
+        Raises:
+            UserError: it cannot be read or used.
+        """
+        return check(read(self.photo), str(self.photo))
+
     def save(self, heatmap: NDArray[np.uint8]) -> None:
         """Write the heat map; raises what `save` raises."""
-        save(heatmap, self.heatmap, FAST_PNG_LEVEL)
+        save(heatmap, self.heatmap)
 
 
 def tasks(folder: Path, output: Path, suffix: str, warn: Callable[[str], object]) -> list[PhotoTask]:
@@ -108,33 +121,41 @@ def stems(photos: Sequence[PurePath]) -> list[str]:
 
 
 def write_each(
-    tasks: Iterable[T],
-    heatmaps: Iterable[NDArray[np.uint8] | UserError],
-    save: Callable[[T, NDArray[np.uint8]], None],
-) -> Iterator[UserError | None]:
-    """Save the heat map of each task; yield None for it, or the error of a photo that has none.
+    pipeline: DepthPipeline, tasks: Iterable[T], save: Callable[[T, NDArray[np.uint8]], None], waiting: int = 1
+) -> Generator[UserError | None, None, None]:
+    """Make and save the heat map of each task; yield None for it, or the error of a photo that has none.
+
+    A thread takes a photo the whole way: encoding takes as long as the network, and one thread for all of it would keep
+    many cores waiting.
 
     Args:
-        tasks: in the order of the heat maps.
-        heatmaps: as `DepthPipeline.map` gives them with `errors="return"`.
-        save: writes one, in the caller's thread, while others are computed.
+        pipeline: open until the iterator is closed.
+        tasks: taken in order, a few ahead of the outcomes.
+        save: encodes and writes one, in any thread.
+        waiting: threads beside those that the cores have room for, while others wait for disks and networks.
 
     Raises:
         UserError: what concerns all photos, such as a full disk.
     """
-    for task, heatmap in zip(tasks, heatmaps, strict=True):
-        if isinstance(heatmap, UserError):
-            yield heatmap
-            continue
+
+    def outcome(task: T) -> UserError | None:
+        try:
+            [heatmap] = pipeline.run([task.read()], palette=has_palette(task.heatmap)).heatmaps
+        except UserError as error:
+            return error
         try:
             save(task, heatmap)
         except UserError as error:
-            yield of_this_photo(error, task)
-        else:
-            yield None
+            return _of_this_photo(error, task)
+        return None
+
+    threads = max(2, pipeline.max_concurrent) + waiting
+    with closing(ordered_map(outcome, tasks, threads, threads + 1)) as outcomes:
+        for finished in outcomes:
+            yield finished.result()
 
 
-def of_this_photo(error: UserError, task: Task) -> UserError:
+def _of_this_photo(error: UserError, task: Task) -> UserError:
     """Return why this heat map cannot be written, or raise what the others would meet too."""
     if not isinstance(error.__cause__, OSError):
         return error
@@ -143,30 +164,40 @@ def of_this_photo(error: UserError, task: Task) -> UserError:
     raise error
 
 
-def save(heatmap: NDArray[np.uint8], output: Path, png_level: int = 6) -> None:
-    """Write uint8 RGB (H, W, 3) in the format that the suffix names, whole or not at all.
-
-    `png_level` is zlib's, by default Pillow's own; other formats ignore it.
+def save(heatmap: NDArray[np.uint8], output: Path) -> None:
+    """Write a heat map as `encode` takes it, whole or not at all.
 
     Raises:
         UserError: the format cannot hold it, or (with an OSError as cause) it cannot be written.
     """
-    with written_atomically(output) as temporary, temporary.open("wb") as file:
-        encode(heatmap, file, output, png_level)
+    write_whole(output, encode(heatmap, output))
 
 
-def encode(heatmap: NDArray[np.uint8], file: BinaryIO, output: object, png_level: int = FAST_PNG_LEVEL) -> None:
-    """Write a heat map into an open file, in the format that the suffix of `output` names.
+def has_palette(output: object) -> bool:
+    """Tell whether a file of this suffix holds its heat map as indices of a palette."""
+    return _format(output) == "PNG"
+
+
+def encode(heatmap: NDArray[np.uint8], output: object) -> bytes:
+    """Return a heat map in the format that the suffix of `output` names: RGB, or indices where it has a palette.
 
     Raises:
         UserError: the format cannot hold it.
     """
-    pillow_format = FORMATS[PurePath(str(output)).suffix.lower()]
+    if has_palette(output):
+        return heatmap_png.encode(heatmap)
+    encoded = io.BytesIO()
     try:
-        Image.fromarray(heatmap).save(file, format=pillow_format, compress_level=png_level)
+        Image.fromarray(heatmap).save(encoded, format=_format(output))
     # WebP is limited to 16383 pixels per side
-    except ValueError as error:
-        raise UserError(output, f"cannot hold the heat map ({error})", "use .png") from error
+    except (OSError, ValueError) as error:
+        # without a cause: an OSError would stand for a disk that all photos meet
+        raise UserError(output, f"cannot hold the heat map ({error})", "use .png") from None
+    return encoded.getvalue()
+
+
+def _format(output: object) -> str:
+    return FORMATS[PurePath(str(output)).suffix.lower()]
 
 
 def check_note(output: Path, config: Resolved) -> bool:

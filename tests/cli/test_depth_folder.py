@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.depth.brightness import Brightness
+from tests.full_disk import fill_disk
 
 from midas_bench import heatmap_files
 from midas_bench.cli.main import main
@@ -262,10 +263,7 @@ def test_what_a_folder_holds_beside_photos_is_counted_and_named_in_one_line(dept
 
 
 def test_a_full_disk_ends_the_run_over_a_folder(depth, folder, tmp_path, monkeypatch):
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Image.Image, "save", full)
+    fill_disk(monkeypatch)
     code, _, err = depth(folder, "-o", tmp_path / "out")
     assert code == 2
     assert "cannot be written (No space left on device)" in err

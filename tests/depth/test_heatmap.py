@@ -4,11 +4,20 @@ import numpy as np
 import pytest
 
 from midas_bench.depth import baseline_recipe
-from midas_bench.depth.heatmap import grey, grey16, heatmap
+from midas_bench.depth.heatmap import INFERNO_RGB, grey, grey16, heatmap, palette_map
 
 DARKEST, BRIGHTEST = (0, 0, 4), (252, 255, 164)  # Inferno's ends as RGB
 
-both_recipes = pytest.mark.parametrize("paint", [heatmap, baseline_recipe.heatmap], ids=["fast", "article"])
+
+def by_palette(*given):
+    indices = palette_map(*given)
+    assert indices.dtype == np.uint8
+    return INFERNO_RGB[:, 0][indices]
+
+
+both_recipes = pytest.mark.parametrize(
+    "paint", [heatmap, by_palette, baseline_recipe.heatmap], ids=["fast", "palette", "article"]
+)
 
 
 def ramp(axis):
@@ -95,9 +104,10 @@ def test_the_colours_are_inferno():
     np.testing.assert_allclose(painted, reference, atol=0.02)
 
 
-def test_both_recipes_paint_the_same():
+@both_recipes
+def test_all_recipes_paint_the_same(paint):
     depth = cv2.GaussianBlur(np.random.default_rng(2).random((256, 256), np.float32), (0, 0), 9)
-    np.testing.assert_array_equal(heatmap(depth, 321, 123), baseline_recipe.heatmap(depth, 321, 123))
+    np.testing.assert_array_equal(paint(depth, 321, 123), baseline_recipe.heatmap(depth, 321, 123))
 
 
 @pytest.fixture(scope="module")
@@ -110,16 +120,18 @@ def sharp(project):
 
 
 @pytest.mark.parametrize("size", [(1280, 853), (513, 513), (2000, 1500)])
-def test_colouring_before_enlarging_looks_the_same(sharp, size):
+@pytest.mark.parametrize("paint", [heatmap, by_palette])
+def test_stretching_before_enlarging_looks_the_same(sharp, paint, size):
     for depth in sharp:
-        difference = np.abs(heatmap(depth, *size).astype(int) - baseline_recipe.heatmap(depth, *size))
+        difference = np.abs(paint(depth, *size).astype(int) - baseline_recipe.heatmap(depth, *size))
         assert difference.mean() < 1.3  # of 255; seen: 1.16, at 513x513
         assert np.percentile(difference, 99.9) <= 10  # seen: 9
 
 
 def test_a_map_of_the_size_that_is_coloured_and_below_is_the_articles(sharp):
     for size in ((512, 900), (4000, 300)):
-        np.testing.assert_array_equal(heatmap(sharp[0], *size), baseline_recipe.heatmap(sharp[0], *size))
+        for paint in (heatmap, by_palette):
+            np.testing.assert_array_equal(paint(sharp[0], *size), baseline_recipe.heatmap(sharp[0], *size))
 
 
 def test_the_depth_is_left_alone_and_the_map_is_ones_own():

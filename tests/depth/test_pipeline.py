@@ -11,6 +11,7 @@ from tests.depth.brightness import Brightness
 
 from midas_bench.depth import baseline_recipe, photo, preprocess
 from midas_bench.depth.config import PipelineConfig, resolve
+from midas_bench.depth.heatmap import INFERNO_RGB, palette_map
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.depth.stages import STAGES
 from midas_bench.depth.weights import Weights
@@ -89,6 +90,14 @@ assert DepthPipeline.__module__ == "midas_bench.depth.pipeline"
 assert not hasattr(midas_bench, "Pipeline")
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_heat_map_can_be_indices_of_the_palette(pipeline, encode):
+    data = [encode(picture(*size, np.s_[:5]), "PNG") for size in ((20, 30), (300, 700))]
+    rgb, palette = pipeline.run(data).heatmaps, pipeline.run(data, palette=True).heatmaps
+    assert [indices.shape for indices in palette] == [(20, 30), (300, 700)]
+    for colours, indices in zip(rgb, palette, strict=True):
+        np.testing.assert_array_equal(INFERNO_RGB[:, 0][indices], colours)
 
 
 def test_a_call_gives_the_heat_maps_of_a_run(pipeline, encode):
@@ -238,9 +247,10 @@ def test_the_heat_map_looks_like_that_of_depth_enlarged_before_it_is_coloured(gr
         prediction = pipeline.run([taken.data for taken in photos.values()])
     for seen, depth in zip(prediction.heatmaps, prediction.depth, strict=True):
         height, width, _ = seen.shape
-        difference = np.abs(seen.astype(int) - baseline_recipe.heatmap(depth, width, height))
-        assert difference.mean() < 0.5  # of 255; seen over all photos: 0.34
-        assert np.percentile(difference, 99.9) <= 6  # seen: 5
+        for colours in (seen, INFERNO_RGB[:, 0][palette_map(depth, width, height)]):
+            difference = np.abs(colours.astype(int) - baseline_recipe.heatmap(depth, width, height))
+            assert difference.mean() < 0.5  # of 255; seen over all photos: 0.34
+            assert np.percentile(difference, 99.9) <= 6  # seen: 5
 
 
 @pytest.mark.parametrize(("cores", "threads", "at_a_time"), [(1, 1, 1), (6, 2, 3), (3, 2, 1)])

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.depth.brightness import Brightness
+from tests.full_disk import fill_disk
 
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.depth.weights import Weights
@@ -85,13 +87,22 @@ def test_errors_of_reading_stand_at_their_photos_places(maker, photos, bad):
 
 
 def test_a_full_disk_concerns_all_photos(maker, photos, monkeypatch):
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("midas_bench.heatmap_files.Image.Image.save", full)
+    fill_disk(monkeypatch)
     outcomes = maker.outcomes(tasks_of(photos, NAMES))
     assert {status for status, _ in outcomes} == {FAILED}
     assert all("No space left on device" in str(error) for _, error in outcomes)
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_block_may_mix_formats(maker, photos, scheme):
+    names = [f"{scheme}{photos}/out/{number}.{suffix}" for number, suffix in enumerate(("png", "jpg", "WEBP", "PNG"))]
+    tasks = [places.task(f"{scheme}{photos}/{number}.jpg", name) for number, name in enumerate(names)]
+    assert {status for status, _ in maker.outcomes(tasks)} == {MADE}
+    for number, name in enumerate(names):
+        with Image.open(name.removeprefix(scheme)) as heatmap:
+            assert (heatmap.format, heatmap.mode, heatmap.size) == (
+                *(("PNG", "P"), ("JPEG", "RGB"), ("WEBP", "RGB"), ("PNG", "P"))[number], (30 + number, 20),
+            )  # fmt: skip
 
 
 def test_pictures_are_those_of_the_same_photo_at_an_address(maker, photos):

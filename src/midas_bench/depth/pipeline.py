@@ -34,7 +34,7 @@ class Prediction:
     """What one call gives.
 
     Attributes:
-        heatmaps: uint8 RGB (H, W, 3), each in its photo's size.
+        heatmaps: uint8 RGB (H, W, 3), or indices of a palette (H, W), each in its photo's size.
         depth: float32 (N, 256, 256), inverse relative depth; a model of the user's own may have another size.
         stage_s: seconds spent in each of `STAGES`.
     """
@@ -94,13 +94,14 @@ class DepthPipeline:
         """
         return self.run(photos).heatmaps
 
-    def run(self, photos: Sequence[Given]) -> Prediction:
+    def run(self, photos: Sequence[Given], *, palette: bool = False) -> Prediction:
         """Return heat maps, depth and stage times for photos of any sizes.
 
         Any number of threads may call it; at most `max_concurrent` of them are in inference at a time.
 
         Args:
             photos: JPEG, PNG or WebP bytes, paths of such files, or uint8 (H, W, 3) RGB pixels.
+            palette: give heat maps as indices of `heatmap.INFERNO_RGB`, which `heatmap_png.encode` takes.
 
         Raises:
             UserError, ValueError, TypeError: as `__call__`.
@@ -108,12 +109,14 @@ class DepthPipeline:
         require_sequence(photos)
         if not len(photos):
             raise ValueError("a batch needs at least one photo")
-        ran = self.staged(photos).timed()
+        ran = self.staged(photos, palette=palette).timed()
         return Prediction(ran.heatmaps, ran.depth, ran.stage_s)
 
-    def staged(self, photos: Sequence[Given] = (), *, decoded: Sequence[DecodedPhoto] = ()) -> StagedBatch:
+    def staged(
+        self, photos: Sequence[Given] = (), *, decoded: Sequence[DecodedPhoto] = (), palette: bool = False
+    ) -> StagedBatch:
         """Return a batch that has not begun: of photos, or of photos that are decoded already."""
-        return StagedBatch(self.recipe, self.infer, photos, self.inference_slots, decoded)
+        return StagedBatch(self.recipe, self.infer, photos, self.inference_slots, decoded, palette)
 
     @overload
     def map(

@@ -51,13 +51,14 @@ class Recipe:
 
     `decode` takes a photo, its bytes or checked already, and the name that errors call it by. What it returns goes into
     `preprocess` as it is, as does what `wrap` makes of pixels that are decoded already. `heatmap` takes depth, width
-    and height.
+    and height and gives RGB, `palette_map` indices of `heatmap.INFERNO_RGB`.
     """
 
     decode: Callable[..., DecodedPhoto]
     wrap: Callable[[NDArray[np.uint8]], DecodedPhoto]
     preprocess: Callable[[Sequence[Any]], Batch]
     heatmap: Callable[[NDArray[np.float32], int, int], NDArray[np.uint8]]
+    palette_map: Callable[[NDArray[np.float32], int, int], NDArray[np.uint8]]
 
     def picture(self, given: Given) -> DecodedPhoto:
         """Return a photo decoded, read first where it is a path; pixels are taken as they are.
@@ -89,8 +90,10 @@ def find_recipe(name: str, interface: NetworkInterface = MIDAS) -> Recipe:
             raise UserError("recipe article", "makes the input of MiDaS_small alone", "choose the recipe fast")
         from midas_bench.depth import baseline_recipe
 
-        return Recipe(baseline_recipe.decode, baseline_recipe.wrap, baseline_recipe.preprocess, baseline_recipe.heatmap)
-    return Recipe(partial(_decode, interface), _wrap, partial(_preprocess, interface), heatmap.heatmap)
+        article = baseline_recipe
+        return Recipe(article.decode, article.wrap, article.preprocess, article.heatmap, heatmap.grey)
+    decode, preprocess_all = partial(_decode, interface), partial(_preprocess, interface)
+    return Recipe(decode, _wrap, preprocess_all, heatmap.heatmap, heatmap.palette_map)
 
 
 def _decode(interface: NetworkInterface, data: bytes | photo.CheckedPhoto, name: str = "photo") -> photo.Decoded:

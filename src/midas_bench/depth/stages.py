@@ -29,9 +29,10 @@ class StagedBatch:
         photos: as `Recipe.picture` takes them.
         inference_slot: held while the network is called; waiting for it counts in no stage.
         decoded: the photos decoded; given in place of `photos` where someone else decoded them.
+        palette: whether heat maps are indices of `heatmap.INFERNO_RGB` in place of RGB.
         batch: the network's input, by default float32 (N, 3, 256, 256).
         depth: float32 (N, H, W), inverse relative depth, by default 256x256.
-        heatmaps: uint8 RGB (H, W, 3), each in its photo's size.
+        heatmaps: uint8 RGB (H, W, 3) or indices (H, W), each in its photo's size.
         stage_s: seconds that each stage took which ran in `timed`.
     """
 
@@ -40,6 +41,7 @@ class StagedBatch:
     photos: Sequence[Given] = ()
     inference_slot: AbstractContextManager[object] = field(default_factory=nullcontext)
     decoded: Sequence[DecodedPhoto] = ()
+    palette: bool = False
     batch: Batch = field(init=False)
     depth: NDArray[np.float32] = field(init=False)
     heatmaps: list[NDArray[np.uint8]] = field(init=False)
@@ -67,8 +69,9 @@ class StagedBatch:
 
     def heatmap(self) -> list[NDArray[np.uint8]]:
         """Colour the depth of each photo in the photo's size."""
+        draw = self.recipe.palette_map if self.palette else self.recipe.heatmap
         pairs = zip(self.depth, self.decoded, strict=True)
-        self.heatmaps = [self.recipe.heatmap(depth, photo.width, photo.height) for depth, photo in pairs]
+        self.heatmaps = [draw(depth, photo.width, photo.height) for depth, photo in pairs]
         return self.heatmaps
 
     def timed(self, *stages: str) -> StagedBatch:

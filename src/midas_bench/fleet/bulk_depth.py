@@ -23,13 +23,12 @@ from numpy.typing import NDArray
 from midas_bench.depth.calibration import project_photos
 from midas_bench.depth.config import PipelineConfig, Resolved, cache_folder, resolve
 from midas_bench.depth.pipeline import DepthPipeline
-from midas_bench.depth.stream import ordered_map
 from midas_bench.depth.weights import Weights, sha256_with
 from midas_bench.errors import UserError, printable
 from midas_bench.fleet import places
 from midas_bench.fleet.places import AddressTask, Task
 from midas_bench.fleet.ray_extra import require_ray
-from midas_bench.heatmap_files import of_this_photo, write_each
+from midas_bench.heatmap_files import write_each
 
 MADE, KEPT, LEFT_OUT, FAILED = "made", "kept", "left out", "failed"
 """What became of a photo: its heat map was made or there already, or the photo cannot be used, or none can be."""
@@ -184,25 +183,9 @@ class HeatmapMaker:
                     self._noted = True
             task.save(heatmap)
 
-        if not any(isinstance(task, AddressTask) for task in tasks):
-            with closing(pipeline.map((task.photo for task in tasks), errors="return")) as heatmaps:
-                yield from write_each(tasks, heatmaps, save)
-            return
-
-        def whole(task: Task) -> UserError | None:
-            try:
-                [heatmap] = pipeline.run([task.read() if isinstance(task, AddressTask) else task.photo]).heatmaps
-            except UserError as error:
-                return error
-            try:
-                save(task, heatmap)
-            except UserError as error:
-                return of_this_photo(error, task)
-            return None
-
-        at_a_time = pipeline.max_concurrent + WAITING
-        with closing(ordered_map(whole, tasks, at_a_time, at_a_time + 1)) as results:
-            yield from (finished.result() for finished in results)
+        at_address = any(isinstance(task, AddressTask) for task in tasks)
+        with closing(write_each(pipeline, tasks, save, WAITING if at_address else 1)) as outcomes:
+            yield from outcomes
 
 
 def _row(status: str, error: UserError | None) -> tuple[str, str, str, str]:

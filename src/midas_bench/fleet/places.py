@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import io
 import os
 import posixpath
 import re
@@ -95,9 +94,7 @@ class AddressTask:
         Raises:
             UserError: the format cannot hold it, or (with an OSError as cause) it cannot be written.
         """
-        encoded = io.BytesIO()
-        heatmap_files.encode(heatmap, encoded, self.heatmap)
-        write(self.heatmap, encoded.getvalue())
+        write(self.heatmap, heatmap_files.encode(heatmap, self.heatmap))
 
 
 Task = PhotoTask | AddressTask

@@ -24,7 +24,15 @@ DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), PALETTE_TYPE: (1, 2, 4, 8), 4: (8, 16
 OVERHEAD_BYTES = 12
 """Of each chunk: length, kind and checksum."""
 HEADER = struct.Struct(">IIBBBBB")
-END = b"\0\0\0\0IEND" + zlib.crc32(b"IEND").to_bytes(4)
+
+
+def chunk(kind: bytes, content: bytes = b"") -> bytes:
+    """Return a chunk as a file has it: length, kind, content and checksum."""
+    named = kind + content
+    return len(content).to_bytes(4) + named + zlib.crc32(named).to_bytes(4)
+
+
+END = chunk(b"IEND")
 
 
 def contents(data: bytes, max_pixels: int) -> Contents:

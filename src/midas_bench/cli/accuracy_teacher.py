@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from midas_bench import scene_photos
 from midas_bench.bundle import suite_photos
-from midas_bench.cli.accuracy import (
+from midas_bench.cli.accuracy_inputs import (
     BUDGET_S,
     EXIT_CANNOT_JUDGE,
     FOLDER,
@@ -32,14 +32,13 @@ from midas_bench.depth.backends import registry
 from midas_bench.depth.calibration import project_photos
 from midas_bench.depth.config import PipelineConfig, Resolved, resolve
 from midas_bench.depth.custom_model import tensors
+from midas_bench.depth.model_flop import parameters
 from midas_bench.errors import UserError, printable
-from midas_bench.files import expanded
 from midas_bench.measure import machine
 from midas_bench.measure.students import PhotoResult, Teacher, file_bytes, timed
 from midas_bench.measure.tune_budget import Budget
 from midas_bench.options import seconds, split
 from midas_bench.processes import ProcessDiedError
-from midas_bench.profile.model_flop import parameters
 from midas_bench.render.terminal import print_table
 from midas_bench.report.students import notes, students_document, students_table, warnings
 from midas_bench.report.write import check_folder, write_files
@@ -132,12 +131,10 @@ def _photos(arguments: argparse.Namespace) -> tuple[list[Photo], tuple[str, ...]
     Raises:
         UserError: there are none, or one is not usable.
     """
-    if arguments.photos is None:
-        photos = scene_photos.all_photos(scene_photos.from_manifest(arguments.manifest or suite_photos()))
-        return photos, scene_photos.paths(photos)
-    if arguments.manifest is not None:
+    if arguments.photos is not None and arguments.manifest is not None:
         raise UserError(f"--photos {arguments.photos}", "has no use beside --manifest", "leave one of them out")
-    return scene_photos.all_photos(scene_photos.from_folder(expanded(arguments.photos), warn)), project_photos()
+    photos = scene_photos.all_photos(scene_photos.chosen(arguments.photos, arguments.manifest or suite_photos(), warn))
+    return photos, project_photos() if arguments.photos is not None else scene_photos.paths(photos)
 
 
 def _asked(arguments: argparse.Namespace) -> list[str]:

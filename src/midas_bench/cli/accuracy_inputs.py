@@ -1,0 +1,70 @@
+"""What `midas-bench accuracy` compares: flags -> backends and configurations by name, with a teacher or without."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from midas_bench.depth.backends import registry
+from midas_bench.depth.config import PipelineConfig, Resolved, resolve
+from midas_bench.depth.weights import Weights
+from midas_bench.errors import printable
+from midas_bench.options import at_most_one, model_settings, split, thread_counts
+
+EXIT_CANNOT_JUDGE = 3
+BUDGET_S = 120.0
+FOLDER = Path("reports/accuracy")
+"""Where the report stands by default."""
+
+
+def chosen_backends(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Return the backends that are named, or all that run here; with a model those that run it.
+
+    Raises:
+        UserError: one is unknown or cannot run here.
+    """
+    asked = split(arguments.backend) or ["all"]
+    names = registry.select(asked)
+    if arguments.model and "all" in asked:
+        return tuple(name for name in names if registry.find(name).reads_onnx)
+    return names
+
+
+def configured(
+    arguments: argparse.Namespace, backends: Sequence[str], calibration: tuple[str, ...]
+) -> Mapping[str, Resolved]:
+    """Resolve what is to be compared, for the first of the backends: by its name, each model or the weights.
+
+    Raises:
+        UserError: a model, a setting or the weights are not usable, or a backend does not run them.
+    """
+    threads, settings = one_thread_count(arguments), model_settings(arguments)
+    configs: dict[str, Resolved] = {}
+    for model in dict.fromkeys(arguments.model or [None]):
+        config = resolve(
+            PipelineConfig(
+                backends[0], threads, arguments.weights, calibration=calibration, model=model, model_settings=settings
+            )
+        )
+        for backend in backends:
+            registry.check_runs(backend, config.weights)
+        name = weights_name(config.weights)
+        configs[printable(model) if name in configs else name] = config
+    return configs
+
+
+def one_thread_count(arguments: argparse.Namespace) -> int | None:
+    """Return what --threads names, or None.
+
+    Raises:
+        UserError: it names several, or no number of threads that this process may use.
+    """
+    return at_most_one("--threads", thread_counts(arguments.threads))
+
+
+def weights_name(weights: Weights) -> str:
+    """Return what tables call a model or weights: its file's name, or the network and where its weights are from."""
+    if weights.source in ("model", "file"):
+        return printable(Path(weights.path or "").name)
+    return f"MiDaS_small {weights.source}"

@@ -90,3 +90,8 @@ def test_what_is_no_time_is_the_users_error(text):
 
 def test_a_number_without_a_unit_is_what_the_command_says():
     assert options.seconds("--budget", "60", bare="s") == 60
+
+
+def test_a_size_is_no_setting_of_a_model_alone(parser):
+    read = parser.parse_args(["--size", "160x256"])
+    assert (read.model, options.model_settings(read)) == (None, (("size", "160x256"),))

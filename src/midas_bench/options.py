@@ -37,7 +37,7 @@ SINGLE = {"--backend": f"{ONE_BACKEND} (default: onnx)", "--threads": ONE_COUNT}
 """What commands say that take one of each."""
 
 MODEL_SETTINGS = (
-    ("size", "HxW", "height x width of its input in pixels, where the graph leaves them free (default: 256x256)"),
+    ("size", "HxW", "height x width of the network's input, of a --model where it leaves them free (default: 256x256)"),
     ("output", "NAME", "its output that holds depth, where it has several"),
     ("preset", "NAME", f"how its input is normalised: {', '.join(PRESETS)} (default: midas, or raw for uint8)"),
     ("mean", "R,G,B", "what is subtracted from pixels that are divided by --scale"),
@@ -45,7 +45,7 @@ MODEL_SETTINGS = (
     ("scale", "NUMBER", "what pixels of 0 to 255 are divided by"),
     ("meaning", "NAME", "what its numbers are, inverse (larger is nearer) or depth (default: inverse)"),
 )
-"""What a user can say of a model: a setting, what stands for its value, and its help."""
+"""What a user can say of a model, or of its size without one: a setting, what stands for its value, and its help."""
 
 MODEL_FLAGS = ("--model", *(FLAGS[name] for name, _, _ in MODEL_SETTINGS))
 
@@ -68,7 +68,11 @@ OPTIONS = {
             {"default": None, "metavar": "FILE"},
         ),
         *(
-            Option(FLAGS[name], f"of --model: {says}", {"default": None, "metavar": metavar, "dest": f"model_{name}"})
+            Option(
+                FLAGS[name],
+                says if name == "size" else f"of --model: {says}",
+                {"default": None, "metavar": metavar, "dest": f"model_{name}"},
+            )
             for name, metavar, says in MODEL_SETTINGS
         ),
         Option(

@@ -13,6 +13,7 @@ from tests.bench.conftest import CLEAN
 
 from midas_bench.depth.artifacts import artifact
 from midas_bench.depth.backends import registry
+from midas_bench.depth.flop import DEPLOYED_FLOP
 from midas_bench.depth.weights import seeded
 from midas_bench.files import CACHE_VARIABLE, sha256_of
 
@@ -233,6 +234,27 @@ def test_the_article_is_skipped_for_a_model_of_ones_own(bench, graphs):
     ran = bench(f"--model={model}", "--weights=auto", "-k", "street", *FEW_ROUNDS, paths=["bench/test_article.py"])
     assert "1 skipped" in ran.stdout
     assert "the article's recipe runs its own network, not that of --model" in ran.stdout
+
+
+@pytest.mark.usefixtures("graphs")
+def test_a_run_of_another_size_has_its_own_reference_and_work_and_no_article(bench, tree):
+    names = ("pipeline", "inference", "article", "stages")
+    ran = bench("--size=160x256", "--backend=onnx", "-k", "(b1 or article) and (street or inference)", *FEW_ROUNDS,
+                paths=[f"bench/test_{name}.py" for name in names])  # fmt: skip
+    assert ran.returncode == 0, ran.stdout
+    assert "left out: the article's recipe resizes to 256x256, not to --size 160x256" in ran.stdout
+    assert "4 skipped" in ran.stdout
+    infos = results(tree)
+    assert infos.keys() == {"test_pipeline[onnx-b1-street]", "test_inference[onnx-b1]"}
+    for info in infos.values():
+        assert info["input_shape"] == [1, 3, 160, 256]
+        assert info["max_relative_error"] <= registry.MAX_RELATIVE_ERROR
+    assert infos["test_inference[onnx-b1]"]["flop"] == DEPLOYED_FLOP * 160 / 256
+
+
+@pytest.mark.usefixtures("graphs")
+def test_a_size_that_the_network_does_not_take_is_a_usage_error_in_one_line(bench):
+    one_error(bench("--size=200x256"), "--size 200x256: has sides that are no multiples of 32, as MiDaS_small's are")
 
 
 def test_reduced_precision_is_measured_on_seeded_weights_and_not_judged(bench, tree, graphs, monkeypatch):

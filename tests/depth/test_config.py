@@ -4,7 +4,9 @@ import pytest
 
 from midas_bench.cpu import allowed_cores, default_threads
 from midas_bench.depth import weights
+from midas_bench.depth.artifacts import KINDS, key
 from midas_bench.depth.config import PipelineConfig, cache_folder, check_threads, resolve
+from midas_bench.depth.interface import MIDAS
 from midas_bench.errors import UserError
 
 SEEDED = PipelineConfig(weights="seeded")
@@ -93,9 +95,39 @@ def test_weights_beside_a_model_are_refused(tmp_path):
         resolve(PipelineConfig(weights="seeded", model=str(tmp_path / "own.onnx")))
 
 
-def test_what_is_said_of_a_model_needs_one():
-    with pytest.raises(UserError, match="--size: is for a model of your own; name the model by --model"):
-        resolve(replace(SEEDED, model_settings={"size": "252x252"}))
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"preset": "unit"}, "--preset: is for a model of your own; name the model by --model"),
+        ({"size": "160x256", "mean": "0"}, "--mean: is for a model of your own; name the model by --model"),
+        ({"sizes": "160x256"}, "sizes: is for a model of your own"),
+        ({"size": "252x256"}, "--size 252x256: has sides that are no multiples of 32, as MiDaS_small's are; give"),
+        ({"size": "256x250"}, "--size 256x250: has sides that are no multiples of 32"),
+        ({"size": "100"}, "--size 100: has sides that are no multiples of 32"),
+        ({"size": "0x256"}, "--size 0x256: is no size"),
+        ({"size": "auto"}, "--size auto: is no size; give height x width in pixels"),
+    ],
+)
+def test_without_a_model_only_a_size_that_the_network_takes_can_be_said(said, message):
+    with pytest.raises(UserError, match=message):
+        # before the weights are looked for, which may take a download
+        resolve(PipelineConfig(weights="nowhere.pt", model_settings=said))
+
+
+def test_a_size_makes_another_network_of_the_same_weights():
+    square, wide = resolve(SEEDED), resolve(replace(SEEDED, model_settings={"size": "160x256"}))
+    assert wide.weights == replace(square.weights, interface=replace(MIDAS, height=160, width=256))
+    assert wide.weights.identity == square.weights.identity
+    assert wide.weights.fingerprint != square.weights.fingerprint
+    assert resolve(wide) == resolve(PipelineConfig.from_json(wide.to_json())) == wide
+    assert all(key(kind, wide.weights) != key(kind, square.weights) for kind in KINDS)
+
+
+def test_the_usual_size_is_the_usual_network_and_finds_the_usual_graphs():
+    said, unsaid = resolve(replace(SEEDED, model_settings={"size": "256x256"})), resolve(SEEDED)
+    assert said.weights == unsaid.weights == weights.seeded()
+    assert said.weights.fingerprint == unsaid.weights.sha256
+    assert all(key(kind, said.weights) == key(kind, unsaid.weights) for kind in KINDS)
 
 
 def test_what_is_said_of_a_model_reaches_a_child_in_any_order():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -5,6 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 from midas_bench.depth.backends import registry
 from midas_bench.depth.custom_model import own_model
 from midas_bench.depth.flop import DEPLOYED_FLOP, PLAIN_FLOP, flop_per_image
+from midas_bench.depth.interface import MIDAS
 from midas_bench.depth.weights import seeded
 
 
@@ -58,3 +61,9 @@ def test_the_operations_of_a_model_of_ones_own_are_those_of_its_graph_at_its_siz
 
 def test_a_model_with_operators_of_unknown_shape_is_not_counted(own):
     assert flop_per_image(registry.find("onnx"), own("Foreign", "own")) is None
+
+
+@pytest.mark.parametrize(("backend", "flop"), [("eager", PLAIN_FLOP), ("onnx", DEPLOYED_FLOP)])
+def test_the_work_is_in_proportion_to_the_inputs_pixels(backend, flop):
+    wide = replace(seeded(), interface=replace(MIDAS, height=160, width=256))
+    assert flop_per_image(registry.find(backend), wide) == flop * 160 / 256

@@ -52,7 +52,7 @@ def test_a_photo_is_decoded_no_smaller_than_the_longer_side_needs():
 
 
 def test_the_articles_recipe_is_for_midas_alone():
-    with pytest.raises(UserError, match="recipe article: makes the input of MiDaS_small alone; choose the recipe fast"):
+    with pytest.raises(UserError, match="recipe article: makes MiDaS_small's input of 256x256 alone; choose"):
         find_recipe("article", WIDE)
 
 

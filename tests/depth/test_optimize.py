@@ -18,9 +18,12 @@ def ours(seeded_network):
     return deployed(seeded_network)
 
 
-def flops(network):
+SIZES = [(160, 256), (256, 160), (384, 384), (32, 32)]
+
+
+def flops(network, height=256, width=256):
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        network(torch.zeros(1, 3, 256, 256))
+        network(torch.zeros(1, 3, height, width))
     return counter.get_total_flops()
 
 
@@ -28,6 +31,16 @@ def test_it_computes_the_same_depth_up_to_rounding(seeded_network, ours, photos)
     batch = torch.from_numpy(preprocess([photo.decode(taken.data) for taken in photos.values()]))
     with torch.inference_mode():
         expected, depth = seeded_network(batch), ours(batch)
+    assert (depth - expected).abs().max() <= 5e-5 * (expected.max() - expected.min())
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_it_does_so_for_all_sides_that_are_multiples_of_32(seeded_network, ours, size):
+    torch.manual_seed(4)
+    batch = torch.randn(2, 3, *size)
+    with torch.inference_mode():
+        expected, depth = seeded_network(batch), ours(batch)
+    assert depth.shape == (2, *size)
     assert (depth - expected).abs().max() <= 5e-5 * (expected.max() - expected.min())
 
 
@@ -75,6 +88,12 @@ def test_nothing_works_in_place(seeded_network, ours):
 def test_it_takes_fewer_operations(seeded_network, ours):
     """9.19 GFLOP before; 0.25 less for `out_conv` before upsampling, 0.45 for its merging into the unit before."""
     assert (flops(seeded_network), flops(ours)) == (PLAIN_FLOP, DEPLOYED_FLOP)
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_its_operations_are_in_proportion_to_the_inputs_pixels(seeded_network, ours, height, width):
+    counted = [flops(network, height, width) * 256 * 256 for network in (seeded_network, ours)]
+    assert counted == [flop * height * width for flop in (PLAIN_FLOP, DEPLOYED_FLOP)]
 
 
 def test_it_holds_fewer_parameters(seeded_network, ours):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from midas_bench.depth import photo
-from midas_bench.depth.preprocess import preprocess
+from midas_bench.depth.preprocess import preprocess, size_of_original
 
 
 def plain(colour, height=40, width=60):
@@ -89,3 +89,20 @@ def test_the_whole_photo_is_seen_and_not_a_crop():
     [batch] = preprocess([picture])
     assert (batch[0][[0, -1], :] > 0).all()
     assert (batch[0][:, [0, -1]] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "size"),
+    [
+        # by hand: 256 / 1280 * 853 = 170.6 is nearer to 160 than to 192
+        (1280, 853, (160, 256)),
+        (853, 1280, (256, 160)),
+        (4000, 3000, (192, 256)),
+        # 144 is as near to 128 as to 160; 4.5 is rounded to 4, the even number
+        (1920, 1080, (128, 256)),
+        (7, 7, (256, 256)),
+        (5000, 100, (32, 256)),
+    ],
+)
+def test_the_original_keeps_the_aspect_ratio_in_multiples_of_32(width, height, size):
+    assert size_of_original(width, height) == size

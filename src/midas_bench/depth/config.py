@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from midas_bench.cpu import allowed_cores, default_threads
 from midas_bench.depth import weights as weights_module
 from midas_bench.depth.backends import registry
 from midas_bench.depth.calibration import project_photos
-from midas_bench.depth.model_settings import FLAGS
+from midas_bench.depth.interface import MIDAS, MIDAS_MULTIPLE, NetworkInterface
+from midas_bench.depth.model_settings import FLAGS, read_settings
 from midas_bench.depth.weights import Release, Weights
 from midas_bench.errors import UserError
 from midas_bench.files import CACHE_VARIABLE, expanded
@@ -35,7 +36,8 @@ class PipelineConfig:
         calibration: photos (paths) that a calibrated backend is fitted on; where there are none, the project's.
         cache_dir: for weights and artifacts; None takes the environment's or the user's.
         model: an ONNX file of the user's own, run in place of the network with `weights`; or None.
-        model_settings: what the user says of it, as pairs or a dictionary; the names are those of `FLAGS`.
+        model_settings: what the user says of it, as pairs or a dictionary; the names are those of `FLAGS`. Without a
+            model, only `size`.
     """
 
     backend: str = "onnx"
@@ -134,9 +136,7 @@ def resolve(config: PipelineConfig, environment: Mapping[str, str] | None = None
     threads = default_threads() if config.threads is None else check_threads(config.threads)
     cache_dir = expanded(config.cache_dir) if config.cache_dir else cache_folder(environment)
     weights = config.weights
-    if config.model_settings and config.model is None:
-        name, _ = config.model_settings[0]
-        raise UserError(FLAGS.get(name, name), "is for a model of your own", "name the model by --model")
+    interface = MIDAS if config.model is not None else _at_size(dict(config.model_settings))
     if isinstance(weights, str) and config.model is not None:
         if weights != "auto":
             raise UserError(f"--weights {weights}", "has no use beside --model", "leave one of them out")
@@ -146,6 +146,8 @@ def resolve(config: PipelineConfig, environment: Mapping[str, str] | None = None
         weights = own_model(config.model, config.model_settings)
     elif isinstance(weights, str):
         weights = weights_module.resolve(weights, cache_dir, Release.from_environment(environment))
+    if interface != MIDAS:
+        weights = replace(weights, interface=interface)
     registry.check_runs(config.backend, weights)
     return Resolved(
         backend=config.backend,
@@ -157,3 +159,20 @@ def resolve(config: PipelineConfig, environment: Mapping[str, str] | None = None
         model=config.model,
         model_settings=config.model_settings,
     )
+
+
+def _at_size(settings: Mapping[str, str]) -> NetworkInterface:
+    """Return MiDaS_small's interface at the size that the settings ask for.
+
+    Raises:
+        UserError: a setting is for models of the user's own, or it is no size that the network takes.
+    """
+    others = [name for name in settings if name != "size"]
+    if others:
+        thing = FLAGS.get(others[0], others[0])
+        raise UserError(thing, "is for a model of your own", "name the model by --model")
+    height, width = read_settings(settings.items(), FLAGS.__getitem__).get("size", (MIDAS.height, MIDAS.width))
+    if height % MIDAS_MULTIPLE or width % MIDAS_MULTIPLE:
+        reason = f"has sides that are no multiples of {MIDAS_MULTIPLE}, as MiDaS_small's are"
+        raise UserError(f"{FLAGS['size']} {settings['size']}", reason, "give height x width such as 160x256")
+    return replace(MIDAS, height=height, width=width)

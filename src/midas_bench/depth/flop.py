@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from midas_bench.depth.backends.registry import Row
+from midas_bench.depth.interface import MIDAS
 from midas_bench.depth.weights import Weights
 
 PLAIN_FLOP = 9_190_336_512
@@ -18,7 +19,9 @@ def flop_per_image(row: Row, weights: Weights) -> int | None:
     """Return what a backend computes for one image; None for a user's own model with operators of unknown shape."""
     if weights.source == "model":
         return _of_model(weights)
-    return DEPLOYED_FLOP if row.reads_onnx else PLAIN_FLOP
+    flop = DEPLOYED_FLOP if row.reads_onnx else PLAIN_FLOP
+    # convolutions alone, each with a fixed share of the input's pixels
+    return flop * weights.interface.height * weights.interface.width // (MIDAS.height * MIDAS.width)
 
 
 @cache

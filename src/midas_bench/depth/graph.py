@@ -13,9 +13,9 @@ from pathlib import Path
 import onnxruntime
 import torch
 
+from midas_bench.depth.interface import MIDAS, NetworkInterface
 from midas_bench.depth.network import MidasSmall, load_network
 from midas_bench.depth.optimize import deployed
-from midas_bench.depth.preprocess import INPUT_SIZE
 from midas_bench.depth.weights import Weights
 from midas_bench.processes import Reply, answer
 
@@ -27,9 +27,9 @@ EXPORT_OPTIONS = {
 """Part of an artifact's key: change them and the artifact is built anew."""
 
 
-def trace(network: MidasSmall, path: Path) -> None:
+def trace(network: MidasSmall, path: Path, interface: NetworkInterface = MIDAS) -> None:
     """Trace the plain network with `torch.jit.trace`, as the article did, and save."""
-    example = torch.zeros(EXPORT_OPTIONS["jit"]["trace_batch"], 3, INPUT_SIZE, INPUT_SIZE)
+    example = torch.zeros(interface.shape(EXPORT_OPTIONS["jit"]["trace_batch"]))
     with warnings.catch_warnings(), torch.inference_mode():
         # TorchScript is deprecated and still what the article's claim is about
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.jit")
@@ -40,9 +40,9 @@ def trace(network: MidasSmall, path: Path) -> None:
             torch.jit.save(traced, file)
 
 
-def export_onnx(network: MidasSmall, path: Path) -> None:
-    """Export what is deployed to one ONNX file: `batch` (N, 3, 256, 256) to `depth` (N, 256, 256), N free."""
-    example = torch.zeros(EXPORT_OPTIONS["onnx"]["example_batch"], 3, INPUT_SIZE, INPUT_SIZE)
+def export_onnx(network: MidasSmall, path: Path, interface: NetworkInterface = MIDAS) -> None:
+    """Export what is deployed to one ONNX file: `batch` (N, 3, H, W) to `depth` (N, H, W), N alone free."""
+    example = torch.zeros(interface.shape(EXPORT_OPTIONS["onnx"]["example_batch"]))
     torch.onnx.export(
         deployed(network),
         (example,),
@@ -58,8 +58,8 @@ def export_onnx(network: MidasSmall, path: Path) -> None:
     onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
 
 
-def save_checkpoint(network: MidasSmall, path: Path) -> None:
-    """Save the state dict, so that other revisions of this package load the same weights."""
+def save_checkpoint(network: MidasSmall, path: Path, _: NetworkInterface = MIDAS) -> None:
+    """Save the state dict, which all sizes share, so that other revisions of this package load the same weights."""
     with path.open("wb") as file:
         torch.save(network.state_dict(), file)
 
@@ -69,8 +69,8 @@ BUILDERS = {"jit": trace, "onnx": export_onnx, "checkpoint": save_checkpoint}
 
 def build(request: Reply) -> Reply:
     """Build one artifact: `kind`, resolved `weights`, and the `path` to write."""
-    network = load_network(Weights(**request["weights"]))
-    BUILDERS[request["kind"]](network, Path(request["path"]))
+    weights = Weights(**request["weights"])
+    BUILDERS[request["kind"]](load_network(weights), Path(request["path"]), weights.interface)
     return {}
 
 

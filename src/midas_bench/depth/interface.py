@@ -78,3 +78,5 @@ class NetworkInterface:
 
 
 MIDAS = NetworkInterface()
+MIDAS_MULTIPLE = 32
+"""Sides of MiDaS_small's input are multiples of it: the encoder halves them five times."""

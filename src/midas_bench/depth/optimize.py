@@ -6,7 +6,8 @@ What changes, and why it may:
 - a fusion block's 1x1 `out_conv` stands before the upsampling, on a quarter of the pixels: interpolation works on each
   channel alone and its weights sum to one, so the two commute;
 - being linear, it also moves into the residual unit's last convolution, which then has half as many outputs;
-- TensorFlow's "same" padding, which timm computes from the input's size at run time, is written down for 256x256;
+- TensorFlow's "same" padding, which timm computes from the input's size at run time, is written down; it is the same
+  for all sides that are multiples of 32, because each stride then halves an even number;
 - what is never called is dropped;
 - no activation works in place: the graph is the same, and exporting it takes half the time.
 """
@@ -51,7 +52,7 @@ class DeployedFusionBlock(nn.Module):
 
 
 def deployed(network: MidasSmall) -> MidasSmall:
-    """Return a copy of the network, in eval mode, that gives the same depth for 256x256 up to rounding."""
+    """Return a copy of the network, in eval mode, that gives the same depth up to rounding."""
     ours = copy.deepcopy(network).eval()
     for parent in list(ours.pretrained.modules()):
         _fold_batch_norm(parent)

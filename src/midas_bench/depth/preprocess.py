@@ -9,13 +9,25 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from midas_bench.depth.interface import MIDAS, Batch, NetworkInterface
+from midas_bench.depth.interface import MIDAS, MIDAS_MULTIPLE, Batch, NetworkInterface
 
 INPUT_SIZE = MIDAS.height
-"""Height and width of MiDaS_small's input in pixels. The original keeps the aspect ratio; the article this suite
-follows resizes to a square, which is what makes batches possible."""
+"""Height and width of MiDaS_small's input in pixels, unless a size is asked for. The original keeps the aspect ratio;
+the article this suite follows resizes to a square, which is what makes batches of any photos possible."""
 
 MEAN, STD = np.array(MIDAS.mean, np.float32), np.array(MIDAS.std, np.float32)
+
+
+def size_of_original(width: int, height: int) -> tuple[int, int]:
+    """Return height and width of the input that the original makes of a photo of this width and height.
+
+    The longer side becomes 256, and the other one the nearest multiple of 32, but not 0 as there. Source:
+    https://github.com/isl-org/MiDaS, `small_transform` in hubconf.py: `Resize` with the method `upper_bound`.
+    """
+    scale = INPUT_SIZE / max(width, height)
+    # two multiples can be equally near, as for 16:9: Python then takes the even one, as NumPy does there
+    sides = [max(1, round(scale * side / MIDAS_MULTIPLE)) * MIDAS_MULTIPLE for side in (height, width)]
+    return sides[0], sides[1]
 
 
 def least_side(interface: NetworkInterface) -> int:

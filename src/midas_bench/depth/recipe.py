@@ -83,11 +83,11 @@ def find_recipe(name: str, interface: NetworkInterface = MIDAS) -> Recipe:
     """Return a recipe by its name, "fast" or "article", for a network; the article's imports torch and torchvision.
 
     Raises:
-        UserError: the article's recipe is asked for with another network's input than MiDaS_small's.
+        UserError: the article's recipe is asked for with another input than MiDaS_small's square.
     """
     if name == "article":
         if interface != MIDAS:
-            raise UserError("recipe article", "makes the input of MiDaS_small alone", "choose the recipe fast")
+            raise UserError("recipe article", "makes MiDaS_small's input of 256x256 alone", "choose the recipe fast")
         from midas_bench.depth import baseline_recipe
 
         article = baseline_recipe

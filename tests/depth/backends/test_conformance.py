@@ -3,6 +3,7 @@
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from midas_bench.cpu import allowed_cores
 from midas_bench.depth import photo
 from midas_bench.depth.backends import registry
+from midas_bench.depth.interface import MIDAS
 from midas_bench.depth.preprocess import preprocess
 from midas_bench.depth.weights import resolve, seeded
 
@@ -152,6 +154,30 @@ def test_a_closed_backend_says_so_and_another_can_be_opened(row, load, batch):
         assert second(batch[:1]).shape == (1, 256, 256)
     finally:
         second.close()
+
+
+SIZES = {"onnx": [(160, 256), (256, 160), (384, 384)]}
+
+
+@pytest.mark.slow  # one more graph for each size
+def test_it_agrees_with_eager_at_other_sizes(row, seeded_network, graphs, photos, calibration):
+    import torch
+
+    for height, width in SIZES.get(row.name, [(160, 256)]):
+        other = replace(seeded(), interface=replace(MIDAS, height=height, width=width))
+        batch = preprocess([photo.decode(taken.data) for taken in photos.values()], other.interface)
+        opened = registry.load(row.name, other, THREADS, graphs, calibration)
+        try:
+            depth = opened(batch)
+            with pytest.raises(ValueError, match=f"expected float32 .N, 3, {height}, {width}., got float32"):
+                opened(np.zeros((1, 3, 256, 256), np.float32))
+        finally:
+            opened.close()
+        with torch.inference_mode():
+            expected = seeded_network(torch.from_numpy(batch)).numpy()
+        assert depth.shape == (len(photos), height, width)
+        assert np.abs(depth - expected).max() / np.ptp(expected) <= (registry.MAX_RELATIVE_ERROR if row.exact else 0.5)
+        assert row.exact or np.corrcoef(depth.ravel(), expected.ravel())[0, 1] > 0.9
 
 
 @pytest.fixture(scope="module")

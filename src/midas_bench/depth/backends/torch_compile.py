@@ -12,7 +12,6 @@ import torch
 from midas_bench.depth.backends.base import Build
 from midas_bench.depth.backends.torch_eager import TorchBackend
 from midas_bench.depth.network import load_network
-from midas_bench.depth.preprocess import INPUT_SIZE
 from midas_bench.depth.weights import Weights
 
 OPTIONS: dict[str, Any] = {
@@ -36,7 +35,7 @@ class CompiledBackend(TorchBackend):
 def load(build: Build) -> CompiledBackend:
     """Compile for one photo; nothing is left to compile at the first call."""
     start_s = time.perf_counter()
-    backend = CompiledBackend(_compiled(build.weights), build.threads)
+    backend = CompiledBackend(_compiled(build.weights), build.threads, build.weights.interface)
     backend.compile_s = time.perf_counter() - start_s
     return backend
 
@@ -48,7 +47,7 @@ def _compiled(weights: Weights) -> Any:
     torch.compiler.reset()
     network: Any = load_network(weights)
     # made outside of inference mode, as every batch is, or the first of those would be compiled anew
-    example = torch.zeros(1, 3, INPUT_SIZE, INPUT_SIZE)
+    example = torch.zeros(weights.interface.shape(1))
     with warnings.catch_warnings(), torch.inference_mode():
         # inductor imports parts of TorchScript, which is deprecated
         warnings.filterwarnings("ignore", message=r".*torch\.jit\.script.*deprecated", category=DeprecationWarning)

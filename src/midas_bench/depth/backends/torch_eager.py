@@ -12,21 +12,25 @@ from numpy.typing import NDArray
 from torch import nn
 
 from midas_bench.depth.backends.base import Build, checked
+from midas_bench.depth.interface import NetworkInterface
 from midas_bench.depth.network import load_network
 
 
 class TorchBackend:
     """Run anything that maps a tensor to a tensor, without gradients."""
 
-    def __init__(self, network: Callable[[torch.Tensor], torch.Tensor], threads: int) -> None:
+    def __init__(
+        self, network: Callable[[torch.Tensor], torch.Tensor], threads: int, interface: NetworkInterface
+    ) -> None:
         self._network: Callable[[torch.Tensor], torch.Tensor] | None = network
+        self._interface = interface
         use_threads(threads)
 
     def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Map float32 (N, 3, 256, 256) to new float32 (N, 256, 256)."""
+        """Map float32 (N, 3, H, W) to new float32 (N, H, W)."""
         if self._network is None:
             raise ValueError("the backend is closed")
-        ready = checked(batch)
+        ready = checked(batch, self._interface)
         # torch warns of arrays that it could not write to, and filtering that is not safe beside other threads
         tensor = torch.from_numpy(ready if ready.flags.writeable else ready.copy())
         with torch.inference_mode():
@@ -53,7 +57,8 @@ def use_threads(threads: int) -> None:
 def load(build: Build) -> TorchBackend:
     """Build the network in this process."""
     network = load_network(build.weights)
-    return TorchBackend(in_bfloat16(network) if build.variant == "bf16" else network, build.threads)
+    run = in_bfloat16(network) if build.variant == "bf16" else network
+    return TorchBackend(run, build.threads, build.weights.interface)
 
 
 def in_bfloat16(network: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:

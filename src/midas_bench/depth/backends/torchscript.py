@@ -23,4 +23,4 @@ def load(build: Build) -> TorchBackend:
         network: Any = torch.jit.load(name, map_location="cpu").eval()  # type: ignore[no-untyped-call]
         if build.variant == "frozen":
             network = torch.jit.freeze(network)
-    return TorchBackend(network, build.threads)
+    return TorchBackend(network, build.threads, build.weights.interface)

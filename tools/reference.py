@@ -21,6 +21,7 @@ sys.path[:0] = [str(PROJECT / "src"), str(PROJECT / "tools")]
 
 import scale  # noqa: E402 - beside this script
 
+from midas_bench.depth.preprocess import INPUT_SIZE, size_of_original  # noqa: E402
 from midas_bench.gate.self_test_text import markdown  # noqa: E402 - this tree's package, not an installed one
 from midas_bench.measure import answers_self_test_text  # noqa: E402
 from midas_bench.results.kinds import KINDS  # noqa: E402
@@ -77,6 +78,18 @@ def claims() -> str:
     return table(["claim", "how it is judged"], [[row["text"], row.get("note", "")] for row in rows])
 
 
+def sizes() -> str:
+    """Return the table of the sizes that the original MiDaS_small takes."""
+    photos = {"4:3": (4000, 3000), "3:2": (6000, 4000), "16:9": (1920, 1080), "3:4, portrait": (3000, 4000),
+              "2:3, portrait": (4000, 6000), "9:16, portrait": (1080, 1920)}  # fmt: skip
+    rows = []
+    for ratio, (width, height) in photos.items():
+        input_height, input_width = size_of_original(width, height)
+        share = f"{input_height * input_width / INPUT_SIZE**2:.1%}".replace("%", " %")
+        rows.append([ratio, f"{width}x{height}", f"`--size {input_height}x{input_width}`", share])
+    return table(["aspect ratio", "photo", "flag", "operations, relative to 256x256"], rows)
+
+
 def answers_self_test() -> str:
     """Return the table of the recorded self-test of answers."""
     recorded = json.loads((PROJECT / "docs/answers-self-test.json").read_text(encoding="utf-8"))
@@ -91,6 +104,7 @@ def gate_self_test() -> str:
 PARTS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "extra_info": ("docs/report-and-json.md", extra_info),
     "claims": ("docs/article.md", claims),
+    "sizes": ("docs/running.md", sizes),
     "gate-self-test": ("docs/gate-measurements.md", gate_self_test),
     "answers-self-test": ("docs/answers-self-test.md", answers_self_test),
     "scale-needs": ("docs/scale.md", scale.needs),

@@ -7,8 +7,8 @@ import pytest
 from midas_bench.depth.backends.registry import REGISTRY
 
 PARTS = (
-    "extra_info", "claims", "gate-self-test", "answers-self-test", "scale-needs", "scale-assumptions", "scale-fleet",
-    "scale-prices",
+    "extra_info", "claims", "sizes", "gate-self-test", "answers-self-test", "scale-needs", "scale-assumptions",
+    "scale-fleet", "scale-prices",
 )  # fmt: skip
 
 

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, replace
 import pytest
 
 from midas_bench import scene_photos
+from midas_bench.depth.config import make_graph, resolve
+from midas_bench.depth.preprocess import size_of_original
 from midas_bench.measure.blocks import blocks, log_ratios
 from midas_bench.measure.worker_client import TimedCall, WorkerSpec
 from midas_bench.results.kinds import ratio_fields
@@ -15,6 +17,10 @@ ROUNDS = 5
 SEED = 1
 
 pytestmark = [pytest.mark.not_quick, pytest.mark.expected_seconds(30)]
+
+
+OWN_ASPECT = "onnx-own-aspect"
+"""The arm whose input has the photo's own aspect ratio, as the original's, and not the article's square."""
 
 
 @dataclass(frozen=True)
@@ -46,27 +52,40 @@ RATIOS = {
         (TimedCall("article", "one", "decode"), TimedCall("article", "one", "preprocess")),
         TimedCall("article", "one"),
     ),
+    "own-aspect-over-square": Ratio(
+        "own aspect ratio/square onnx", (TimedCall(OWN_ASPECT, "one"),), TimedCall("onnx", "one")
+    ),
 }
 # by name, because the JSON holds each parameter whole
 each_ratio = pytest.mark.parametrize("ratio", RATIOS)
 
 
-TOGETHER = tuple(name for name in RATIOS if name != "eager-b4-over-b1")
-"""Ratios that share their blocks, each worker being started once for all of them; the other one takes longest."""
+TOGETHER = tuple(name for name in RATIOS if name not in ("eager-b4-over-b1", "own-aspect-over-square"))
+"""Ratios that share their blocks, each worker being started once for all; the others take longest, or a graph."""
 
 
 def runs(run, call):
     """Tell whether the run has the backend or recipe of a call."""
-    return call.arm in (run.settings.backends if run.settings.model else ("article", *run.settings.backends))
+    others = () if run.without_article else ("article", OWN_ASPECT)
+    return call.arm in (*others, *run.settings.backends)
 
 
 def arm(run, name, pipelines):
     """Describe a worker: a backend or the article's recipe, on one thread, with batches of one and four."""
-    recipe, backend = ("article", "eager") if name == "article" else ("fast", name)
-    config = asdict(replace(run.config, backend=backend, recipe=recipe, threads=1))
+    recipe, backend = {"article": ("article", "eager"), OWN_ASPECT: ("fast", "onnx")}.get(name, ("fast", name))
+    config = replace(run.config, backend=backend, recipe=recipe, threads=1)
     photos = next(iter(run.scenes.values()))
+    if name == OWN_ASPECT:
+        config = resolve(replace(config, model_settings={"size": "{}x{}".format(*own_size(run))}))
+        make_graph(config, print)
     batches = {"one": scene_photos.batch(photos, 1).paths, "four": scene_photos.batch(photos, 4).paths}
-    return WorkerSpec(name, {p: {"photos": batches[p], "config": config} for p in sorted(pipelines)})
+    return WorkerSpec(name, {p: {"photos": batches[p], "config": asdict(config)} for p in sorted(pipelines)})
+
+
+def own_size(run):
+    """Return height and width of the input that keeps the photo's aspect ratio."""
+    photo = next(iter(run.scenes.values()))[0]
+    return size_of_original(photo.width, photo.height)
 
 
 def interleaved(run, names, count):
@@ -94,9 +113,11 @@ def record(cell, run, name, together, count, group):
     ratio = RATIOS[name]
     needed = dict.fromkeys(call.arm for call in ratio.calls if not runs(run, call))
     if needed:
-        pytest.skip(f"needs {', '.join(sorted(needed))}, which --backend or --model leaves out")
+        pytest.skip(f"needs {', '.join(sorted(needed))}, which --backend, --model or --size leaves out")
     above, below = ("+".join(f"{c.arm} {c.pipeline} {c.call}" for c in calls) for calls in (ratio.above, [ratio.below]))
     cell.describe(kind="ratio", ratio=ratio.name, numerator=above, denominator=below, threads=1)
+    if name == "own-aspect-over-square":
+        cell.describe(input_shape=[1, 3, *own_size(run)])
 
     def measure():
         measured = together() if name in TOGETHER else interleaved(run, [name], count)

@@ -257,6 +257,20 @@ def test_a_size_that_the_network_does_not_take_is_a_usage_error_in_one_line(benc
     one_error(bench("--size=200x256"), "--size 200x256: has sides that are no multiples of 32, as MiDaS_small's are")
 
 
+@pytest.mark.usefixtures("graphs")
+def test_the_own_aspect_ratio_is_measured_beside_the_square(bench, tree):
+    ratios = (tree / "bench/test_ratios.py").read_text()
+    (tree / "bench/test_ratios.py").write_text(re.sub(r"^(BLOCKS|ROUNDS) = .*", r"\1 = 2", ratios, flags=re.MULTILINE))
+    chosen = ("-m", "extended", "-k", "test_ratios and own and not closely", "--benchmark-json=out.json")
+    ran = bench("--backend=onnx", *chosen, paths=["bench/test_ratios.py"])
+    assert ran.returncode == 0, ran.stdout
+    [info] = results(tree).values()
+    assert (info["ratio"], info["input_shape"]) == ("own aspect ratio/square onnx", [1, 3, 160, 256])
+    assert len(info["block_log_ratios"]) == 2
+    ran = bench("--backend=onnx", "--size=160x256", *chosen, paths=["bench/test_ratios.py"])
+    assert "needs onnx-own-aspect, which --backend, --model or --size leaves out" in ran.stdout
+
+
 def test_reduced_precision_is_measured_on_seeded_weights_and_not_judged(bench, tree, graphs, monkeypatch):
     cache = tree / "cache"  # of its own: other tests may have made the int8 graph
     shutil.copytree(graphs, cache, ignore=shutil.ignore_patterns("*int8*"))

@@ -248,6 +248,7 @@ def test_a_run_of_another_size_has_its_own_reference_and_work_and_no_article(ben
     assert infos.keys() == {"test_pipeline[onnx-b1-street]", "test_inference[onnx-b1]"}
     for info in infos.values():
         assert info["input_shape"] == [1, 3, 160, 256]
+        assert (info["weights"]["interface"]["height"], info["weights"]["interface"]["width"]) == (160, 256)
         assert info["max_relative_error"] <= registry.MAX_RELATIVE_ERROR
     assert infos["test_inference[onnx-b1]"]["flop"] == DEPLOYED_FLOP * 160 / 256
 

@@ -88,6 +88,13 @@ def test_a_model_of_all_sides_is_run_by_each_with_what_is_said_of_every_model():
     assert base.titles == ["m.onnx", "size 252x336", "preset imagenet"]
 
 
+def test_the_built_in_network_has_a_size_on_each_side():
+    base, [head] = arm_requests(parsed("--head-size", "160x256"))
+    assert (base, head) == (ArmRequest(), ArmRequest(settings=(("size", "160x256"),)))
+    base, [head] = arm_requests(parsed("--base", "main", "--size", "160x256"))
+    assert base.settings == head.settings == (("size", "160x256"),)
+
+
 def test_what_is_said_of_every_model_is_not_said_of_midas_small():
     base, heads = arm_requests(parsed("--head-model", "a.onnx", "--head-model", "b.onnx", "--mean", "0.5"))
     assert base == ArmRequest()
@@ -104,10 +111,12 @@ def test_each_setting_of_a_model_is_a_flag_of_the_gate():
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--base", "a", "--size", "64"), "--size: is for a model of your own; name one by --model, --base-model or"),
+        (("--base", "a", "--std", "1"), "--std: is for a model of your own; name one by --model, --base-model or"),
         (("--base", "a", "--head-mean", "0"), "--head-mean: is for a model of your own; name it by --head-model or"),
         (("--head-model", "m", "--base-meaning", "depth"), "--base-meaning: is for a model of your own; name it by"),
         (("--calls", "m:c", "--base", "a", "--model", "m"), "--calls: are calls of your own"),
+        (("--calls", "m:c", "--base", "a", "--head-size", "64"), "--calls: are calls of your own"),
+        (("--calls", "m:c", "--base", "a", "--size", "64"), "--calls: are calls of your own"),
         (("--calls", "m:c", "--base", "a", "--photos", "p"), "--photos: are not given to calls of your own"),
         (("--model", "m.onnx"), "gate run: needs to know what to compare"),
     ],

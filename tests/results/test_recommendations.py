@@ -11,7 +11,7 @@ from midas_bench.results.intervals import Interval, median_interval
 from midas_bench.results.kinds import Stream
 from midas_bench.results.ranking import Setup, best_throughput, fastest, least_memory
 from midas_bench.results.recommendations import answers, noise_text, three_lines
-from midas_bench.results.record import CellNoise, PhotoRecord, Weights
+from midas_bench.results.record import CellNoise, Interface, PhotoRecord, Weights
 from midas_bench.results.runs import CellRecord, Times
 from midas_bench.results.units import TIMES as X
 
@@ -102,11 +102,18 @@ def test_a_stream_stays_where_a_disturbed_scene_is_left_out(small):
 
 
 @pytest.mark.parametrize(
-    ("source", "own"),
-    [("seeded", ""), ("official", ""), (None, ""), ("file", ', weights="..."'), ("model", ', model="..."')],
+    ("weights", "own"),
+    [
+        (Weights("seeded"), ""),
+        (Weights("official"), ""),
+        (Weights(), ""),
+        (Weights("file"), ', weights="..."'),
+        (Weights("model"), ', model="..."'),
+        (Weights("seeded", interface=Interface(160, 256)), ', model_settings={"size": "160x256"}'),
+    ],
 )
-def test_below_a_stream_stand_its_two_lines_of_python(calm, source, own):
-    lines = three_lines([*calm.records, stream(calm, BEST_BATCH_S / 2, weights=Weights(source))])
+def test_below_a_stream_stand_its_two_lines_of_python(calm, weights, own):
+    lines = three_lines([*calm.records, stream(calm, BEST_BATCH_S / 2, weights=weights)])
     titles = [line for line in lines if not line.startswith(" ")]
     assert len(titles) == 3
     winner = "onnx as a stream with 1 thread per photo, 55.0 images/s"

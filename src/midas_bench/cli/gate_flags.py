@@ -78,7 +78,7 @@ class Refusal(argparse.Action):
 def _setting_flags(setting: str, metavar: str, says: str) -> Iterator[Flag]:
     """Yield the flags that say something of a model: of every side's, of the base's, and of a head's."""
     name = MODEL_FLAG[setting].lstrip("-")
-    yield Flag(f"--{name}", RUN, metavar=metavar, help=f"of every side's model: {says}")
+    yield Flag(f"--{name}", RUN, metavar=metavar, help=f"of every side's network: {says}")
     yield Flag(f"--base-{name}", RUN, metavar=metavar, help="the same of the base's model alone")
     yield Flag(f"--head-{name}", RUN, action="append", default=[], metavar=metavar,
                help="the same of the head's model alone; repeatable")  # fmt: skip

@@ -120,12 +120,13 @@ def arm_requests(arguments: argparse.Namespace) -> tuple[ArmRequest, tuple[ArmRe
         for number in range(count)
     )
     _check_arms(arguments, base, heads)
-    base, *others = (_with_model(arguments, request) for request in (base, *heads))
-    heads = tuple(others)
-    shared = _shared_settings(arguments)
-    if shared and not any(request.model for request in (base, *heads)):
+    with_models = any((arguments.model, base.model, *(head.model for head in heads)))
+    for_models = [name for name in _shared_settings(arguments) if name != "size"]
+    if for_models and not with_models:
         advice = "name one by --model, --base-model or --head-model"
-        raise UserError(MODEL_FLAG[next(iter(shared))], "is for a model of your own", advice)
+        raise UserError(MODEL_FLAG[for_models[0]], "is for a model of your own", advice)
+    base, *others = (_with_model(arguments, request, with_models) for request in (base, *heads))
+    heads = tuple(others)
     # what only one side names, the other has as it is here
     if any(request.env for request in (base, *heads)):
         base, heads = _all_with(base, heads, "env", AS_INSTALLED)
@@ -142,10 +143,13 @@ def _settings(given: Mapping[str, str | None]) -> tuple[tuple[str, str], ...]:
     return tuple((name, value) for name, value in given.items() if value is not None)
 
 
-def _with_model(arguments: argparse.Namespace, request: ArmRequest) -> ArmRequest:
-    """Return a side with the model of all sides unless it has its own, and with what is said of every side's model."""
+def _with_model(arguments: argparse.Namespace, request: ArmRequest, with_models: bool) -> ArmRequest:
+    """Return a side with the model of all sides unless it has its own, and with what is said of every side's model.
+
+    Where no side has a model, that is the size of the built-in network.
+    """
     model = request.model or arguments.model
-    shared = _shared_settings(arguments) if model else {}
+    shared = _shared_settings(arguments) if model or not with_models else {}
     return replace(request, model=model, settings=tuple((shared | dict(request.settings)).items()))
 
 
@@ -168,15 +172,17 @@ def _check_arms(arguments: argparse.Namespace, base: ArmRequest, heads: Sequence
         what = "--base main, or --head-env, --head-model or --head-backend"
         raise UserError("gate run", "needs to know what to compare", f"give {what}")
     sides = (base, *heads)
-    if arguments.calls and (arguments.model or any(request.model or request.backend for request in sides)):
+    networks = [request.model or request.backend or request.settings for request in sides]
+    if arguments.calls and any((arguments.model, _shared_settings(arguments), *networks)):
         raise UserError(
             "--calls", "are calls of your own, which know no model or backend of this package", "leave them out"
         )
     if arguments.calls and arguments.photos:
         raise UserError("--photos", "are not given to calls of your own", "leave it out, or leave out --calls")
     for request, side in ((base, "base"), *((head, "head") for head in heads)):
-        if request.settings and not (request.model or arguments.model):
-            flag = f"--{side}-{MODEL_FLAG[request.settings[0][0]].lstrip('-')}"
+        for_models = [name for name, _ in request.settings if name != "size"]
+        if for_models and not (request.model or arguments.model):
+            flag = f"--{side}-{MODEL_FLAG[for_models[0]].lstrip('-')}"
             raise UserError(flag, "is for a model of your own", f"name it by --{side}-model or --model")
     for flag, value in (("--merge-base", arguments.merge_base), ("--fresh-env", arguments.fresh_env)):
         if value and base.ref is None:

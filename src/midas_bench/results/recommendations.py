@@ -19,6 +19,7 @@ from midas_bench.results.ranking import (
     fastest,
     least_memory,
 )
+from midas_bench.results.record import Interface
 from midas_bench.results.runs import TIMED, Record
 
 FORMATS: Mapping[str, Callable[[Interval], str]] = {
@@ -117,8 +118,10 @@ def python_lines(answer: Recommendation, records: Sequence[Record]) -> list[str]
     winner = answer.winner
     if not winner.stream_photos:
         return []
-    sources = {r.info.weights.source for r in records if r.fullname in answer.cells}
-    own = [f'{OWN_WEIGHTS[source]}="..."' for source in sources if source in OWN_WEIGHTS]
+    weights = [r.info.weights for r in records if r.fullname in answer.cells]
+    own = [f'{OWN_WEIGHTS[source]}="..."' for source in {w.source for w in weights} if source in OWN_WEIGHTS]
+    sizes = {w.interface.size for w in weights if not w.own} - {Interface().size}
+    own += [f'model_settings={{"size": "{size}"}}' for size in sizes]
     return stream_python([repr(winner.backend), f"threads={winner.threads}", *own])
 
 

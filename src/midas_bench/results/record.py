@@ -164,8 +164,8 @@ class CellInfo(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
     photos_repeated: Annotated[bool | None, "whether the batch repeats a photo because the scene has too few."] = None
     weights: Annotated[
         Weights,
-        "source (official, seeded, file or model) and sha256; of a model of your own also file, its name, and "
-        "interface: height, width, layout, dtype, mean, std, scale, output and meaning.",
+        "source (official, seeded, file or model) and sha256; of a model of your own also file, its name; with --size "
+        "or a model also interface: height, width, layout, dtype, mean, std, scale, output and meaning.",
     ] = Weights()
     load_s: Annotated[Seconds | None, "seconds to open the backend with its graph in the cache."] = None
     first_inference_s: Annotated[Seconds | None, "seconds of the first call."] = None

@@ -40,7 +40,7 @@ def _lines(own: OwnModel, height: int, width: int) -> list[str]:
     size_mb = sum(file.stat().st_size for file in files) / 1e6
     count = parameters(list(tensors(own.model)))
     opset = next((one.version for one in own.model.opset_import if one.domain in ("", "ai.onnx")), "unknown")
-    flop, unknown = model_flop(own.model, weights.interface.shape(1))
+    flop, unknown = model_flop(weights)
     values = own.settings()
     assumed = [name for name in SHOWN if own.origins[name] == ASSUMED]
     in_files = f" in {len(files)} files" if len(files) > 1 else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 from midas_bench.depth.backends.registry import Row
 from midas_bench.depth.interface import MIDAS
@@ -16,7 +15,7 @@ DEPLOYED_FLOP = 8_485_693_440
 
 
 def flop_per_image(row: Row, weights: Weights) -> int | None:
-    """Return what a backend computes for one image; None for a user's own model with operators of unknown shape."""
+    """Return what a backend computes for one image; None for a user's own model that cannot be counted."""
     if weights.source == "model":
         return _of_model(weights)
     flop = DEPLOYED_FLOP if row.reads_onnx else PLAIN_FLOP
@@ -27,10 +26,11 @@ def flop_per_image(row: Row, weights: Weights) -> int | None:
 @cache
 def _of_model(weights: Weights) -> int | None:
     # only for a user's own model, so that nothing else imports onnx
-    import onnx
-
     from midas_bench.depth.model_flop import model_flop
 
-    model = onnx.load_model_from_string(Path(weights.path or "").read_bytes())
-    flop, unknown = model_flop(model, weights.interface.shape(1))
+    try:
+        flop, unknown = model_flop(weights)
+    # a model that another runtime runs
+    except Exception:
+        return None
     return None if unknown else flop

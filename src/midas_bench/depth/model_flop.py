@@ -1,15 +1,22 @@
-"""Operations and parameters of an ONNX model that did not run, from its graph and the shapes that onnx infers.
+"""Operations and parameters of an ONNX model, from the shapes of one run.
 
 A product and its sum are two operations, and what has no products counts none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
 from math import isqrt, prod
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+
+from midas_bench.depth.artifacts import readable
+from midas_bench.depth.weights import Weights
 
 Sizes = Sequence[int]
 
@@ -25,39 +32,44 @@ INDICES = (onnx.TensorProto.INT32, onnx.TensorProto.INT64, onnx.TensorProto.BOOL
 """Types of shapes, axes and names, which are no parameters."""
 
 
-def model_flop(model: onnx.ModelProto, shape: Sequence[int]) -> tuple[int, int]:
-    """Return the operations for an input of this shape, and how many operators could not be counted.
+def model_flop(model: Weights) -> tuple[int, int]:
+    """Run a user's own model on one photo of zeros; return its operations, and how many operators were not counted.
 
-    Operators inside of branches and functions are not looked at.
+    Inferring shapes from the graph does not do: the format's inference knows no quotients, and branches may differ.
+
+    Raises:
+        Exception: ONNX Runtime cannot run it; its errors have no common type.
     """
-    fixed = onnx.ModelProto()
-    fixed.CopyFrom(model)
-    # older exporters list the weights among the inputs too
-    held = {tensor.name for tensor in fixed.graph.initializer}
-    [given] = [value for value in fixed.graph.input if value.name not in held]
-    given.CopyFrom(onnx.helper.make_tensor_value_info(given.name, given.type.tensor_type.elem_type, shape))
-    graph: Any = _inferred(fixed).graph
-    sizes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        sizes.setdefault(value.name, [size.dim_value for size in value.type.tensor_type.shape.dim])
-    counts = [
-        _flop(node.op_type, *(sizes.get(name, []) for name in (node.input[0], node.input[1], node.output[0])))
-        for node in graph.node
-        if node.op_type in (*CONVOLUTIONS, *MATRICES, TRANSPOSED) and len(node.input) > 1
-    ]
+    counts = [_flop(kind, *shapes) for kind, shapes in _ran(model) if kind in (*CONVOLUTIONS, *MATRICES, TRANSPOSED)]
     return sum(count for count in counts if count), counts.count(None)
 
 
-def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
-    # declared sizes of one example would contradict those of another input
-    del model.graph.value_info[:]
-    for value in model.graph.output:
-        value.type.tensor_type.ClearField("shape")
-    try:
-        return onnx.shape_inference.infer_shapes(model, data_prop=True)
-    # operators of others, and shapes that contradict each other
-    except onnx.shape_inference.InferenceError:
-        return model
+def _ran(model: Weights) -> Iterator[tuple[str, list[Sizes]]]:
+    """Yield each operator that ran, and the shapes of its first inputs and its output, by ONNX Runtime's profiler."""
+    # those who count the operators of a profile do not need it
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    # what is fused has other names and shapes
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    # the profiler forgets the shapes of weights that are stored anew
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    options.enable_profiling = True
+    with (
+        tempfile.TemporaryDirectory(prefix="midas-bench-") as folder,
+        readable(Path(model.path or ""), ".onnx") as name,
+    ):
+        options.profile_file_prefix = str(Path(folder, "run"))
+        session = onnxruntime.InferenceSession(name, options, providers=["CPUExecutionProvider"])
+        interface = model.interface
+        session.run(None, {session.get_inputs()[0].name: np.zeros(interface.shape(1), interface.dtype)})
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8", errors="replace"), strict=False)
+    for event in events:
+        told: dict[str, Any] = event.get("args", {})
+        if event["name"].endswith("_kernel_time") and len(told["input_type_shape"]) > 1:
+            tensors = [*told["input_type_shape"][:2], *told["output_type_shape"][:1]]
+            yield told["op_name"], [next(iter(tensor.values())) for tensor in tensors]
 
 
 def flop(kind: str, data: Sizes, weights: Sizes, output: Sizes) -> int | None:
@@ -79,7 +91,7 @@ def _known(sizes: Sizes) -> bool:
 
 def _flop(kind: str, data: Sizes, weights: Sizes, output: Sizes) -> int | None:
     if kind == TRANSPOSED:
-        return 2 * prod(data) * prod(weights[1:]) if data and weights and prod(data) else None
+        return 2 * prod(data) * prod(weights[1:])
     return flop(kind, data, weights, output)
 
 

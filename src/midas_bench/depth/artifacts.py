@@ -223,7 +223,7 @@ def _build(kind: str, weights: Weights, path: Path, base: Artifact | None, calib
         if base is None:
             _run_graph(kind, weights, temporary)
         else:
-            own = weights.path if weights.source == "model" else None
+            own = weights if weights.source == "model" else None
             request: dict[str, object] = {
                 "source": str(base.path),
                 "photos": list(calibration),
@@ -241,7 +241,7 @@ def _run_graph(kind: str, weights: Weights, path: Path) -> None:
     _ask(kind, {"weights": weights.to_json()}, path)
 
 
-def _ask(kind: str, request: dict[str, object], path: Path, own: str | None = None) -> None:
+def _ask(kind: str, request: dict[str, object], path: Path, own: Weights | None = None) -> None:
     """Have an artifact made; `own` is the user's own model that it is made from, if it is."""
     try:
         ask(KINDS[kind].maker, request | {"kind": kind, "path": str(path)}, BUILD_TIMEOUT_S)
@@ -253,7 +253,10 @@ def _ask(kind: str, request: dict[str, object], path: Path, own: str | None = No
             ) from error
         if own:
             as_it_is = "choose a backend that runs it as it is, such as onnx"
-            advice = error.next_step or advice_on(str(error)) or as_it_is
-            raise UserError(own, f"cannot be made into {kind} ({error})", advice) from error
+            # it needs what this module gives
+            from midas_bench.depth.fitting_size import advice_on_size
+
+            advice = error.next_step or advice_on(str(error)) or advice_on_size(own) or as_it_is
+            raise UserError(own.path, f"cannot be made into {kind} ({error})", advice) from error
         advice = error.next_step or "compare the versions that `midas-bench doctor` lists with those of pyproject.toml"
         raise UserError(f"the {kind} graph", f"could not be made ({error})", advice) from error

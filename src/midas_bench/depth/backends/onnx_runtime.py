@@ -50,7 +50,8 @@ def load(build: Build) -> OnnxRuntimeBackend:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = build.threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    # what fails is raised too, and a user's error is one line
+    options.log_severity_level = 4
     with readable(graph.path, ".onnx") as name:
         session = onnxruntime.InferenceSession(name, options, providers=["CPUExecutionProvider"])
     return OnnxRuntimeBackend(session, build.weights.interface)

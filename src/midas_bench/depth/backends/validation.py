@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from midas_bench.depth.backends.base import Backend
+from midas_bench.depth.fitting_size import advice_on_size
 from midas_bench.depth.refusals import advice_on
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
@@ -34,13 +35,13 @@ def load_validated(load: Callable[[], Backend], weights: Weights) -> Backend:
         raise
     # each runtime raises types of its own
     except Exception as error:
-        advice = advice_on(f"{type(error).__name__} {error}") or "export it again, or choose another backend"
-        raise _cannot_be_run(path, error, advice) from error
+        known = advice_on(f"{type(error).__name__} {error}") or advice_on_size(weights)
+        raise _cannot_be_run(path, error, known or "export it again, or choose another backend") from error
     try:
         depth = backend(np.zeros(interface.shape(1), interface.dtype))
     except Exception as error:
         backend.close()
-        raise _cannot_be_run(path, error, ADVICE) from error
+        raise _cannot_be_run(path, error, advice_on_size(weights) or ADVICE) from error
     if len(depth) != 1 or min(depth.shape[1:]) < LEAST_SIDE:
         backend.close()
         raise UserError(path, f"gives depth of {depth.shape} for one photo", ADVICE)

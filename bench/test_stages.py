@@ -2,6 +2,7 @@
 
 import pytest
 
+from midas_bench.depth import heatmap_png
 from midas_bench.depth.process_threads import use_threads
 from midas_bench.depth.recipe import find_recipe
 from midas_bench.depth.torch_extra import NO_TORCH
@@ -41,3 +42,13 @@ def test_heatmap(cell, stage, run, batch):
     photo = batch.photos[0]
     depth = run.references["fast"].depth([photo])[0]
     cell.time("heat map of one photo", stage.heatmap, depth, photo.width, photo.height)
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("recipe", ["fast"])
+def test_write(cell, stage, run, batch):
+    """Time heat map -> bytes of a PNG."""
+    cell.describe(stage="write")
+    photo = batch.photos[0]
+    depth = run.references["fast"].depth([photo])[0]
+    cell.time("PNG of one heat map", heatmap_png.encode, stage.palette_map(depth, photo.width, photo.height))

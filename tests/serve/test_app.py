@@ -303,10 +303,10 @@ def test_the_form_shows_photo_and_heat_map_in_the_page(url, ask, form, photo):
     reply = ask(url, "POST", "/", **form(photo=photo))
     assert reply.status == 200
     uris = re.findall(r'src="data:(image/\w+);base64,([^"]+)"', reply.body.decode())
-    assert [kind for kind, _ in uris] == ["image/jpeg", "image/jpeg"]
+    assert [kind for kind, _ in uris] == ["image/jpeg", "image/png"]
     assert base64.b64decode(uris[0][1]) == photo
     assert read(base64.b64decode(uris[1][1])).shape == (427, 640, 3)
-    assert "my photo-depth.jpg" in reply.body.decode()
+    assert "my photo-depth.png" in reply.body.decode()
 
 
 def test_the_form_takes_a_sample_by_name(url, ask, form, samples):

@@ -156,7 +156,7 @@ class CellInfo(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
     scene: Annotated[str | None, "type of photo: street, indoor, pet or portrait."] = None
     backend: Annotated[str | None, "its name in the registry."] = None
     recipe: Annotated[str | None, "the stages around the network: `fast`, this project's own, or `article`."] = None
-    stage: Annotated[str | None, "decode, preprocess, inference or heatmap, where one stage is timed alone."] = None
+    stage: Annotated[str | None, "decode, preprocess, inference, heatmap or write, where one is timed alone."] = None
     batch_size: Annotated[Whole | None, "photos per call."] = None
     threads: Annotated[Whole | None, "of the runtime and of OpenCV."] = None
     input_shape: Annotated[tuple[Whole, ...], "shape of the network's input.", UNREAD] = ()

@@ -22,7 +22,7 @@ from midas_bench.serve.engine import STAGES, DepthResult, Engine
 from midas_bench.serve.metrics import CONTENT_TYPE, Metrics
 from midas_bench.serve.openapi import description
 from midas_bench.serve.problems import Problem, RefusedError
-from midas_bench.serve.representations import ANSWERS, JPEG, Representation, choose
+from midas_bench.serve.representations import ANSWERS, JPEG, PNG, Representation, choose
 from midas_bench.serve.serve_config import ServeConfig
 
 MALFORMED = "midas_bench.malformed"
@@ -160,7 +160,7 @@ def create_app(config: ServeConfig, open_pipeline: Callable[[], DepthPipeline] |
         if sample_name is not None and sample_name not in samples:
             raise RefusedError(problems.unknown_sample(sample_name))
         photo, name = (samples[sample_name].data, sample_name) if sample_name else _upload()
-        return page_response(result=page.result(photo, name, compute_depth(photo, JPEG)))
+        return page_response(result=page.result(photo, name, compute_depth(photo, PNG)))
 
     @app.post("/api/depth")
     def depth() -> Response:

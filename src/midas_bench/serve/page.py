@@ -19,7 +19,7 @@ from midas_bench.depth.photo import FORMATS, decode_reduced, format_of
 from midas_bench.scene_photos import Photo
 from midas_bench.serve.engine import DepthResult
 from midas_bench.serve.problems import Problem
-from midas_bench.serve.representations import JPEG
+from midas_bench.serve.representations import PNG
 from midas_bench.serve.serve_config import ServeConfig
 
 THUMBNAIL_SIDE = 192
@@ -94,15 +94,15 @@ def media_type(photo: bytes) -> str:
 
 
 def result(photo: bytes, name: str, depth_result: DepthResult) -> dict[str, Any]:
-    """Return the template's values for a result; the page itself holds the photo and the heat map, a JPEG."""
+    """Return the template's values for a result; the page itself holds the photo and the heat map, a PNG."""
     return {
         "photo_uri": data_uri(photo, media_type(photo)),
-        "heatmap_uri": data_uri(depth_result.body, JPEG.media_type),
+        "heatmap_uri": data_uri(depth_result.body, PNG.media_type),
         "width": depth_result.width,
         "height": depth_result.height,
         "stage_s": depth_result.stage_s,
         "total_s": sum(depth_result.stage_s.values()),
-        "download_name": f"{PurePath(name).stem or 'photo'}-depth{JPEG.suffix}",
+        "download_name": f"{PurePath(name).stem or 'photo'}-depth{PNG.suffix}",
     }
 
 

@@ -242,6 +242,8 @@ def test_a_backend_that_was_not_named_may_fail_alone(beside, saved, monkeypatch)
         (["--teacher", "gone.onnx"], "gone.onnx: cannot be read (No such file or directory)"),
         (["--teacher", "gone.pt"], "gone.pt: no such weights file; give auto, official, seeded or the path"),
         (["--teacher", "official"], "or use --teacher seeded for timing only"),
+        (["--teacher", ""], "--teacher: no such weights file"),
+        (["--teacher", "{garbage}", "--no-timing"], "is damaged or not a PyTorch checkpoint; give a MiDaS v2.1 small"),
         (["--teacher", "{model}", "--budget", "2"], "--budget 2: is too short or too long; give 5 to 86400 seconds"),
         (["--teacher", "{model}", "--budget", "x"], "--budget x: is not a time"),
         (["--teacher", "{model}", "--budget", "9", "--no-timing"], "--budget 9: has no use beside --no-timing"),
@@ -257,6 +259,8 @@ def test_what_cannot_be_compared_with_a_teacher_is_one_line(saved, tmp_path, cap
     monkeypatch.chdir(tmp_path)
     names = {"model": saved("grey.onnx", 1, 1, 1), "flat": saved("flat.onnx", 0, 0, 0)}
     names["broken"] = saved("broken.onnx", 1, np.nan, 0)
+    names["garbage"] = str(tmp_path / "garbage.pt")
+    (tmp_path / "garbage.pt").write_text("garbage")
     line = [flag.format(**names) for flag in flags]
     student = [] if "--model" in line else ["--model", names["model"]]
     assert main(["accuracy", "--backend", "onnx", *student, *line]) == 2

@@ -159,12 +159,19 @@ def _teacher(arguments: argparse.Namespace, calibration: tuple[str, ...]) -> Ent
     is_model = name.lower().endswith(".onnx")
     how: dict[str, Any] = {"model": name} if is_model else {"weights": name}
     config = PipelineConfig(TEACHERS_BACKEND, one_thread_count(arguments), calibration=calibration, **how)
-    try:
+    with _naming_teacher():
         resolved = resolve(config)
-    except UserError as error:
-        # what its next step says of another flag is meant for this one
-        raise UserError(error.thing, error.reason, error.next_step.replace("--weights", "--teacher")) from error
     return Entry(weights_name(resolved.weights), resolved, is_teacher=True)
+
+
+@contextmanager
+def _naming_teacher() -> Iterator[None]:
+    """Let an error about weights name --teacher where it names the flag that others give them by."""
+    try:
+        yield
+    except UserError as error:
+        next_step = error.next_step.replace("--weights", "--teacher")
+        raise UserError(error.thing or "--teacher", error.reason, next_step) from error
 
 
 def _same(one: Resolved, other: Resolved) -> bool:
@@ -187,7 +194,8 @@ def _results(
     with _bar(len(photos) * (1 + sum(not entry.is_teacher for entry in entries))) as (say, done):
         say(f"the depth of the teacher {teacher.model}")
         try:
-            telling = depths.photos_with_depth(photos, done)
+            with _naming_teacher():
+                telling = depths.photos_with_depth(photos, done)
         except ProcessDiedError as error:
             next_step = error.next_step or "see what `midas-bench doctor` finds"
             raise UserError(f"the teacher {teacher.model}", f"failed ({error})", next_step) from error

@@ -8,6 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from midas_bench.depth import artifacts
 from midas_bench.depth.backends import registry
 from midas_bench.depth.custom_model import own_model, read_model
 from midas_bench.depth.interface import MIDAS
@@ -392,17 +393,51 @@ def test_weights_that_are_not_there_are_named(saved):
         own_model(str(saved(in_initializer(elsewhere()))))
 
 
-def test_a_model_and_its_weights_may_both_be_links_as_download_caches_have_them(saved, tmp_path):
-    path = saved(in_initializer(elsewhere()))
-    (tmp_path / "weights.bin").write_bytes(np.full(1, 2, np.float32).tobytes())
-    folder = tmp_path / "snapshot"
-    folder.mkdir()
-    (folder / "model.onnx").symlink_to(path)
-    (folder / "weights.bin").symlink_to("../weights.bin")
-    own = own_model(str(folder / "model.onnx"))
-    assert own.path == str(folder / "model.onnx")
-    with_backend = registry.load("onnx", own, 1, tmp_path / "cache")
-    with_backend.close()
+@pytest.mark.usefixtures("makes_int8_here")
+@pytest.mark.parametrize(
+    "name",
+    ["onnx", *(pytest.param(name, marks=pytest.mark.slow) for name in ("openvino", "onnx-int8", "openvino-int8"))],
+)
+def test_a_model_and_its_weights_may_both_be_links_as_download_caches_have_them(tmp_path, calibration, name):
+    if registry.missing(registry.find(name)):
+        pytest.skip(str(registry.missing(registry.find(name))))
+    # the cache names files by their hashes
+    files = {
+        "model.onnx": ("4d6f", in_initializer(elsewhere()).SerializeToString()),
+        "weights.bin": ("5765", np.full(1, 2, np.float32).tobytes()),
+    }
+    (tmp_path / "snapshot").mkdir()
+    for link, (blob, data) in files.items():
+        (tmp_path / blob).write_bytes(data)
+        (tmp_path / "snapshot" / link).symlink_to(f"../{blob}")
+    own = own_model(str(tmp_path / "snapshot/model.onnx"))
+    assert own.path == str(tmp_path / "snapshot/model.onnx")
+    batch = np.random.default_rng(0).random(size=(1, 3, 256, 256)).astype(np.float32)
+    backend = registry.load(name, own, 1, tmp_path / "cache", calibration)
+    depth = backend(batch)
+    backend.close()
+    assert np.median(depth / batch.mean(axis=1)) == pytest.approx(2, rel=0.1)
+
+
+@pytest.mark.parametrize("link", ["symbolic", "hard", "none"])
+def test_links_to_weights_are_copied_while_a_model_is_read(tmp_path, link):
+    snapshot = tmp_path / "snapshot"
+    (snapshot / "sub").mkdir(parents=True)
+    (snapshot / "model.onnx").write_text("model")
+    weights = snapshot / "sub/weights.bin"
+    (tmp_path / "blob").write_text("weights")
+    if link == "symbolic":
+        weights.symlink_to(tmp_path / "blob")
+    elif link == "hard":
+        weights.hardlink_to(tmp_path / "blob")
+    else:
+        weights.write_text("weights")
+    with artifacts.without_links(snapshot / "model.onnx", ("sub/weights.bin",)) as path:
+        beside = path.parent / "sub/weights.bin"
+        assert (path.read_text(), beside.read_text()) == ("model", "weights")
+        assert (beside.is_symlink(), beside.stat().st_nlink) == (False, 1)
+        assert (path == snapshot / "model.onnx") == (link == "none")
+    assert path.exists() == (link == "none")
 
 
 def test_a_model_with_weights_elsewhere_needs_a_name_that_runtimes_read(saved):

@@ -184,6 +184,24 @@ def readable(path: Path, suffix: str) -> Iterator[str]:
         yield str(link)
 
 
+@contextmanager
+def without_links(path: Path, external: Sequence[str]) -> Iterator[Path]:
+    """Yield a name of this model whose further files are no links: OpenVINO and onnx refuse those, onnx hard ones too.
+
+    Download caches have links, and so the files are copied for as long as the model is being read.
+    """
+    folder = path.parent.resolve()
+    if not any((folder / name).resolve() != folder / name or (folder / name).stat().st_nlink > 1 for name in external):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="midas-bench-") as temporary:
+        for name in (path.name, *external):
+            target = Path(temporary, name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path.parent / name, target)
+        yield Path(temporary, path.name)
+
+
 def _is_users_own(kind: str, weights: Weights) -> bool:
     return kind == "onnx" and weights.source == "model"
 
@@ -224,12 +242,9 @@ def _build(kind: str, weights: Weights, path: Path, base: Artifact | None, calib
             _run_graph(kind, weights, temporary)
         else:
             own = weights if weights.source == "model" else None
-            request: dict[str, object] = {
-                "source": str(base.path),
-                "photos": list(calibration),
-                "interface": asdict(weights.interface),
-            }
-            _ask(kind, request, temporary, own)
+            request: dict[str, object] = {"photos": list(calibration), "interface": asdict(weights.interface)}
+            with without_links(base.path, weights.external) as source:
+                _ask(kind, request | {"source": str(source)}, temporary, own)
         build_s = time.perf_counter() - start_s + (base.build_s if base else 0.0)
         artifact = Artifact(path, sha256_of(temporary), build_s, built_now=True)
     write_whole(path.with_suffix(".json"), json.dumps({"sha256": artifact.sha256, "build_s": build_s}).encode())

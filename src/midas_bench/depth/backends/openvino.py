@@ -10,7 +10,7 @@ import openvino
 from numpy.typing import NDArray
 
 from midas_bench.cpu import allowed_cores
-from midas_bench.depth.artifacts import artifact, readable
+from midas_bench.depth.artifacts import artifact, readable, without_links
 from midas_bench.depth.backends.base import Build, checked, in_batches
 from midas_bench.depth.interface import Batch, NetworkInterface
 from midas_bench.depth.quantize import IR_BIN, IR_XML, fix_sizes
@@ -74,7 +74,7 @@ def load(build: Build) -> OpenVinoBackend:
         with zipfile.ZipFile(graph.path) as archive:
             model = core.read_model(archive.read(IR_XML), archive.read(IR_BIN))
     else:
-        with readable(graph.path, ".onnx") as name:
+        with without_links(graph.path, build.weights.external) as path, readable(path, ".onnx") as name:
             model = core.read_model(name)
         fix_sizes(model, build.weights.interface)
     streams = max(1, allowed_cores() // build.threads)

@@ -7,6 +7,7 @@ from msgspec import structs
 
 from midas_bench.render.document import Table
 from midas_bench.report import tables
+from midas_bench.report.charts.throughput import stage_means
 from midas_bench.report.claims import findings
 from midas_bench.results import units
 from midas_bench.results.compare import ComparedRuns, compare
@@ -38,6 +39,20 @@ def calm(small):
     quiet = CellNoise(noisy=False)
     records = [replace(r, info=structs.replace(r.info, noise=quiet)) for r in small.records]
     return replace(small, records=tuple(records))
+
+
+def test_tables_tell_models_apart(synthetic, tmp_path):
+    cells = synthetic.Maker(scenes=("street",)).models({"large": 1.0, "small": 0.5}, depth_maps=False)
+    run = read(synthetic.save(tmp_path / "models.json", synthetic.content(cells)))
+    names = {f"{model} on {backend}" for model in ("large", "small") for backend in ("onnx", "openvino")}
+    assert {fields[1] for fields in texts(tables.memory(frame([run])))} == names
+    for table in (tables.startup(run.records), tables.streams(run.records), tables.roofline(roofs(run.records))):
+        assert {fields[0] for fields in texts(table)} == names
+    assert set(stage_means(run.records)) == names
+    assert stage_means(run.records)["small on onnx"]["decode"].estimate < 0.002
+    assert {fields[0] for fields in texts(tables.alternatives(answers(run.records)[:1]))} == {
+        f"{name} (2 threads)" for name in names
+    }
 
 
 def test_table_of_cells_shows_every_timed_cell(small):

@@ -47,8 +47,16 @@ class Maker:
         self.scenes = scenes
         self.rounds = rounds
         self.benchmarks: list[dict[str, Any]] = []
+        self.model = ""
 
     def add(self, fullname: str, typical_s: float, group: str = "", **info: Any) -> None:
+        if self.model:
+            if {"article", "eager"} & {info.get("recipe"), info.get("backend")}:
+                return
+            fullname = fullname.replace("[", f"[{self.model}-", 1).replace("-jit", "-openvino")
+            info["model"] = self.model
+            info |= {"backend": "openvino"} if info.get("backend") == "jit" else {}
+            info["depth_maps"] = [f"{self.model}-{name}" for name in info.get("depth_maps", ())]
         rounds = self.rounds if typical_s > 0.01 else self.rounds * 8
         tail = self.generator.exponential(0.035, rounds) * (1 + 6 * (self.generator.random(rounds) < 0.04))
         data = typical_s * self.speed * (1 + self.generator.normal(0, 0.012, rounds) + tail)
@@ -88,6 +96,18 @@ class Maker:
         self.startup()
         self.ratios()
         self.effect_of_scenes()
+        return self.benchmarks
+
+    def models(self, speeds: dict[str, float], depth_maps: bool = True) -> list[dict[str, Any]]:
+        """Make the cells of a comparison of models in two backends; `speeds` multiply the times of each."""
+        for self.model, self.speed in speeds.items():
+            self.latency(depth_maps)
+            self.stages()
+            self.threads()
+            self.streams()
+            self.memory()
+            self.startup()
+        self.model = ""
         return self.benchmarks
 
     def latency(self, depth_maps: bool = True) -> None:

@@ -12,6 +12,7 @@ from midas_bench.results.kinds import Stream
 from midas_bench.results.ranking import Setup, best_throughput, fastest, least_memory
 from midas_bench.results.recommendations import answers, noise_text, three_lines
 from midas_bench.results.record import CellNoise, Interface, PhotoRecord, Weights
+from midas_bench.results.run_files import read
 from midas_bench.results.runs import CellRecord, Times
 from midas_bench.results.units import TIMES as X
 
@@ -51,6 +52,36 @@ def test_the_best_throughput_counts_photos_and_not_calls(small):
     assert answer.figure.estimate == pytest.approx(4 / 0.1455)
     assert [a.setup.name for a in answer.alternatives] == ["eager", "article's recipe"]
     assert answer.alternatives[0].relative_cost.estimate == pytest.approx(0.0955 / (0.1455 / 4))
+
+
+@pytest.fixture(scope="module")
+def of_two_models(synthetic, tmp_path_factory):
+    """Give the cells of a large model and a small one, which takes a third of its time."""
+    cells = synthetic.Maker(scenes=("street", "pet")).models({"large": 1.0, "small": 1 / 3}, depth_maps=False)
+    return read(synthetic.save(tmp_path_factory.mktemp("models") / "models.json", synthetic.content(cells))).records
+
+
+def test_a_set_up_of_several_models_has_its_network(of_two_models):
+    answer = fastest(of_two_models)
+    assert answer.winner == Setup("onnx", 1, 2, model="small")
+    assert [a.setup.name for a in answer.alternatives] == ["small on openvino", "large on onnx", "large on openvino"]
+    ratios = {a.setup.name: a.relative_cost.estimate for a in answer.alternatives}
+    assert ratios["large on onnx"] == pytest.approx(3, rel=0.05)
+    streams = best_throughput(of_two_models)
+    assert len({(a.setup.name, a.setup.stream_photos > 0) for a in streams.alternatives}) == len(streams.alternatives)
+    assert {a.setup.model for a in streams.alternatives} == {"small", "large"}
+
+
+def test_the_memory_of_each_model_is_ranked_by_itself(of_two_models):
+    answer = least_memory(of_two_models)
+    names = [answer.winner.name, *(a.setup.name for a in answer.alternatives)]
+    assert sorted(names) == ["large on onnx", "large on openvino", "small on onnx", "small on openvino"]
+
+
+def test_fidelity_is_told_by_model_and_backend(of_two_models):
+    points = {point.backend: point for point in fidelity_results.points(of_two_models)}
+    assert points.keys() == {"small on onnx", "small on openvino", "large on onnx", "large on openvino"}
+    assert all(len({r.info.model for r in point.cells}) == 1 for point in points.values())
 
 
 def stream(small, photo_s, photos=24, **changes):

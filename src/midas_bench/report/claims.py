@@ -160,7 +160,7 @@ def _time_saved(backend: str) -> Callable[[Sequence[Record], Mapping[str, Any]],
 
 def _time_saved_best(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:
     names = [name.removesuffix("/eager") for name in _ratio_names(records) if name.endswith("/eager")]
-    names += [str(r.info.backend) for r in records if r.is_pipeline and r.info.backend != "eager"]
+    names += [r.info.backend_name for r in records if r.is_pipeline and r.info.backend != "eager"]
     ratios = {name: ratio for name in dict.fromkeys(names) if (ratio := _over_eager(records, name))}
     if not ratios:
         return Unknown("The run compares no backend with eager, in blocks or in passes.")
@@ -176,7 +176,7 @@ def _batch_gain(records: Sequence[Record], _: Mapping[str, Any]) -> Measured:
         if name.startswith(start) and (ratio := _ratio(records, name))
     ]
     if not parts:
-        names = dict.fromkeys(str(r.info.backend) for r in records if r.is_pipeline)
+        names = dict.fromkeys(r.info.backend_name for r in records if r.is_pipeline)
         in_passes = {name: time_ratio([pipelines(records, name, 4)], pipelines(records, name)) for name in names}
         parts = [Part(name, ratio.mapped(1 / 4).inverted()) for name, ratio in in_passes.items() if ratio]
     return parts or Unknown("The run compares batches of four with single photos in neither blocks nor passes.")

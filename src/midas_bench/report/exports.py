@@ -57,6 +57,7 @@ class Cell:
         """What it measured, by the names of labels; what it lacks is left out."""
         info = self.record.info
         known = {
+            "model": info.model,
             "backend": info.backend,
             "batch": info.batch_size,
             "scene": info.scene,

@@ -269,10 +269,11 @@ def _csv_rows(shown: Machines) -> Iterable[Mapping[str, object]]:
         }  # fmt: skip
         for question, answer in row.answers.items():
             winner = answer.winner
-            yield machine | {
+            network = {"model": winner.model} if winner.model else {}
+            yield machine | network | {
                 "figure": CSV_FIGURES[question], **_ends(answer.figure), "backend": winner.backend,
                 "recipe": winner.recipe, "threads": winner.threads, "batch_size": winner.batch_size,
-                "stream_photos": winner.stream_photos or None, "reduced": winner.backend in row.reduced,
+                "stream_photos": winner.stream_photos or None, "reduced": winner.name in row.reduced,
                 "passes": answer.passes, "disturbed_share": answer.disturbed,
             }  # fmt: skip
         others = {

@@ -45,8 +45,14 @@ def document(data: ReportData, progress: Progress = lambda _: None) -> Document:
     when = run.when[:16].replace("T", " ")
     commit = f"commit {run.commit[:10]}" if run.commit and run.commit != "unknown" else None
     subtitle = ", ".join(present(run.file, when or None, commit, run.machine.facts.get("CPU")))
-    title = "MiDaS_small depth estimation on CPU" if answers else "Benchmark report"
+    title = f"{_networks(run)} on CPU" if answers else "Benchmark report"
     return Document(title, subtitle, tuple(section for section in sections if not section.empty))
+
+
+def _networks(run: Run) -> str:
+    """Name what the run is about: MiDaS_small, or the models that it compares."""
+    models = dict.fromkeys(r.info.model for r in run.records if r.info.model)
+    return f"Depth estimation by {', '.join(map(clean, models))}" if models else "MiDaS_small depth estimation"
 
 
 def warnings(data: ReportData) -> Iterable[str]:
@@ -94,7 +100,8 @@ def answer_section(data: ReportData, answers: Sequence[Recommendation]) -> Secti
 
 def article_section(data: ReportData, answers: Sequence[Recommendation]) -> Section:
     """Set the article's figures and claims beside this machine's."""
-    if all(record.kind == "plain" for record in data.run.records):
+    # neither of them is about a comparison of other networks
+    if all(record.kind == "plain" or record.info.model for record in data.run.records):
         return Section("article", "The article and this machine")
     best = next((answer for answer in answers if answer.question == "latency"), None)
     all_tables = present(tables.article_table(data.cells, best), tables.claims(data.findings))

@@ -74,15 +74,20 @@ def _memory(records: Iterable[Record]) -> Iterable[dict[str, object]]:
 
 def _startup(records: Iterable[Record]) -> Iterable[dict[str, object]]:
     for r in of_type(records, Startup):
-        cell = {"backend": r.info.backend, "cache": r.info.cache_state}
+        cell = _model_of(r) | {"backend": r.info.backend, "cache": r.info.cache_state}
         for phase, times in r.info.phases_s.items():
             for process, time_s in enumerate(times):
                 yield cell | {"process": process, "phase": phase, "time_s": time_s}
 
 
+def _model_of(record: Record) -> dict[str, object]:
+    """Return the column that only a run of several models has."""
+    return {"model": record.info.model} if record.info.model else {}
+
+
 def _load(records: Iterable[Record]) -> Iterable[dict[str, object]]:
     for r in of_type(records, Load):
-        cell = {"fullname": r.fullname, "backend": r.info.backend, "scenario": r.info.scenario}
+        cell = _model_of(r) | {"fullname": r.fullname, "backend": r.info.backend, "scenario": r.info.scenario}
         for point in r.info.load_points:
             yield cell | point.to_row()
 

@@ -19,7 +19,7 @@ class FidelityPoint:
     """One backend, at the thread count that makes it fastest.
 
     Attributes:
-        backend: its name.
+        backend: its name, after that of its network where there are several.
         time: seconds for one photo, the mean over scenes of the medians.
         max_relative_error: the largest of all cells, as a share of the depth range.
         mean_relative_error: the mean over cells.
@@ -47,7 +47,7 @@ def points(records: Sequence[Record]) -> list[FidelityPoint]:
             and r.info.recipe != ARTICLE
             and r.info.mean_relative_error is not None
         ):
-            by_setup.setdefault((str(r.info.backend), r.info.threads), []).append(r)
+            by_setup.setdefault((r.info.backend_name, r.info.threads), []).append(r)
     ranked = sorted((_point(backend, cells) for (backend, _), cells in by_setup.items()), key=lambda p: p.time.estimate)
     best: dict[str, FidelityPoint] = {}
     for point in ranked:
@@ -74,7 +74,7 @@ def reduced(records: Sequence[Record]) -> dict[str, FidelityPoint]:
     by_backend: dict[str, list[Record]] = {}
     for r in of_type(records, Stream):
         if r.info.mean_relative_error is not None:
-            by_backend.setdefault(str(r.info.backend), []).append(r)
+            by_backend.setdefault(r.info.backend_name, []).append(r)
     checked = {backend: _point(backend, cells) for backend, cells in by_backend.items()}
     checked |= {point.backend: point for point in points(records)}
     return {name: p for name, p in checked.items() if p.max_relative_error is not None and p.max_relative_error > EXACT}

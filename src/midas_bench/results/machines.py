@@ -90,7 +90,7 @@ class MachineResult:
         fastest = self.answers.get("latency")
         if fastest is None:
             return None
-        own = [roof for roof in roofs(self.run.records) if roof.record.info.backend == fastest.winner.backend]
+        own = [roof for roof in roofs(self.run.records) if roof.record.info.backend_name == fastest.winner.name]
         threads, size = fastest.winner.threads, fastest.winner.batch_size
         alike = [r for r in own if (r.record.info.threads, r.record.info.batch_size) == (threads, size)]
         return next(iter([*alike, *own]), None)
@@ -120,7 +120,7 @@ class MachineResult:
         values = {
             WEIGHTS: "; ".join(sorted({r.info.weights.identity_text for r in records if r.info.weights != Weights()})),
             PHOTOS: ", ".join(_photos(timed)),
-            "backends": ", ".join(sorted({str(r.info.backend) for r in timed})),
+            "backends": ", ".join(sorted({r.info.backend_name for r in timed})),
             "batch sizes": ", ".join(map(str, sizes)),
             "commit": (self.run.commit or "")[:10],
             **of_set_up,

@@ -34,7 +34,8 @@ def time_ratio(above: Sequence[Sequence[Record]], below: Sequence[Record]) -> In
 
 def pipelines(records: Sequence[Record], backend: str, batch_size: int = 1, recipe: str = "fast") -> list[Record]:
     """Return the cells of the whole way with one backend and batch size; none where they have several thread counts."""
-    cells = [r for r in records if r.is_pipeline and r.info.backend == backend and r.info.batch_size == batch_size]
+    cells = [r for r in records if r.is_pipeline and r.info.batch_size == batch_size]
+    cells = [r for r in cells if r.info.backend_name == backend]
     cells = [r for r in cells if (r.info.recipe == ARTICLE) == (recipe == ARTICLE)]
     return cells if len({r.info.threads for r in cells}) == 1 else []
 

@@ -10,6 +10,7 @@ import numpy as np
 from midas_bench.results.intervals import Interval, bootstrap_interval, bootstrap_medians
 from midas_bench.results.kinds import Memory, Stream
 from midas_bench.results.passes import mean_over_cells
+from midas_bench.results.record import backend_name
 from midas_bench.results.runs import Record, of_type
 
 FAST, ARTICLE = "fast", "article"
@@ -17,7 +18,7 @@ FAST, ARTICLE = "fast", "article"
 
 @dataclass(frozen=True, order=True)
 class Setup:
-    """What could be deployed: a backend with a number of threads, in one of the two recipes, for batches or a stream.
+    """What could be deployed: a backend with so many threads, in one of the two recipes, for batches or a stream.
 
     Attributes:
         backend: a name of the registry.
@@ -25,6 +26,7 @@ class Setup:
         threads: for one call of the network; the photos of a stream stand side by side on the cores that there are.
         recipe: fast or article.
         stream_photos: photos of each stream that was timed; 0 where calls of a batch were timed.
+        model: name of the network; empty where a run has one.
     """
 
     backend: str
@@ -32,6 +34,7 @@ class Setup:
     threads: int | None = None
     recipe: str = FAST
     stream_photos: int = 0
+    model: str = ""
 
     @property
     def photos_per_call(self) -> int:
@@ -40,8 +43,8 @@ class Setup:
 
     @property
     def name(self) -> str:
-        """The backend, or the article's recipe, as tables and charts call it."""
-        return "article's recipe" if self.recipe == ARTICLE else self.backend
+        """The backend, with the network where there are several, or the article's recipe: for tables and charts."""
+        return "article's recipe" if self.recipe == ARTICLE else backend_name(self.backend, self.model)
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Recommendation:
         question: latency, throughput or memory.
         winner: the best set-up.
         figure: its figure: seconds per photo, images per second, or bytes. Low equals high where no interval is known.
-        alternatives: the others, best first; for each backend and recipe its best batch and its best stream.
+        alternatives: the others, best first; for each network, backend and recipe its best batch and its best stream.
         tied: those of them that the rounds of this run cannot tell from the winner.
         scenes: the scenes that the figure is a mean over; none for a stream, whose photos are of several.
         cells: ids of the cells that the winner's figure rests on.
@@ -195,7 +198,14 @@ def _setups(cells: Iterable[Record]) -> dict[Setup, list[Record]]:
     groups: dict[Setup, list[Record]] = {}
     for r in cells:
         stream_photos = r.info.stream_photos if isinstance(r.info, Stream) else 0
-        setup = Setup(str(r.info.backend), r.info.batch_size or 1, r.info.threads, r.info.recipe or FAST, stream_photos)
+        setup = Setup(
+            str(r.info.backend),
+            r.info.batch_size or 1,
+            r.info.threads,
+            r.info.recipe or FAST,
+            stream_photos,
+            r.info.model or "",
+        )
         groups.setdefault(setup, []).append(r)
     return groups
 
@@ -218,10 +228,10 @@ def _candidate(setup: Setup, cells: tuple[Record, ...], seed: int) -> _Candidate
 
 
 def _best_of_each(ranked: Sequence[_Candidate]) -> list[_Candidate]:
-    best: dict[tuple[str, str, bool], _Candidate] = {}
+    best: dict[tuple[str, bool], _Candidate] = {}
     for candidate in ranked:
         setup = candidate.setup
-        best.setdefault((setup.backend, setup.recipe, setup.stream_photos > 0), candidate)
+        best.setdefault((setup.name, setup.stream_photos > 0), candidate)
     return list(best.values())
 
 
@@ -268,12 +278,12 @@ def least_memory(records: Sequence[Record]) -> Recommendation | None:
     )
     if not ranked:
         return None
-    best: dict[tuple[str, str], tuple[Interval, Setup, list[Record]]] = {}
+    best: dict[str, tuple[Interval, Setup, list[Record]]] = {}
     for candidate in ranked:
-        best.setdefault((candidate[1].backend, candidate[1].recipe), candidate)
+        best.setdefault(candidate[1].name, candidate)
     (figure, winner, group), *others = best.values()
     # a batch of four is compared with a batch of four, where the winner has one
-    same = {s.batch_size: peaks for peaks, s, _ in ranked if (s.backend, s.recipe) == (winner.backend, winner.recipe)}
+    same = {s.batch_size: peaks for peaks, s, _ in ranked if s.name == winner.name}
     alternatives = tuple(
         Alternative(s, peaks, _bare(peaks.estimate / same.get(s.batch_size, figure).estimate)) for peaks, s, _ in others
     )

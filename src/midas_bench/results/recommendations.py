@@ -139,8 +139,8 @@ def relative_cost_text(answer: Recommendation, alternative: Alternative) -> str:
 
 def next_best(answer: Recommendation, reduced: Collection[str]) -> Alternative | None:
     """Return the next best set-up; after a winner of reduced precision, the next best whose depth is exact."""
-    exact = [a for a in answer.alternatives if a.setup.backend not in reduced]
-    rest = exact if answer.winner.backend in reduced else answer.alternatives
+    exact = [a for a in answer.alternatives if a.setup.name not in reduced]
+    rest = exact if answer.winner.name in reduced else answer.alternatives
     return next(iter(rest), None)
 
 
@@ -153,7 +153,7 @@ def runner_up_text(answer: Recommendation, reduced: Collection[str]) -> str | No
 def caution_text(answer: Recommendation, reduced: Mapping[str, FidelityPoint]) -> str:
     """Say that the winner's precision is reduced, and which set-ups this run cannot tell from it."""
     sentences = []
-    point = reduced.get(answer.winner.backend)
+    point = reduced.get(answer.winner.name)
     if point:
         sentences.append(
             f"Reduced precision: its depth is {units.percent(point.mean_relative_error)} of the range off."
@@ -198,12 +198,12 @@ def impossible_text(records: Sequence[Record]) -> str:
     wholes: dict[tuple[object, ...], list[float]] = {}
     for r in records:
         if r.is_pipeline and r.info.recipe != ARTICLE:
-            wholes.setdefault((r.info.backend, r.info.batch_size, r.info.threads), []).append(r.times.median_s)
+            wholes.setdefault((r.info.backend_name, r.info.batch_size, r.info.threads), []).append(r.times.median_s)
     names = [
-        f"{r.info.backend}, batch {r.info.batch_size}"
+        f"{r.info.backend_name}, batch {r.info.batch_size}"
         for r in records
         if r.info.stage == "inference"
-        and (whole := wholes.get((r.info.backend, r.info.batch_size, r.info.threads)))
+        and (whole := wholes.get((r.info.backend_name, r.info.batch_size, r.info.threads)))
         and r.times.median_s > max(whole)
     ]
     if not names:
@@ -257,7 +257,7 @@ def three_lines(records: Sequence[Record]) -> list[str]:
 
 
 def _sentence(answer: Recommendation, reduced: Collection[str]) -> str:
-    is_reduced = answer.winner.backend in reduced
+    is_reduced = answer.winner.name in reduced
     alternative = next_best(answer, reduced)
     remarks = []
     if alternative and alternative.setup not in answer.tied:

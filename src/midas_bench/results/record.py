@@ -32,6 +32,11 @@ ClientCpuSeconds = Annotated[
 """A key of two kinds: of a load, and of the ratio of an HTTP server to the bare pipeline."""
 
 
+def backend_name(backend: str | None, model: str | None) -> str:
+    """Name a backend for sentences, tables and charts: after the network that it runs, where a run has several."""
+    return f"{model} on {backend}" if model else str(backend)
+
+
 class ImpossibleError(ValueError):
     """Values that contradict each other; the arguments are key, value, and what it should be."""
 
@@ -154,6 +159,7 @@ class CellInfo(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
     """
 
     scene: Annotated[str | None, "type of photo: street, indoor, pet or portrait."] = None
+    model: Annotated[str | None, "name of the network, where a run has several models."] = None
     backend: Annotated[str | None, "its name in the registry."] = None
     recipe: Annotated[str | None, "the stages around the network: `fast`, this project's own, or `article`."] = None
     stage: Annotated[str | None, "decode, preprocess, inference, heatmap or write, where one is timed alone."] = None
@@ -208,6 +214,11 @@ class CellInfo(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
         tuple[Whole, ...],
         "rounds of each pass; the raw rounds stand in the order of the passes.",
     ] = ()
+
+    @property
+    def backend_name(self) -> str:
+        """The backend, after the network that it runs where a run has several."""
+        return backend_name(self.backend, self.model)
 
     @property
     def photos_per_round(self) -> int | None:

@@ -45,7 +45,7 @@ def beside_peers(records: Sequence[Record]) -> list[tuple[str, Record, Interval]
         return []
     threads = {r.info.threads for _, r, _ in peers}
     ours: list[tuple[str, Record, Interval]] = [
-        (str(r.info.backend), r, r.times.median)
+        (r.info.backend_name, r, r.times.median)
         for r in of_type(records, Stage)
         if r.info.stage == "inference" and r.info.backend and r.info.batch_size == 1 and r.info.threads in threads
     ]

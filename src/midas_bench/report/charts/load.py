@@ -63,7 +63,7 @@ def by_label(records: Sequence[CellRecord[Load]]) -> dict[str, Load]:
     """Return each cell's load by its backend, or by the cell's own id where a backend has several."""
     loads: dict[str, Load] = {}
     for r in records:
-        loads[r.fullname if str(r.info.backend) in loads else str(r.info.backend)] = r.info
+        loads[r.fullname if r.info.backend_name in loads else r.info.backend_name] = r.info
     return loads
 
 

@@ -36,7 +36,7 @@ def answer(question: str, factor: float) -> Figure:
 
 
 def _peak(row: MachineResult) -> tuple[str, Interval] | None:
-    return (str(row.roof.record.info.backend), _legible(row.roof.share.mapped(100))) if row.roof else None
+    return (row.roof.record.info.backend_name, _legible(row.roof.share.mapped(100))) if row.roof else None
 
 
 def _price(row: MachineResult) -> tuple[str, Interval] | None:

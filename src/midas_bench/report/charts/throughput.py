@@ -150,8 +150,8 @@ def stage_means(records: Sequence[Record]) -> dict[str, dict[str, Interval]]:
     """
     cells = [r for r in records if r.kind == "stage" and r.info.stage in STAGES and (r.info.batch_size or 1) == 1]
     cells = [r for r in cells if r.times.resolved]
-    backends = list(dict.fromkeys(str(r.info.backend) for r in cells if r.info.stage == "inference"))
-    setups = [Setup(EAGER, 1, recipe=ARTICLE)] + [Setup(name, 1) for name in backends]
+    networks = dict.fromkeys((str(r.info.backend), r.info.model or "") for r in cells if r.info.stage == "inference")
+    setups = [Setup(EAGER, 1, recipe=ARTICLE)] + [Setup(backend, 1, model=model) for backend, model in networks]
     means_of_setups: dict[str, dict[str, Interval]] = {}
     for setup in setups:
         means = {}
@@ -160,6 +160,7 @@ def stage_means(records: Sequence[Record]) -> dict[str, dict[str, Interval]]:
                 r.times.median
                 for r in cells
                 if r.info.stage == stage
+                and (r.info.model or "") == setup.model
                 and (
                     r.info.backend == setup.backend if stage == "inference" else (r.info.recipe or FAST) == setup.recipe
                 )

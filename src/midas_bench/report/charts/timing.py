@@ -23,8 +23,8 @@ MS = 1e-3
 
 
 def series(record: Record) -> str:
-    """Name the series that a cell belongs to: its backend, or the article's recipe."""
-    return "article's recipe" if record.info.recipe == ARTICLE else str(record.info.backend)
+    """Name the series that a cell belongs to: its network and backend, or the article's recipe."""
+    return "article's recipe" if record.info.recipe == ARTICLE else record.info.backend_name
 
 
 def rounds_text(records: Sequence[Record]) -> str:

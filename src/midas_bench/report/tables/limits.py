@@ -43,7 +43,7 @@ def roofline(roofs: Sequence[Roof]) -> Table | None:
     """Show the network's time, the least it could take at this machine's peak, and the share that is reached."""
     rows = [
         [
-            code(str(roof.record.info.backend)),
+            code(roof.record.info.backend_name),
             count(roof.record.info.batch_size or 1),
             count(roof.record.info.threads),
             number(units.seconds_span(roof.record.times.median), roof.record.times.median_s),

@@ -18,7 +18,7 @@ def loads(records: Sequence[Record]) -> Table | None:
         result = r.info
         rate = result.target_per_second
         rows.append([
-            TableCell(result.scenario), code(str(result.backend)),
+            TableCell(result.scenario), code(result.backend_name),
             count(result.threads),
             *(number(units.seconds(value), value)
               for value in (result.query_latency_s.get(p) for p in ("p50", "p90", "p99"))),
@@ -70,7 +70,7 @@ def soaks(records: Sequence[Record]) -> Table | None:
         for request, counts in r.info.outcomes.items():
             for outcome, times in counts.items():
                 grown = number(units.percent(growth), growth)
-                rows.append([code(str(r.info.backend)), TableCell(request), TableCell(outcome), count(times), grown])
+                rows.append([code(r.info.backend_name), TableCell(request), TableCell(outcome), count(times), grown])
                 # the first row of a soak shows its growth, the others a dash
                 growth = None
     columns = ("backend", "request", "answer", "requests#", "growth of memory#")

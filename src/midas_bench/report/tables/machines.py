@@ -24,7 +24,7 @@ FACTS = (
 def setup(row: MachineResult, question: str) -> str:
     """Name the best set-up of a machine, and that its precision is reduced where it is."""
     answer = row.answers[question]
-    precision = ", reduced precision" if answer.winner.backend in row.reduced else ""
+    precision = ", reduced precision" if answer.winner.name in row.reduced else ""
     return setup_text(answer, answer.winner) + precision
 
 

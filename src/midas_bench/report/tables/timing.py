@@ -69,7 +69,7 @@ def streams(records: Sequence[Record]) -> Table | None:
         photos, rate = r.info.stream_photos, r.images_per_second
         if rate is not None:
             ends = r.times.median.inverted().mapped(photos)
-            rows.append([TableCell(str(r.info.backend)), count(photos), number(units.digits(rate), rate),
+            rows.append([TableCell(r.info.backend_name), count(photos), number(units.digits(rate), rate),
                          number(units.span(ends) if ends.confidence else units.NOTHING, ends.low),
                          count(r.info.threads), count(r.times.rounds)])  # fmt: skip
     columns = ("backend", "photos#", "images/s#", "95 % interval#", "threads per photo#", "rounds#")

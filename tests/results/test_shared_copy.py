@@ -222,6 +222,26 @@ def test_a_file_keeps_its_last_name_alone_also_of_a_relative_path():
     assert shared_copy(content, Names()).content == {"photos": [{"file": "pet.jpg"}] * 3}
 
 
+def test_models_that_were_compared_are_numbered_and_answers_stay(synthetic, tmp_path):
+    cells = synthetic.Maker().models({"acme_lens_v3": 1.0, "plans.student": 0.5, "warm": 0.8})
+    planned = ["bench/test_pipeline.py::test_pipeline[acme_lens_v3-onnx-b1-pet]"]
+    models = {name: {"source": "model"} for name in ("acme_lens_v3", "plans.student", "warm")}
+    content = json.loads(json.dumps(synthetic.content(cells, models=models, planned=planned)))
+    shared = shared_copy(content, Names()).content
+    text = json.dumps(shared)
+    assert "acme" not in text.casefold()
+    assert "student" not in text.casefold()
+    # a word of the suite gives nobody away
+    assert list(shared["midas_bench"]["models"]) == ["model-1", "model-2", "warm"]
+    assert shared["midas_bench"]["planned"] == ["bench/test_pipeline.py::test_pipeline[model-1-onnx-b1-pet]"]
+    before, after = (run_from(one, tmp_path / "run.json").records for one in (content, shared))
+    named = [
+        line.replace("plans.student", "model-2").replace("acme_lens_v3", "model-1") for line in three_lines(before)
+    ]
+    assert named == three_lines(after)
+    assert "model-2 on onnx" in named[0]
+
+
 def test_texts_that_differed_still_differ():
     content = ["/a/x/m.onnx", "/a/y/m.onnx", "m.onnx", "/a/x/m.onnx", {"/a/k": 1, "/b/k": 2, "k": 3}]
     copied = shared_copy(content, Names()).content

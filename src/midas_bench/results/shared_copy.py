@@ -2,7 +2,7 @@
 
 Keys that name a host or a user are left out. Everywhere else, in keys and in values, a path loses its folders, and
 known names are replaced. Known are the names that the file itself gives away, those of this machine, and those that
-the user adds.
+the user adds. Models that were compared are numbered: their names are those of the user's files and folders.
 """
 
 from __future__ import annotations
@@ -88,14 +88,17 @@ CELL_ID = re.compile(r"(?<=\.py)::")
 
 @dataclass(frozen=True)
 class Names:
-    """Names to be taken out: of hosts, of users, and others."""
+    """Names to be taken out: of hosts, of users, of compared models in their order, and others."""
 
     hosts: frozenset[str] = frozenset()
     users: frozenset[str] = frozenset()
     others: frozenset[str] = frozenset()
+    models: tuple[str, ...] = ()
 
     def __or__(self, more: Names) -> Names:
-        return Names(self.hosts | more.hosts, self.users | more.users, self.others | more.others)
+        return Names(
+            self.hosts | more.hosts, self.users | more.users, self.others | more.others, self.models + more.models
+        )
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,13 @@ def names_in(content: object) -> Names:
         users |= {text} if key in USER_KEYS else set()
         for whole, slash, short in HOME.findall(text):
             users |= {AFTER_NAME.split(whole)[0], short, whole if slash else ""}
-    return Names(frozenset(filter(None, hosts)), frozenset(filter(None, users)))
+    ours = content.get("midas_bench") if isinstance(content, Mapping) else None
+    models = ours.get("models") if isinstance(ours, Mapping) else None
+    return Names(
+        frozenset(filter(None, hosts)),
+        frozenset(filter(None, users)),
+        models=tuple(models) if isinstance(models, Mapping) else (),
+    )
 
 
 def _normal(key: str) -> str:
@@ -198,7 +207,8 @@ class _Copier:
     _shown: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        words = {name: "[host]" for host in self.names.hosts for name in _host_forms(host)}
+        words = {name: f"model-{number}" for number, name in enumerate(self.names.models, start=1)}
+        words |= {name: "[host]" for host in self.names.hosts for name in _host_forms(host)}
         words |= {name.strip(): "[user]" for name in self.names.users}
         words |= {name.strip(): "[removed]" for name in self.names.others}
         forms = {form: shown for word, shown in words.items() if is_removable(word) for form in _forms(word)}

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.extended, pytest.mark.expected_seconds(7)]
 
 
 @pytest.fixture(scope="module")
-def plan(run, threads, pytestconfig):
+def plan(run, model, threads, pytestconfig):
     """Drive all photos of the run; LoadGen's logs go beside the reports, each run's into a folder of its own."""
     try:
         loadgen.check_installed()
@@ -26,7 +26,7 @@ def plan(run, threads, pytestconfig):
         pytest.skip(str(error))
     logs = loadgen.new_logs(pytestconfig.rootpath)
     return loadgen.LoadPlan(
-        replace(run.config, threads=threads), run.photos, QUICK if run.settings.quick else SHORT, logs
+        replace(model.config, threads=threads), run.photos, QUICK if run.settings.quick else SHORT, logs
     )
 
 

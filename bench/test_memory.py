@@ -32,9 +32,9 @@ def in_a_fresh_process(config, photos):
 
 
 @pytest.mark.by_default.with_args(in_the_default_run)
-def test_memory(cell, run, backend, threads, batch, batch_size):
+def test_memory(cell, model, backend, threads, batch, batch_size):
     """Record resident memory after imports, after loading, and at its peak; sampled from outside over time."""
-    config = replace(run.config, backend=backend, threads=threads)
+    config = replace(model.config, backend=backend, threads=threads)
     cell.describe(kind="memory", backend=backend, threads=threads, recipe="fast")
     cell.record(f"process for memory, batch {batch_size}", lambda: in_a_fresh_process(config, batch))
 

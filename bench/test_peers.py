@@ -19,17 +19,17 @@ pytestmark = pytest.mark.not_quick
 
 @pytest.mark.expected_seconds(8)
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_benchmark_app(cell, run, threads, precision):
+def test_benchmark_app(cell, model, threads, precision):
     """Record the median that OpenVINO's benchmark_app reports: latency hint, one image per call, as many threads."""
     command = find_benchmark_app()
     if command is None:
         pytest.skip("needs benchmark_app, which OpenVINO brings; pip install 'midas-bench[peers]'")
-    graph = artifact("onnx", run.weights, Path(run.config.cache_dir)).path
+    graph = artifact("onnx", model.weights, Path(model.config.cache_dir)).path
     name = f"OpenVINO benchmark_app, {precision.replace('-', ' ')}"
-    cell.describe(kind="peer", peer=name, batch_size=1, threads=threads)
+    cell.describe(kind="peer", peer=f"{name}, {model.name}" if model.name else name, batch_size=1, threads=threads)
 
     def measure():
-        median_s = benchmark_app(command, graph, threads, PRECISIONS[precision], interface=run.weights.interface)
+        median_s = benchmark_app(command, graph, threads, PRECISIONS[precision], interface=model.weights.interface)
         return {"peer_median_s": median_s}
 
     cell.record("peers", measure)
@@ -43,7 +43,7 @@ def test_backbone(cell, run, threads, one_photo):
 
     use_threads(threads)
     backbone = timm.create_model("tf_efficientnet_lite3", features_only=True).eval()
-    interface = MIDAS if run.settings.model else run.weights.interface
+    interface = MIDAS if run.settings.models else run.weights.interface
     image = torch.from_numpy(preprocess([decode(one_photo.data[0])], interface))
     cell.describe(kind="peer", peer="timm backbone, eager", threads=threads)
     with torch.inference_mode():

@@ -36,13 +36,13 @@ def threads():
 
 
 @pytest.fixture(scope="module")
-def config(run, backend, threads):
+def config(model, backend, threads):
     """Return what the server's pipeline and the one beside it are opened with."""
     try:
         check_installed()
     except UserError as error:
         pytest.skip(str(error))
-    return replace(run.config, backend=backend, threads=threads)
+    return replace(model.config, backend=backend, threads=threads)
 
 
 @pytest.fixture(scope="module")

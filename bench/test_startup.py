@@ -34,10 +34,10 @@ def lists_over_processes(reports):
 
 
 @pytest.fixture
-def start(cell, run, backend, threads, one_photo, cache, tmp_path_factory):
+def start(cell, model, backend, threads, one_photo, cache, tmp_path_factory):
     """Return a function that starts one process and reports its phases."""
     cell.describe(kind="startup", backend=backend, threads=threads, recipe="fast", cache=cache)
-    config = replace(run.config, backend=backend, threads=threads)
+    config = replace(model.config, backend=backend, threads=threads)
 
     def start_process():
         folder = config.cache_dir if cache == "warm" else str(tmp_path_factory.mktemp("empty"))

@@ -60,6 +60,12 @@ def test_a_flag_that_is_taken_once_may_be_left_out_but_not_doubled():
         options.at_most_one("--backend", ["onnx", "jit"])
 
 
+def test_a_command_takes_one_model_and_does_not_drop_the_first_of_two(parser):
+    assert parser.parse_args(["--model", "a.onnx"]).model == "a.onnx"
+    with pytest.raises(UserError, match=r"--model a\.onnx,b\.onnx: names several; name one"):
+        parser.parse_args(["--model", "a.onnx", "--model", "b.onnx"])
+
+
 def test_the_help_names_every_backend():
     assert all(name in options.OPTIONS["--backend"].help for name in REGISTRY)
 

@@ -31,6 +31,18 @@ class Option:
     settings: dict[str, Any]
 
 
+class _Once(argparse.Action):
+    """Keep the value of a flag that a command takes once; argparse would keep the last of several."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        del parser, option_string
+        earlier = getattr(namespace, self.dest)
+        at_most_one(self.option_strings[0], [values] if earlier is None else [earlier, values])
+        setattr(namespace, self.dest, values)
+
+
 ONE_BACKEND = f"backend to run: {', '.join(REGISTRY)}"
 ONE_COUNT = "threads for the runtime and for OpenCV (default: the physical cores this process may use)"
 SINGLE = {"--backend": f"{ONE_BACKEND} (default: onnx)", "--threads": ONE_COUNT}
@@ -46,6 +58,14 @@ MODEL_SETTINGS = (
     ("meaning", "NAME", "what its numbers are, inverse (larger is nearer) or depth (default: inverse)"),
 )
 """What a user can say of a model, or of its size without one: a setting, what stands for its value, and its help."""
+
+IN_PYTEST: Mapping[str, dict[str, Any]] = {
+    "--model": {
+        "action": "append",
+        "help": "an ONNX file of your own in place of the network; repeat the flag to compare several models",
+    }
+}
+"""What differs there: a run may compare what a command takes one of."""
 
 MODEL_FLAGS = ("--model", *(FLAGS[name] for name, _, _ in MODEL_SETTINGS))
 
@@ -65,7 +85,7 @@ OPTIONS = {
         Option(
             "--model",
             "an ONNX file of your own in place of the network: one picture in, one map of depth out",
-            {"default": None, "metavar": "FILE"},
+            {"action": _Once, "default": None, "metavar": "FILE"},
         ),
         *(
             Option(
@@ -113,7 +133,7 @@ def add_to_pytest(parser: pytest.Parser) -> None:
     """Add every option to pytest, in a group of their own."""
     group = parser.getgroup("midas-bench", "MiDaS_small benchmarks")
     for option in OPTIONS.values():
-        group.addoption(option.name, help=option.help, **option.settings)
+        group.addoption(option.name, **{"help": option.help} | option.settings | IN_PYTEST.get(option.name, {}))
 
 
 def model_settings(options: object) -> tuple[tuple[str, str], ...]:

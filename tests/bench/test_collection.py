@@ -39,6 +39,22 @@ def test_the_matrix_has_48_cells_whose_ids_read_as_sentences(collected):
     assert len(ids) == 48
 
 
+def test_one_model_has_the_ids_of_the_network_that_it_replaces(collect, collected):
+    assert collect("--model=own.onnx", "--backend=eager,jit,onnx") == collected
+
+
+def test_with_several_models_what_has_no_model_of_the_users_is_measured_once(collect, collected):
+    several = collect("--model=a.onnx", "--model=b.onnx", "--backend=eager,jit,onnx")
+    plain = [re.sub(r"\[[ab]-", "[", name) for name in several]
+    of_the_articles_recipe = {name for name in collected if "article" in name and "test_stages.py" in name}
+    assert set(plain) == set(collected) - of_the_articles_recipe
+    once = {name.partition("::")[0] for name in plain if plain.count(name) == 1}
+    assert once == {f"bench/test_{name}.py" for name in ("article", "large_photo", "peers", "scenes")}
+    assert {name.partition("[")[0] for name in plain if plain.count(name) == 1 and "large" in name} == {
+        "bench/test_large_photo.py::test_large_photo_article"
+    }
+
+
 def test_cells_of_one_backend_stand_together(collected):
     backends = [re.search(r"\[(\w+)", name)[1] for name in collected if "test_pipeline.py" in name]
     assert sum(one != other for one, other in pairwise(backends)) == 2

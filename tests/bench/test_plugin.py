@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from tests.bench.conftest import CLEAN
 
 from midas_bench.depth.artifacts import artifact
@@ -227,6 +229,54 @@ def test_a_model_of_ones_own_is_measured_against_onnx_runtime(bench, tree, graph
     assert name == "test_pipeline[onnx-b1-street]"
     assert info["weights"] == {"source": "model", "sha256": sha256_of(model)}
     assert info["max_relative_error"] <= 1e-6
+
+
+@pytest.fixture
+def two_models(tree):
+    """Save two networks of one convolution that take and give other sizes; return the flags that name them."""
+
+    def saved(name, side, kernel):
+        weights = np.random.default_rng(kernel).normal(size=(1, 3, kernel, kernel)).astype(np.float32)
+        nodes = [
+            helper.make_node("Conv", ["picture", "w"], ["v"], pads=[kernel // 2] * 4),
+            helper.make_node("Sigmoid", ["v"], ["depth"]),
+        ]
+        given, returned = (
+            helper.make_tensor_value_info(value, TensorProto.FLOAT, ["n", channels, side, side])
+            for value, channels in (("picture", 3), ("depth", 1))
+        )
+        graph = helper.make_graph(nodes, name, [given], [returned], [numpy_helper.from_array(weights, "w")])
+        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        onnx.save(made, tree / f"{name}.onnx")
+        return f"--model={name}.onnx"
+
+    return saved("large", 256, 31), saved("small", 64, 3), "--weights=auto"
+
+
+def test_several_models_are_cells_of_one_run(bench, tree, two_models):
+    ran = bench(*two_models, "-k", "street and (b1 or decode)", *FEW_ROUNDS,
+                paths=["bench/test_pipeline.py", "bench/test_stages.py"])  # fmt: skip
+    assert ran.returncode == 0, ran.stdout
+    hashes = {name: sha256_of(tree / f"{name}.onnx") for name in ("large", "small")}
+    line = ", ".join(f"{name} ({name}.onnx, {sha256[:8]})" for name, sha256 in hashes.items())
+    assert f"models: {line}; depth is compared with that of large, the first" in ran.stdout
+    infos = results(tree)
+    assert infos.keys() == {f"{cell}[{name}-{rest}]" for name in hashes for cell, rest in
+                            (("test_pipeline", "onnx-b1-street"), ("test_decode", "street-fast"))}  # fmt: skip
+    for cell, info in infos.items():
+        assert info["model"] == cell.partition("[")[2].partition("-")[0]
+        assert (info["weights"]["source"], info["weights"]["sha256"]) == ("model", hashes[info["model"]])
+    large, small = (infos[f"test_pipeline[{name}-onnx-b1-street]"] for name in hashes)
+    assert (large["input_shape"], small["input_shape"]) == ([1, 3, 256, 256], [1, 3, 64, 64])
+    assert max(large["max_relative_error"], small["max_relative_error"]) <= 1e-6
+    assert not set(large["depth_maps"]) & set(small["depth_maps"])
+    ours = json.loads((tree / "out.json").read_text())["midas_bench"]
+    assert ours["models"] == {name: infos[f"test_pipeline[{name}-onnx-b1-street]"]["weights"] for name in hashes}
+
+
+def test_a_model_that_cannot_be_run_is_named_and_nothing_is_measured(bench, two_models):
+    one_error(bench(*two_models, "--size=64x64"), "large.onnx: has an input of float (N, 3, 256, 256)")
+    one_error(bench(*two_models, "--model=none.onnx"), "none.onnx: cannot be read")
 
 
 def test_the_article_is_skipped_for_a_model_of_ones_own(bench, graphs):

@@ -45,8 +45,9 @@ def machine(monkeypatch):
 def take():
     pipelines = OpenPipelines()
 
-    def taken(backend, threads=1, recipe="fast"):
-        config = SimpleNamespace(backend=backend, threads=threads, recipe=recipe)
+    def taken(backend, threads=1, recipe="fast", network="own"):
+        weights = SimpleNamespace(fingerprint=network)
+        config = SimpleNamespace(backend=backend, threads=threads, recipe=recipe, weights=weights)
         return pipelines.take(config, b"photo")
 
     taken.pipelines = pipelines
@@ -58,7 +59,9 @@ def take():
 def test_a_pipeline_is_opened_once_and_stays_open(machine, take):
     assert take("a") is take("a")
     assert take("a", threads=2) is not take("a")
-    assert (machine.opened, machine.closed) == (["a", "a"], [])
+    assert take("a", network="another") is not take("a")
+    assert take("a", network="another") is take("a", network="another")
+    assert (machine.opened, machine.closed) == (["a", "a", "a"], [])
 
 
 def test_the_pipeline_that_was_used_longest_ago_is_closed_when_memory_is_short(machine, take):

@@ -33,6 +33,42 @@ def test_ids_read_as_sentences_and_run_by_backend_then_batch_size_then_scene(fak
     ]
 
 
+TWO_MODELS = ("--model=runs/teacher.onnx", "--model=student.onnx")
+WITHOUT_A_NETWORK = """
+def test_decode(cell, scene):
+    cell.time("group", lambda: None)
+"""
+
+
+def test_a_model_of_ones_own_changes_no_id(fake):
+    assert ids(fake.run("--collect-only", "--model=one.onnx")) == ids(fake.run("--collect-only"))
+
+
+def test_several_models_stand_before_the_backend_in_ids(fake):
+    ran = fake.run("--collect-only", "--backend=fake,other", *TWO_MODELS)
+    expected = [
+        f"test_cells[{model}-{backend}-b{size}-{scene}]"
+        for model in ("teacher", "student")
+        for backend in ("fake", "other")
+        for size in (1, 2, 3, 4)
+        for scene in ("street", "indoor", "pet")
+    ]
+    # pytest goes from the last backend of a model on to the same of the next, which sets less up
+    assert sorted(ids(ran)) == sorted(expected)
+    chosen = ids(fake.run("--collect-only", "--backend=fake,other", *TWO_MODELS, "-k", "student and b1 and fake"))
+    assert chosen == [f"test_cells[student-fake-b1-{scene}]" for scene in ("street", "indoor", "pet")]
+
+
+def test_a_cell_that_asks_for_no_network_is_not_repeated_per_model(fake):
+    fake.bench(WITHOUT_A_NETWORK)
+    assert ids(fake.run("--collect-only", *TWO_MODELS)) == [f"test_decode[{s}]" for s in ("street", "indoor", "pet")]
+
+
+def test_a_model_that_is_named_twice_is_one(fake):
+    twice = fake.run("--collect-only", "--model=one.onnx", "--model=one.onnx")
+    assert ids(twice) == ids(fake.run("--collect-only"))
+
+
 def test_cells_are_left_out_or_kept_for_an_extended_run_by_their_conditions(fake):
     fake.bench(MARKED)
     default = [f"test_marked[b1-{scene}]" for scene in ("street", "indoor", "pet")]

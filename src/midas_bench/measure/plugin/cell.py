@@ -24,6 +24,7 @@ from midas_bench.measure.fidelity import fidelity, problem
 from midas_bench.measure.passes import WARM_UP_BELOW_S
 from midas_bench.measure.plugin import depth_maps, internals
 from midas_bench.measure.plugin.open_pipelines import OpenedPipeline
+from midas_bench.measure.plugin.run_models import RunModel
 from midas_bench.measure.plugin.run_state import RUN_STATE
 from midas_bench.measure.plugin.settings import RunContext
 from midas_bench.processes import ProcessDiedError
@@ -81,12 +82,14 @@ class BenchmarkCell:
         nodeid: str,
         benchmark: BenchmarkFixture,
         run: RunContext,
+        model: RunModel,
         depth_maps_folder: Path | None,
         history: VisitHistory,
     ) -> None:
         self._nodeid = nodeid
         self._benchmark = benchmark
         self._run = run
+        self._model = model
         self._depth_maps_folder = depth_maps_folder
         self._history = history
         self._opened: OpenedPipeline | None = None
@@ -130,7 +133,7 @@ class BenchmarkCell:
     def describe_work(self, photos: int, peaks: Mapping[int, Mapping[str, float]]) -> None:
         """Record what the network computes for so many photos, and this machine's peak for it, where both are known."""
         row = registry.find(str(self._fields.get("backend")))
-        flop = flop_per_image(row, self._run.weights)
+        flop = flop_per_image(row, self._model.weights)
         peak = peaks.get(self._fields.get("threads", 0), {}).get(row.precision)
         if flop and peak:
             self.describe(flop=photos * flop, peak_flop_per_s=peak)
@@ -145,16 +148,17 @@ class BenchmarkCell:
             return
         depth = infer()
         self._history.calls[self._warms] += 1
-        reference = self._run.references[self._fields.get("recipe") or "fast"]
+        reference = self._model.references[self._fields.get("recipe") or "fast"]
         reference_depth = reference.depth(batch.photos)
         measured = fidelity(depth, reference_depth)
-        self.describe(**asdict(measured), input_shape=list(self._run.weights.interface.shape(len(depth))))
+        self.describe(**asdict(measured), input_shape=list(self._model.weights.interface.shape(len(depth))))
         name = str(self._fields.get("backend"))
-        reason = problem(name, measured, self._run.weights.source, reference.backend)
+        reason = problem(name, measured, self._model.weights.source, reference.backend)
         if reason:
             pytest.fail(f"{reason}; nothing was timed", pytrace=False)
         if self._depth_maps_folder is not None and self._fields.get("recipe") == "fast":
-            names = depth_maps.save(self._depth_maps_folder, name, batch.photos, depth, reference_depth)
+            prefix = f"{self._model.name}-{name}" if self._model.name else name
+            names = depth_maps.save(self._depth_maps_folder, prefix, batch.photos, depth, reference_depth)
             self.describe(depth_maps=names)
         self._history.checked.add(self._nodeid)
 
@@ -256,7 +260,7 @@ class BenchmarkCell:
             self._finish()
 
     def _finish(self) -> None:
-        self.describe(weights=self._run.weights.described)
+        self.describe(weights=self._model.weights.described, model=self._model.name)
         self._benchmark.extra_info.update(cell_info(self._fields).to_extra_info())
 
 
@@ -267,7 +271,8 @@ def cell(benchmark: BenchmarkFixture, run: RunContext, request: pytest.FixtureRe
     state = config.stash.get(RUN_STATE, None)
     folder = state.journal.depth_maps_folder if state else None
     history = config.stash.setdefault(VISITS, VisitHistory(Visit(rounds=1, seconds=0.0)))
-    cell = BenchmarkCell(request.node.nodeid, benchmark, run, folder, history)
+    model = request.getfixturevalue("model") if "model" in request.fixturenames else run.models[0]
+    cell = BenchmarkCell(request.node.nodeid, benchmark, run, model, folder, history)
     try:
         for name in ("opened", "article"):
             if name in request.fixturenames:

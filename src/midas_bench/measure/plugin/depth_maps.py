@@ -13,16 +13,16 @@ from midas_bench.scene_photos import Photo
 
 
 def save(
-    folder: Path, backend: str, photos: Sequence[Photo], depth: NDArray[np.float32], reference: NDArray[np.float32]
+    folder: Path, prefix: str, photos: Sequence[Photo], depth: NDArray[np.float32], reference: NDArray[np.float32]
 ) -> list[str]:
-    """Store depth (N, H, W) as 8-bit PNG, one per photo, and return their names.
+    """Store depth (N, H, W) as 8-bit PNG, one per photo, and return their names, which begin with the prefix.
 
     Grey is 0 to 255 over the range of eager's depth for that photo, so that backends can be compared.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = []
     for photo, estimate, eager in zip(photos, depth, reference, strict=True):
-        name = f"{backend}-{photo.sha256[:12]}.png"
+        name = f"{prefix}-{photo.sha256[:12]}.png"
         names.append(name)
         if not (folder / name).exists():
             low, high = float(eager.min()), float(eager.max())

@@ -33,15 +33,15 @@ class OpenPipelines:
     """Open each pipeline once: a pass visits every backend, and opening one takes as long as dozens of its calls."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[str, int, str], OpenedPipeline] = {}
+        self._open: dict[tuple[str, str, int, str], OpenedPipeline] = {}
 
     def take(self, config: Resolved, first_photo: bytes) -> OpenedPipeline:
-        """Return the pipeline of a backend, thread count and recipe, with the process's threads set to its own.
+        """Return the pipeline of a network, backend, thread count and recipe, and set the process's threads to its own.
 
         Raises:
             UserError: see `DepthPipeline.open`.
         """
-        key = (config.backend, config.threads, config.recipe)
+        key = (config.weights.fingerprint, config.backend, config.threads, config.recipe)
         opened = self._open.pop(key, None)
         if opened is None:
             while self._open and psutil.virtual_memory().available < LEAST_FREE_BYTES:

@@ -11,6 +11,7 @@ from midas_bench import scene_photos
 from midas_bench.cpu import allowed_cores
 from midas_bench.errors import UserError
 from midas_bench.measure.plugin.open_pipelines import OpenedPipeline
+from midas_bench.measure.plugin.run_models import RunModel
 from midas_bench.measure.plugin.settings import RUN, RunContext, is_cell
 from midas_bench.scene_photos import Batch
 
@@ -18,7 +19,7 @@ FAILURE = pytest.StashKey[UserError]()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give each benchmark the axes it asks for, in the order that ids read: backend, threads, batch size, scene."""
+    """Give each benchmark the axes it asks for, in the order of ids: model, backend, threads, batch size, scene."""
     if "cell" not in metafunc.fixturenames:
         return
     run = metafunc.config.stash[RUN]
@@ -29,6 +30,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.config.stash[FAILURE] = error
         names = []
     fixtures: Sequence[str] = metafunc.fixturenames
+    if "model" in fixtures and run.settings.compared_models:
+        metafunc.parametrize("model", run.settings.compared_models, indirect=True, scope="module")
     if "backend" in fixtures:
         metafunc.parametrize("backend", run.settings.backends, scope="module")
     if "threads" in fixtures:
@@ -81,6 +84,12 @@ def peaks(run: RunContext, pytestconfig: pytest.Config) -> Mapping[int, Mapping[
 
 
 @pytest.fixture(scope="module")
+def model(run: RunContext, request: pytest.FixtureRequest) -> RunModel:
+    """Give the network of a cell; a benchmark that asks for it runs once for each of several models."""
+    return run.model(getattr(request, "param", None))
+
+
+@pytest.fixture(scope="module")
 def threads(run: RunContext) -> int:
     """Give the thread count of cells that are not parametrised by it."""
     return run.config.threads
@@ -88,9 +97,9 @@ def threads(run: RunContext) -> int:
 
 # for each cell anew: between two cells of a module another pipeline may set the process's threads, or close this one
 @pytest.fixture
-def opened(run: RunContext, backend: str, threads: int) -> OpenedPipeline:
-    """Give the open pipeline of one backend."""
-    return _opened(run, backend, threads, "fast")
+def opened(run: RunContext, model: RunModel, backend: str, threads: int) -> OpenedPipeline:
+    """Give the open pipeline of one network and backend."""
+    return _opened(run, model, backend, threads, "fast")
 
 
 @pytest.fixture(scope="session")
@@ -103,11 +112,11 @@ def articles_network(run: RunContext) -> None:
 @pytest.fixture
 def article(run: RunContext, threads: int, articles_network: None) -> OpenedPipeline:  # noqa: ARG001
     """Give the article's recipe: eager, with Pillow and torchvision before it."""
-    return _opened(run, "eager", threads, "article")
+    return _opened(run, run.models[0], "eager", threads, "article")
 
 
-def _opened(run: RunContext, backend: str, threads: int, recipe: str) -> OpenedPipeline:
-    config = replace(run.config, backend=backend, threads=threads, recipe=recipe)
+def _opened(run: RunContext, model: RunModel, backend: str, threads: int, recipe: str) -> OpenedPipeline:
+    config = replace(model.config, backend=backend, threads=threads, recipe=recipe)
     return run.pipelines.take(config, scene_photos.first_per_scene(run.scenes)[0].data)
 
 

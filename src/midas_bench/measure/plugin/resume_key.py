@@ -31,9 +31,12 @@ OPTIONS = (
 def resume_key(config: pytest.Config, planned: Sequence[str]) -> dict[str, Any]:
     """Return what identifies a run, in JSON types."""
     run, settings = config.stash[RUN], config.stash[SETTINGS]
+    weights: Any = run.models[0].weights.fingerprint
+    if settings.compared_models:
+        weights = {f"weights of {model.name}": model.weights.fingerprint for model in run.models}
     return {
         "code": sources_sha256(Path(midas_bench.__file__).parent, config.rootpath / "bench"),
-        "weights": run.weights.fingerprint,
+        "weights": weights,
         "photos": hashlib.sha256("".join(photo.sha256 for photo in run.photos).encode()).hexdigest(),
         "options": {name: str(getattr(config.option, name, None)) for name in OPTIONS}
         | {"threads": list(run.thread_counts), "quick": settings.quick},

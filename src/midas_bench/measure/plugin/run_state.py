@@ -260,3 +260,5 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: Row) -> Non
             "weights": run.weights.described,
             "conditions": run.condition.to_json(),
         }
+        if run.settings.compared_models:
+            output_json["midas_bench"]["models"] = {model.name: model.weights.described for model in run.models}

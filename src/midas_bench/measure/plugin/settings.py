@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 from midas_bench import allocator, scene_photos
 from midas_bench.bundle import suite_photos
 from midas_bench.depth.backends import registry
-from midas_bench.depth.config import RECIPES, PipelineConfig, Resolved, make_graph, resolve
+from midas_bench.depth.config import PipelineConfig, Resolved, make_graph
 from midas_bench.depth.interface import MIDAS
 from midas_bench.depth.weights import TIMING_ONLY, Weights
 from midas_bench.errors import UserError
@@ -25,7 +25,7 @@ from midas_bench.measure.isolated_tasks import MODULE
 from midas_bench.measure.machine import Condition, MachineFacts
 from midas_bench.measure.plugin.open_pipelines import OpenPipelines
 from midas_bench.measure.plugin.option_checks import check_options, check_parallel
-from midas_bench.measure.reference import Reference
+from midas_bench.measure.plugin.run_models import RunModel, model_names
 from midas_bench.options import add_to_pytest, model_settings, seconds, split, thread_counts
 from midas_bench.processes import ask
 from midas_bench.scene_photos import BATCH_SIZES, Photo
@@ -45,8 +45,8 @@ class Settings:
         backends: names of the registry.
         threads: the counts asked for; empty for the default.
         weights: auto, official, seeded or a path.
-        model: an ONNX file of the user's own, or None.
-        model_settings: what the user says of it; without one, the size of the network's input.
+        models: ONNX files of the user's own, by name; none for MiDaS_small.
+        model_settings: what the user says of them; without one, the size of the network's input.
         left_out: backends that `all` does not take, and why.
         photos: folder of the user's own photos, or None for those of the project.
         quick: whether few cells and rounds will do.
@@ -65,9 +65,14 @@ class Settings:
     resume: str | None
     rootdir: Path
     budget_s: float
-    model: str | None = None
+    models: Mapping[str, str] = field(default_factory=dict)
     model_settings: tuple[tuple[str, str], ...] = ()
     left_out: tuple[str, ...] = ()
+
+    @property
+    def compared_models(self) -> tuple[str, ...]:
+        """The names of several models, the first of which the others are compared with; none where there is one."""
+        return tuple(self.models) if len(self.models) > 1 else ()
 
 
 class RunContext:
@@ -108,13 +113,13 @@ class RunContext:
         return QUICK_BATCH_SIZES if self.settings.quick else BATCH_SIZES
 
     @cached_property
-    def config(self) -> Resolved:
-        """Threads, weights and cache, resolved; `auto` may ask the network here, and nowhere else.
+    def models(self) -> tuple[RunModel, ...]:
+        """The networks that cells run: the user's models, or MiDaS_small.
 
         Calibrated backends are fitted on the run's own photos.
 
         Raises:
-            UserError: the weights, the model, the number of threads or a photo is not usable.
+            UserError: a photo is not usable.
         """
         settings = self.settings
         calibrated = any(registry.find(name).calibrated for name in settings.backends)
@@ -123,10 +128,24 @@ class RunContext:
             threads=settings.threads[0] if settings.threads else None,
             weights=settings.weights,
             calibration=scene_photos.paths(self.photos) if calibrated else (),
-            model=settings.model,
             model_settings=settings.model_settings,
         )
-        return resolve(config, os.environ)
+        names = settings.compared_models or (None,)
+        files = tuple(settings.models.values()) or (None,)
+        return tuple(RunModel(name, replace(config, model=file)) for name, file in zip(names, files, strict=True))
+
+    def model(self, name: str | None) -> RunModel:
+        """Return the network of a cell, by the name that its id has; without one the first."""
+        return self.models[0] if name is None else next(model for model in self.models if model.name == name)
+
+    @property
+    def config(self) -> Resolved:
+        """The configuration of the first network, for cells that do not differ by it.
+
+        Raises:
+            UserError: the weights, the model, the number of threads or a photo is not usable.
+        """
+        return self.models[0].config
 
     @property
     def thread_counts(self) -> tuple[int, ...]:
@@ -156,23 +175,27 @@ class RunContext:
 
     @property
     def weights(self) -> Weights:
-        """The weights of every backend of the run."""
-        return self.config.weights
+        """The weights of the first network."""
+        return self.models[0].weights
 
     @property
     def without_article(self) -> str:
         """Why the article's recipe is left out; empty where the run can have it."""
-        if self.settings.model:
+        if self.settings.models:
             return "the article's recipe runs its own network, not that of --model"
         interface = self.weights.interface
         if interface != MIDAS:
             return f"the article's recipe resizes to 256x256, not to --size {interface.height}x{interface.width}"
         return ""
 
-    @cached_property
-    def references(self) -> dict[str, Reference]:
-        """The depth to check outputs against, by recipe."""
-        return {recipe: Reference(replace(self.config, recipe=recipe)) for recipe in RECIPES}
+    @property
+    def weights_text(self) -> str:
+        """What the cells run, in one line for the terminal."""
+        if self.settings.compared_models:
+            named = ", ".join(map(str, self.models))
+            return f"models: {named}; depth is compared with that of {self.models[0].name}, the first"
+        seeded = self.weights.source == "seeded"
+        return TIMING_ONLY if seeded else f"weights: {self.weights.source} ({self.weights.sha256[:8]})"
 
 
 SETTINGS = pytest.StashKey[Settings]()
@@ -197,9 +220,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _settings_from(config: pytest.Config) -> Settings:
     photos = config.getoption("photos")
-    model = config.getoption("model")
+    files = tuple(dict.fromkeys(config.getoption("model") or ()))
     requested = split(config.getoption("backend"))
-    backends = registry.select(requested, bool(model)) or (MODEL_BACKENDS if model else DEFAULT_BACKENDS)
+    backends = registry.select(requested, bool(files)) or (MODEL_BACKENDS if files else DEFAULT_BACKENDS)
     budget = config.getoption("budget")
     absent = [registry.missing(row) for row in registry.ROWS] if "all" in requested else []
     return Settings(
@@ -212,7 +235,7 @@ def _settings_from(config: pytest.Config) -> Settings:
         resume=config.getoption("resume"),
         budget_s=seconds("--budget", budget, "min") if budget else _default_budget_s(config),
         rootdir=config.rootpath,
-        model=model,
+        models=dict(zip(model_names(files), files, strict=True)),
         model_settings=model_settings(config.option),
         left_out=tuple(str(reason) for reason in absent if reason),
     )
@@ -233,7 +256,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     run = config.stash[RUN]
     try:
         check_options(config, cells, resume=run.settings.resume is not None)
-        source = run.weights.source
+        weights_text = run.weights_text
         of_article = any("articles_network" in getattr(item, "fixturenames", ()) for item in cells)
         for reason in (*run.settings.left_out, *([run.without_article] if of_article and run.without_article else ())):
             write_line(config, f"left out: {reason}")
@@ -243,17 +266,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             write_line(config, f"photos: {scene_photos.timed_text(run.scenes, max(run.batch_sizes))}")
         for finding in examine(run.machine, run.condition):
             write_line(config, f"! {finding}", yellow=True)
-        write_line(config, TIMING_ONLY if source == "seeded" else f"weights: {source} ({run.weights.sha256[:8]})")
-        backends = {item.callspec.params.get("backend") for item in cells if hasattr(item, "callspec")}
-        for backend in sorted(backends - {None}):
-            registry.check_runs(backend, run.weights)
-            make_graph(replace(run.config, backend=backend), partial(write_line, config))
-        for recipe, reference in run.references.items():
-            article = any("article" in getattr(item, "fixturenames", ()) for item in cells)
-            if recipe == "fast" or (article and not run.without_article):
-                reference.prepare(run.photos)
+        write_line(config, weights_text)
+        with_article = any("article" in getattr(item, "fixturenames", ()) for item in cells)
+        for model in run.models:
+            for backend in _backends_of(model, run, cells):
+                registry.check_runs(backend, model.weights)
+                make_graph(replace(model.config, backend=backend), partial(_say_of, config, model))
+            for recipe, reference in model.references.items():
+                if recipe == "fast" or (with_article and not run.without_article):
+                    reference.prepare(run.photos)
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _backends_of(model: RunModel, run: RunContext, cells: Sequence[pytest.Item]) -> list[str]:
+    """Return the backends that cells run a network in."""
+    chosen = [getattr(item, "callspec").params for item in cells if hasattr(item, "callspec")]  # noqa: B009
+    backends = {params.get("backend") for params in chosen if run.model(params.get("model")) is model}
+    return sorted(backends - {None})
+
+
+def _say_of(config: pytest.Config, model: RunModel, line: str) -> None:
+    write_line(config, f"{model.name}: {line}" if model.name else line)
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:

@@ -103,5 +103,5 @@ def _not_tried(config: pytest.Config, state: RunState) -> Iterator[str]:
     """Name the backends that would run here and were left out, after a run that compared some."""
     used = {row["extra_info"].get("backend") for row in state.finished.values()}
     rest = [row.name for row in registry.ROWS if row.name not in used and registry.missing(row) is None]
-    if state.complete and rest and not config.stash[SETTINGS].model and used - {None}:
+    if state.complete and rest and not config.stash[SETTINGS].models and used - {None}:
         yield f"not tried: {', '.join(rest)} (--backend=all); `midas-bench tune` searches set-ups of all of them"

@@ -269,6 +269,10 @@ def test_several_models_are_cells_of_one_run(bench, tree, two_models):
     large, small = (infos[f"test_pipeline[{name}-onnx-b1-street]"] for name in hashes)
     assert (large["input_shape"], small["input_shape"]) == ([1, 3, 256, 256], [1, 3, 64, 64])
     assert max(large["max_relative_error"], small["max_relative_error"]) <= 1e-6
+    assert (large["teacher"], large["teacher_rank_correlation"], large["teacher_pairs_kept"]) == ("large", 1, 1)
+    assert small["teacher"] == "large"
+    assert -1 < small["teacher_rank_correlation"] < 0.999
+    assert 0 < small["teacher_pairs_kept"] < 0.999
     assert not set(large["depth_maps"]) & set(small["depth_maps"])
     ours = json.loads((tree / "out.json").read_text())["midas_bench"]
     assert ours["models"] == {name: infos[f"test_pipeline[{name}-onnx-b1-street]"]["weights"] for name in hashes}

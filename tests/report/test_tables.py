@@ -9,7 +9,7 @@ from midas_bench.render.document import Table
 from midas_bench.report import tables
 from midas_bench.report.charts.throughput import stage_means
 from midas_bench.report.claims import findings
-from midas_bench.results import units
+from midas_bench.results import fidelity_results, units
 from midas_bench.results.compare import ComparedRuns, compare
 from midas_bench.results.frame import frame
 from midas_bench.results.intervals import Interval
@@ -50,9 +50,15 @@ def test_tables_tell_models_apart(synthetic, tmp_path):
         assert {fields[0] for fields in texts(table)} == names
     assert set(stage_means(run.records)) == names
     assert stage_means(run.records)["small on onnx"]["decode"].estimate < 0.002
-    assert {fields[0] for fields in texts(tables.alternatives(answers(run.records)[:1]))} == {
-        f"{name} (2 threads)" for name in names
+    agreements = fidelity_results.agreements(run.records)
+    table = tables.alternatives(answers(run.records)[:1], agreements)
+    assert {fields[0]: fields[3] for fields in texts(table)} == {
+        f"{name} (2 threads)": "1" if "large" in name else "0.930" for name in names
     }
+    assert "with that of large, which was named first" in table.note
+    closeness = tables.fidelity(fidelity_results.points(run.records))
+    assert [column.title for column in closeness.columns][-2:] == ["correlation with large", "pairs kept"]
+    assert row(closeness, "small on openvino")[-2:] == ["0.930", "93.0 %"]
 
 
 def test_table_of_cells_shows_every_timed_cell(small):

@@ -72,6 +72,36 @@ def test_a_set_up_of_several_models_has_its_network(of_two_models):
     assert {a.setup.model for a in streams.alternatives} == {"small", "large"}
 
 
+def test_the_headline_says_that_a_faster_model_is_another_network(of_two_models):
+    latency, _, memory = [line for line in three_lines(of_two_models) if not line.startswith(" ")]
+    assert latency.startswith("Lowest latency: small on onnx with 2 threads, ")
+    assert f"{X} faster than large on onnx, 95 % interval " in latency
+    network = "another network, rank correlation 0.930 with large"
+    assert latency.endswith(f"; {network}).")
+    assert network in memory
+    agreements = fidelity_results.agreements(of_two_models)
+    caution = recommendations.caution_text(fastest(of_two_models), {}, agreements)
+    assert caution.startswith("Another network, rank correlation 0.930 with large.")
+
+
+def test_the_first_model_is_compared_with_the_next_best_whatever_that_is(synthetic, tmp_path):
+    cells = synthetic.Maker(scenes=("street",)).models({"large": 0.5, "small": 0.6}, depth_maps=False)
+    records = read(synthetic.save(tmp_path / "models.json", synthetic.content(cells))).records
+    latency = three_lines(records)[0]
+    assert latency.startswith("Lowest latency: large on onnx with 2 threads, ")
+    assert "than small on onnx" in latency
+    assert "another network" not in latency
+
+
+def test_agreement_is_that_of_the_worst_photo(of_two_models):
+    [worst, *_] = [r for r in of_two_models if r.info.model == "small" and r.is_pipeline and r.info.backend == "onnx"]
+    records = [replace(r, teacher_rank_correlation=-0.25, teacher_pairs_kept=0.5) if r is worst else r
+               for r in of_two_models]  # fmt: skip
+    found = fidelity_results.agreements(records)["small on onnx"]
+    assert (found.teacher, found.rank_correlation, found.pairs_kept) == ("large", -0.25, 0.5)
+    assert fidelity_results.agreements(records)["small on openvino"].rank_correlation == 0.93
+
+
 def test_the_memory_of_each_model_is_ranked_by_itself(of_two_models):
     answer = least_memory(of_two_models)
     names = [answer.winner.name, *(a.setup.name for a in answer.alternatives)]

@@ -72,15 +72,15 @@ def warnings(data: ReportData) -> Iterable[str]:
 def answer_section(data: ReportData, answers: Sequence[Recommendation]) -> Section:
     """Put the answers first, with what they cost and whether they can be trusted."""
     run = data.run
-    reduced = fidelity_results.reduced(run.records)
+    reduced, agreements = fidelity_results.reduced(run.records), fidelity_results.agreements(run.records)
     cards = tuple(
         Card(
             title=recommendations.TITLES[answer.question],
             winner=recommendations.setup_text(answer, answer.winner),
             figure=recommendations.figure_text(answer),
             basis=recommendations.basis_text(answer),
-            runner_up=recommendations.runner_up_text(answer, reduced) or "",
-            caution=recommendations.caution_text(answer, reduced),
+            runner_up=recommendations.runner_up_text(answer, reduced, agreements) or "",
+            caution=recommendations.caution_text(answer, reduced, agreements),
             python=tuple(recommendations.python_lines(answer, run.records)),
         )
         for answer in answers
@@ -94,7 +94,9 @@ def answer_section(data: ReportData, answers: Sequence[Recommendation]) -> Secti
     if run.lacking:
         text.append(f"Not in {run.file}: {'; '.join(run.lacking)}.")
     throughput_answer = next((answer for answer in answers if answer.question == "throughput"), None)
-    all_tables = present(tables.alternatives(answers), tables.prices(throughput_answer, data.price_per_hour))
+    all_tables = present(
+        tables.alternatives(answers, agreements), tables.prices(throughput_answer, data.price_per_hour)
+    )
     return Section("answer", "The answer", tuple(warnings(data)), tuple(text), cards, all_tables)
 
 
@@ -145,9 +147,16 @@ def fidelity_section(run: Run) -> Section:
         "backend fails its cell if it is more than 0.001 of the depth range off. With official weights, one of reduced "
         "precision fails with a rank correlation below 0.99."
     )
+    teacher = next((clean(point.agreement.teacher) for point in points if point.agreement), None)
+    if teacher:
+        text += (
+            f" Here each model is its own reference. {teacher}, which was named first, is what the depth of the others "
+            "is compared with: another network has other depth, however exact a backend is."
+        )
     return Section(
         "fidelity", "Fidelity", (warning,) if "seeded" in sources else (), (text,),
-        tables=present(tables.fidelity(points)), charts=present(charts_fidelity.fidelity(points)),
+        tables=present(tables.fidelity(points)),
+        charts=present(charts_fidelity.agreement(points), charts_fidelity.fidelity(points)),
     )  # fmt: skip
 
 

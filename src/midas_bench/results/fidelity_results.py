@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from midas_bench.results.intervals import Interval, mean_interval
 from midas_bench.results.kinds import Stream
-from midas_bench.results.ranking import ARTICLE
+from midas_bench.results.ranking import ARTICLE, Setup
 from midas_bench.results.runs import Record, of_type
 
 EXACT = 1e-3
 """The largest error, as a share of the depth range, that rounding in float32 may make."""
+
+
+@dataclass(frozen=True)
+class TeacherAgreement:
+    """How closely the depth of a network in a backend follows that of the first model of the run; of the worst photo.
+
+    Attributes:
+        teacher: that model's name.
+        rank_correlation: Spearman's.
+        pairs_kept: share of pixel pairs in the same order.
+    """
+
+    teacher: str
+    rank_correlation: float
+    pairs_kept: float
+
+    def is_of_another(self, setup: Setup) -> bool:
+        """Tell whether a set-up runs another network than the first model."""
+        return setup.model != self.teacher
 
 
 @dataclass(frozen=True)
@@ -26,6 +45,7 @@ class FidelityPoint:
         rank_correlation: the lowest of all cells; None where it was not recorded.
         flipped_pairs: the largest share of all cells; None where it was not recorded.
         cells: those behind it.
+        agreement: with the first of several models; None where the run has one network.
     """
 
     backend: str
@@ -35,6 +55,26 @@ class FidelityPoint:
     rank_correlation: float | None
     flipped_pairs: float | None
     cells: tuple[Record, ...]
+    agreement: TeacherAgreement | None = None
+
+
+def agreements(records: Sequence[Record]) -> dict[str, TeacherAgreement]:
+    """Return how closely depth follows the first model's, by network and backend; nothing where there is one network.
+
+    Streams count too, for a run may have no others.
+    """
+    found: dict[str, list[TeacherAgreement]] = {}
+    for r in records:
+        if r.is_pipeline or isinstance(r.info, Stream):
+            teacher, correlation, kept = r.info.teacher, r.info.teacher_rank_correlation, r.info.teacher_pairs_kept
+            if teacher is not None and correlation is not None and kept is not None:
+                found.setdefault(r.info.backend_name, []).append(TeacherAgreement(teacher, correlation, kept))
+    return {
+        name: TeacherAgreement(
+            cells[0].teacher, min(one.rank_correlation for one in cells), min(one.pairs_kept for one in cells)
+        )
+        for name, cells in found.items()
+    }
 
 
 def points(records: Sequence[Record]) -> list[FidelityPoint]:
@@ -52,7 +92,8 @@ def points(records: Sequence[Record]) -> list[FidelityPoint]:
     best: dict[str, FidelityPoint] = {}
     for point in ranked:
         best.setdefault(point.backend, point)
-    return list(best.values())
+    followed = agreements(records)
+    return [replace(point, agreement=followed.get(point.backend)) for point in best.values()]
 
 
 def _point(backend: str, cells: Sequence[Record]) -> FidelityPoint:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import TypeAlias
 
 from midas_bench.results import fidelity_results, units
-from midas_bench.results.fidelity_results import FidelityPoint
+from midas_bench.results.fidelity_results import FidelityPoint, TeacherAgreement
 from midas_bench.results.intervals import Interval
 from midas_bench.results.json_fields import clean
 from midas_bench.results.ranking import (
@@ -35,6 +37,9 @@ MEASURE_PIPELINE = "pytest bench/test_pipeline.py --benchmark-autosave"
 DISTURBED = 0.5
 """Share of disturbed visits from which on the median over passes may be one of a disturbed machine."""
 UNDECIDED = "the machine was too disturbed to say; the best of it was"
+Agreements: TypeAlias = Mapping[str, TeacherAgreement]
+"""By network and backend, as `fidelity_results.agreements` returns them."""
+NO_AGREEMENTS: Agreements = MappingProxyType({})
 MOST_NAMES = 2
 """Set-ups that a sentence lists by name."""
 
@@ -137,22 +142,46 @@ def relative_cost_text(answer: Recommendation, alternative: Alternative) -> str:
     return f"{setup_text(answer, alternative.setup)} takes {cost} {COSTS[answer.question]}"
 
 
-def next_best(answer: Recommendation, reduced: Collection[str]) -> Alternative | None:
-    """Return the next best set-up; after a winner of reduced precision, the next best whose depth is exact."""
+def next_best(
+    answer: Recommendation, reduced: Collection[str], agreements: Agreements = NO_AGREEMENTS
+) -> Alternative | None:
+    """Return the next best set-up; after a winner of reduced precision, the next best whose depth is exact.
+
+    Of several models it is one of the first, which the others are there to replace, unless that itself has won.
+    """
     exact = [a for a in answer.alternatives if a.setup.name not in reduced]
-    rest = exact if answer.winner.name in reduced else answer.alternatives
+    rest: Sequence[Alternative] = exact if answer.winner.name in reduced else answer.alternatives
+    followed = agreements.get(answer.winner.name)
+    if followed and followed.is_of_another(answer.winner):
+        rest = [a for a in rest if not followed.is_of_another(a.setup)] or rest
     return next(iter(rest), None)
 
 
-def runner_up_text(answer: Recommendation, reduced: Collection[str]) -> str | None:
-    """Say what the next best costs; after a winner of reduced precision, the next best whose depth is exact."""
-    alternative = next_best(answer, reduced)
+def runner_up_text(
+    answer: Recommendation, reduced: Collection[str], agreements: Agreements = NO_AGREEMENTS
+) -> str | None:
+    """Say what the next best costs, as `next_best` chooses it."""
+    alternative = next_best(answer, reduced, agreements)
     return relative_cost_text(answer, alternative) if alternative else None
 
 
-def caution_text(answer: Recommendation, reduced: Mapping[str, FidelityPoint]) -> str:
-    """Say that the winner's precision is reduced, and which set-ups this run cannot tell from it."""
-    sentences = []
+def network_text(answer: Recommendation, agreements: Agreements) -> str:
+    """Say that the winner is another network than the first model, and how closely it follows; else nothing."""
+    followed = agreements.get(answer.winner.name)
+    if followed is None or not followed.is_of_another(answer.winner):
+        return ""
+    return (
+        f"another network, rank correlation {units.correlation(followed.rank_correlation)} with "
+        f"{clean(followed.teacher)}"
+    )
+
+
+def caution_text(
+    answer: Recommendation, reduced: Mapping[str, FidelityPoint], agreements: Agreements = NO_AGREEMENTS
+) -> str:
+    """Say that the winner is another network or of reduced precision, and what this run cannot tell from it."""
+    network = network_text(answer, agreements)
+    sentences = [f"{network[0].upper()}{network[1:]}."] if network else []
     point = reduced.get(answer.winner.name)
     if point:
         sentences.append(
@@ -244,9 +273,9 @@ def three_lines(records: Sequence[Record]) -> list[str]:
     Below a stream stand its two lines of Python. One more line names cells that could not be ranked.
     """
     lines = []
-    reduced = fidelity_results.reduced(records)
+    reduced, agreements = fidelity_results.reduced(records), fidelity_results.agreements(records)
     for answer in answers(records):
-        sentence = _sentence(answer, reduced)
+        sentence = _sentence(answer, reduced, agreements)
         if answer.disturbed >= DISTURBED and answer.tied:
             sentence = f"{UNDECIDED} {sentence}"
         elif answer.disturbed >= DISTURBED:
@@ -256,14 +285,16 @@ def three_lines(records: Sequence[Record]) -> list[str]:
     return [*lines, *filter(None, [unresolved_text(records)])]
 
 
-def _sentence(answer: Recommendation, reduced: Collection[str]) -> str:
+def _sentence(answer: Recommendation, reduced: Collection[str], agreements: Agreements) -> str:
     is_reduced = answer.winner.name in reduced
-    alternative = next_best(answer, reduced)
+    alternative = next_best(answer, reduced, agreements)
     remarks = []
     if alternative and alternative.setup not in answer.tied:
         remarks.append(_comparison(answer, alternative, is_reduced))
     if answer.tied:
         remarks.append(f"too close to call: {_listed([_short_name(answer, tied) for tied in answer.tied])}")
+    if network := network_text(answer, agreements):
+        remarks.append(network)
     if not remarks and answer.question != "memory":
         size = units.time_unit(answer.figure.estimate)[0] if answer.question == "latency" else 1.0
         remarks.append(_interval_text(units.span(answer.figure, size)))

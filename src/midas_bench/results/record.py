@@ -190,6 +190,15 @@ class CellInfo(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
         Number | None,
         "share of pixel pairs whose order differs from the reference; of the worst photo.",
     ] = None
+    teacher: Annotated[
+        str | None, "name of the model whose depth this one's is compared with, the first of several; or absent."
+    ] = None
+    teacher_rank_correlation: Annotated[
+        float | None, "Spearman's correlation with the teacher's depth in float32; of the worst photo."
+    ] = None
+    teacher_pairs_kept: Annotated[
+        Number | None, "share of pixel pairs in the same order as in the teacher's depth; of the worst photo."
+    ] = None
     threads_reported: Annotated[dict[str, Whole], "threads that each library reports, by library.", UNREAD] = {}
     noise: Annotated[
         CellNoise,

@@ -55,6 +55,11 @@ def gib(value_bytes: float) -> str:
     return f"{digits(value_bytes / MIB / 1024)} GiB"
 
 
+def correlation(value: float) -> str:
+    """Return such as `0.931`, rounded down, so that nothing but 1 is shown as 1."""
+    return f"{math.floor(value * 1000) / 1000:.3f}" if value < 1 else "1"
+
+
 def rate(value: float | None) -> str:
     """Return images per second, such as `19.3 images/s`."""
     return NOTHING if value is None else f"{digits(value)} images/s"

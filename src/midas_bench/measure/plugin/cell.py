@@ -27,6 +27,7 @@ from midas_bench.measure.plugin.open_pipelines import OpenedPipeline
 from midas_bench.measure.plugin.run_models import RunModel
 from midas_bench.measure.plugin.run_state import RUN_STATE
 from midas_bench.measure.plugin.settings import RunContext
+from midas_bench.measure.teacher import agreement
 from midas_bench.processes import ProcessDiedError
 from midas_bench.results.kinds import cell_info
 from midas_bench.scene_photos import Batch
@@ -160,7 +161,23 @@ class BenchmarkCell:
             prefix = f"{self._model.name}-{name}" if self._model.name else name
             names = depth_maps.save(self._depth_maps_folder, prefix, batch.photos, depth, reference_depth)
             self.describe(depth_maps=names)
+        if self._run.settings.compared_models:
+            self.describe(**self._agreement(self._run.models[0], depth, batch))
         self._history.checked.add(self._nodeid)
+
+    @staticmethod
+    def _agreement(teacher: RunModel, depth: NDArray[np.float32], batch: Batch) -> dict[str, Any]:
+        """Return how closely depth (N, h, w) follows the first model's, of the worst photo; nothing if that is flat."""
+        theirs = teacher.references["fast"].depth(batch.photos)
+        try:
+            of_photos = list(map(agreement, depth, theirs))
+        except ValueError:
+            return {}
+        return {
+            "teacher": teacher.name,
+            "teacher_rank_correlation": min(one.rank_correlation for one in of_photos),
+            "teacher_pairs_kept": min(one.ordered_pairs_kept for one in of_photos),
+        }
 
     @property
     def _warms(self) -> Hashable:

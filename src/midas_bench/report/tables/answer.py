@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -10,8 +11,10 @@ import pandas as pd
 from midas_bench.render.document import Table, TableCell, number, table
 from midas_bench.report.claims import FAILS, HOLDS, ClaimFinding
 from midas_bench.results import units
+from midas_bench.results.fidelity_results import TeacherAgreement
 from midas_bench.results.frame import none_if_missing
-from midas_bench.results.ranking import ARTICLE, Recommendation
+from midas_bench.results.json_fields import clean
+from midas_bench.results.ranking import ARTICLE, Recommendation, Setup
 from midas_bench.results.recommendations import TITLES, figure_text, setup_text
 from midas_bench.results.runs import PIPELINES
 
@@ -19,29 +22,38 @@ ARTICLES_OWN = ("the article", "all four", "1.05 to 1.23 s", "0.9 to 1.1 GB", "0
 """The table's first row, by its columns."""
 
 
-def alternatives(answers: Sequence[Recommendation]) -> Table | None:
-    """Show every set-up's figure and relative cost, question by question."""
+def alternatives(
+    answers: Sequence[Recommendation], agreements: Mapping[str, TeacherAgreement] = MappingProxyType({})
+) -> Table | None:
+    """Show every set-up's figure and relative cost, question by question; of several models how closely it follows."""
     rows = []
+
+    def followed(setup: Setup) -> list[TableCell]:
+        found = agreements.get(setup.name)
+        value = found.rank_correlation if found else None
+        return [number(units.NOTHING if value is None else units.correlation(value), value)] if agreements else []
+
     for answer in answers:
         title = TableCell(TITLES[answer.question])
         rows.append([TableCell(setup_text(answer, answer.winner), status="good"), number(f"1{units.TIMES}", 1.0),
-                     number(figure_text(answer), answer.figure.estimate), title])  # fmt: skip
+                     number(figure_text(answer), answer.figure.estimate), *followed(answer.winner), title])  # fmt: skip
         for other in answer.alternatives:
             shown = Recommendation(**{**vars(answer), "figure": other.figure})
             rows.append([TableCell(setup_text(answer, other.setup)),
                          number(units.times_span(other.relative_cost), other.relative_cost.estimate),
-                         number(figure_text(shown), other.figure.estimate), title])  # fmt: skip
+                         number(figure_text(shown), other.figure.estimate), *followed(other.setup), title])  # fmt: skip
     note = (
         "Relative cost: time per photo, or memory at the same batch size, over that of the first. Intervals hold "
         "within this run."
     )
-    return table(
-        "alternatives",
-        "Relative cost of the alternatives",
-        ("set-up", "relative cost#", "figure#", "question"),
-        rows,
-        note=note,
-    )
+    columns = ["set-up", "relative cost#", "figure#", "question"]
+    if agreements:
+        teacher = next(iter(agreements.values())).teacher
+        columns.insert(3, "rank correlation#")
+        note += (
+            f" Rank correlation: of the depth with that of {clean(teacher)}, which was named first; of the worst photo."
+        )
+    return table("alternatives", "Relative cost of the alternatives", columns, rows, note=note)
 
 
 def article_table(cells: pd.DataFrame, best: Recommendation | None) -> Table | None:

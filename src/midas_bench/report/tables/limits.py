@@ -9,6 +9,7 @@ from midas_bench.report.charts.fidelity import correlation
 from midas_bench.results import units
 from midas_bench.results.fidelity_results import FidelityPoint
 from midas_bench.results.intervals import Interval
+from midas_bench.results.json_fields import clean
 from midas_bench.results.kinds import Stage
 from midas_bench.results.roofline import Roof
 from midas_bench.results.runs import Record
@@ -16,6 +17,7 @@ from midas_bench.results.runs import Record
 
 def fidelity(points: Sequence[FidelityPoint]) -> Table | None:
     """Show each backend's time for one photo and how close its depth is to the reference's."""
+    teacher = next((p.agreement.teacher for p in points if p.agreement), None)
     rows = [
         [
             code(p.backend),
@@ -24,15 +26,31 @@ def fidelity(points: Sequence[FidelityPoint]) -> Table | None:
             number(_share(p.mean_relative_error), p.mean_relative_error),
             number(correlation(p), p.rank_correlation),
             number(units.percent(p.flipped_pairs), p.flipped_pairs),
+            *_followed(p, teacher),
         ]
         for p in points
     ]
-    columns = ("backend", "time for one photo#", "largest error#", "mean error#", "rank correlation#", "flipped pairs#")
+    columns = ["backend", "time for one photo#", "largest error#", "mean error#", "rank correlation#", "flipped pairs#"]
     note = (
         "Errors as a share of the depth range. Rank correlation: Spearman's, of the worst photo. Flipped pairs: pixel "
         "pairs at random places whose order is the other way round, of the worst photo."
     )
+    if teacher:
+        columns += [f"correlation with {clean(teacher)}#", "pairs kept#"]
+        note += f" Pairs kept: those in the order that {clean(teacher)} has them in, of the worst photo."
     return table("fidelity", "Speed and fidelity", columns, rows, note=note)
+
+
+def _followed(point: FidelityPoint, teacher: str | None) -> list[TableCell]:
+    if teacher is None:
+        return []
+    found = point.agreement
+    if found is None:
+        return [number(units.NOTHING, None)] * 2
+    return [
+        number(units.correlation(found.rank_correlation), found.rank_correlation),
+        number(units.percent(found.pairs_kept), found.pairs_kept),
+    ]
 
 
 def _share(value: float | None) -> str:

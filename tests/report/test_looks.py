@@ -2,13 +2,17 @@
 
 from dataclasses import replace
 
+from matplotlib.figure import Figure
 from msgspec import structs
 
 from midas_bench.depth.backends.registry import REGISTRY
-from midas_bench.report.charts.style import FIXED, look
+from midas_bench.report.charts.fidelity import agreement
+from midas_bench.report.charts.style import FIXED, LONGEST_LABEL, labels, legend, look
 from midas_bench.report.charts.throughput import STAGES, speedup, stages
 from midas_bench.report.charts.timing import latency, one_photo
+from midas_bench.results.fidelity_results import points
 from midas_bench.results.ranking import ARTICLE
+from midas_bench.results.run_files import read
 from midas_bench.results.units import TIMES, seconds
 
 
@@ -18,6 +22,42 @@ def test_each_backend_looks_the_same_in_every_chart_and_like_no_other():
     assert look(["onnx"])["onnx"] == look(["mine", "eager", "onnx"])["onnx"]
     several = look([*FIXED, *(f"mine-{n}" for n in range(20))])
     assert len(set(several.values())) == len(several)
+
+
+def test_models_keep_their_looks_whatever_their_order():
+    names = ["student on onnx", "teacher on openvino", "teacher on onnx"]
+    assert look(names) == look(names[::-1])
+    assert len(set(look(names).values())) == 3
+
+
+def test_a_models_name_is_cut_and_its_backend_is_not():
+    long = "depth_anything_v2_small"
+    cut = labels([f"{long} on onnx", f"{long} on openvino", f"{long}_518 on onnx"])
+    assert len(set(cut.values())) == 3
+    assert all(name.rpartition(" on ")[2] == text.rpartition(" on ")[2] for name, text in cut.items())
+    assert all(len(text) <= LONGEST_LABEL for text in cut.values())
+
+
+def test_a_legend_of_long_names_has_fewer_columns():
+    def columns(names):
+        figure = Figure(layout="constrained")
+        axes = figure.add_subplot()
+        for name in names:
+            axes.plot([], [], label=name)
+        legend(figure, axes)
+        return figure.legends[0]._ncols
+
+    assert columns(["eager", "jit", "onnx", "openvino"]) == 4
+    assert columns([f"a model of {n} on openvino" for n in range(8)]) == 3
+
+
+def test_models_have_no_speed_up_over_a_network_that_did_not_run(synthetic, tmp_path):
+    cells = synthetic.Maker(scenes=("street",)).models({"large": 1.0, "small": 0.5}, depth_maps=False)
+    records = read(synthetic.save(tmp_path / "models.json", synthetic.content(cells))).records
+    assert speedup(records) is None
+    svg = agreement(points(records)).svg
+    assert all(f">{model} on {backend} " in svg for model in ("large", "small") for backend in ("onnx", "openvino"))
+    assert "rank correlation with large" in svg
 
 
 def test_scenes_that_only_the_articles_recipe_saw_take_no_room(small):

@@ -55,15 +55,15 @@ def agreement(points: Sequence[FidelityPoint]) -> Chart | None:
     shown = [point for point, _ in followed]
     names = style.labels(point.backend for point in shown)
     places = [found.rank_correlation for _, found in followed]
-    # 1 stands below the upper edge, and a range of a hundredth is not blown up
-    room = max(max(places) - min(places), 0.1) * 0.15
+    # backends of one model share a place, and their names need room; a range of a hundredth is not blown up
+    room = max(max(places) - min(places), 0.1) * max(0.15, 0.04 * len(shown))
 
     def draw(figure: FigureBase) -> None:
         axes = _times(figure, shown, places, min(places) - room, max(places) + room)
-        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))
         axes.set_yticks([tick for tick in axes.get_yticks() if tick <= 1])
         axes.set_ylim(min(places) - room, max(places) + room)
-        axes.set_ylabel(f"rank correlation with {style.short(followed[0][1].teacher)}")
+        axes.set_ylabel(f"rank correlation with {style.short(followed[0][1].teacher, 16)}")
 
     alt = "Time for one photo, and rank correlation with the first model. " + "; ".join(
         f"{names[point.backend]}: {units.seconds(point.time.estimate)}, {units.correlation(found.rank_correlation)}"
@@ -84,7 +84,7 @@ def _times(
     rightmost = max(point.time.high for point in points) * 1e3
     for point, place, label in zip(points, places, labels, strict=True):
         colour, marker = looks[point.backend]
-        style.whiskers(axes, point.time.mapped(1e3), place, colour, marker)
+        style.whiskers(axes, point.time.mapped(1e3), place, colour, marker, (top - bottom) * 0.06)
         axes.annotate(
             f"{names[point.backend]} {units.digits(point.time.estimate * 1e3)} ms",
             (point.time.high * 1e3, place), (rightmost * 1.06, label), va="center", color=style.INK,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
@@ -116,7 +117,7 @@ def _panel(axes: Axes, shown: Machines, found: Sequence[tuple[str, Interval] | N
     for y, (row, pair) in enumerate(zip(shown.rows, found, strict=True)):
         if pair:
             colour, marker = looks[pair[0]]
-            hollow = {"markerfacecolor": style.PAPER, "markeredgecolor": colour, "markeredgewidth": 1.2}
+            hollow: dict[str, Any] = {"markerfacecolor": style.PAPER, "markeredgecolor": colour, "markeredgewidth": 1.2}
             style.whiskers(axes, pair[1], y, colour, marker, **(hollow if shown.unlike(row) else {}))
         else:
             axes.annotate("not measured", (0.02, y), xycoords=("axes fraction", "data"), va="center", color=style.MUTED)

@@ -10,6 +10,7 @@ from itertools import count, pairwise
 from typing import Any, TypeVar
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, FigureBase
@@ -40,6 +41,9 @@ Looks = dict[str, tuple[str, str]]
 
 WIDTH_IN = 6.6
 LONGEST_LABEL = 24
+LEAST_OF_MODEL = 8
+LEGEND_LETTERS, KEY_LETTERS = 100, 8
+"""What a row of a legend has room for, and what a key takes beside its name."""
 DPI = 150
 
 TITLE_IN = 0.3
@@ -80,8 +84,10 @@ RC: Any = {
 
 
 def short(text: str, length: int = LONGEST_LABEL) -> str:
-    """Cut the middle out of a name that would leave a chart no room."""
-    return clean(text, length)
+    """Cut the middle out of a name that would leave a chart no room; of a model in a backend, of the model alone."""
+    model, on, backend = text.rpartition(" on ")
+    left = length - len(on + backend)
+    return f"{clean(model, left)}{on}{clean(backend)}" if on and left >= LEAST_OF_MODEL else clean(text, length)
 
 
 def labels(names: Iterable[T], length: int = LONGEST_LABEL) -> dict[T, str]:
@@ -97,20 +103,22 @@ def labels(names: Iterable[T], length: int = LONGEST_LABEL) -> dict[T, str]:
 
 
 def look(names: Sequence[str]) -> Looks:
-    """Return colour and marker for each name, the fixed ones first; colours come again with other markers."""
+    """Return colour and marker for each name, the same for the same names; colours come again with other markers."""
     colours = len(OKABE_ITO)
     taken = set(FIXED.values())
     free = (pair for shift in count() for i in range(colours) if (pair := (i, (i + 3 * shift) % colours)) not in taken)
-    pairs = {name: FIXED.get(name) or next(free) for name in dict.fromkeys(names)}
+    pairs = {name: FIXED.get(name) or next(free) for name in sorted(dict.fromkeys(names))}
     return {name: (OKABE_ITO[colour], MARKERS[marker]) for name, (colour, marker) in pairs.items()}
 
 
-def whiskers(axes: Axes, x: Interval, y: float, colour: str, marker: str, **properties: Any) -> None:
-    """Draw an estimate and its interval along x."""
+def whiskers(
+    axes: Axes, x: Interval, y: float, colour: str, marker: str, end_height: float = 0.24, **properties: Any
+) -> None:
+    """Draw an estimate and its interval along x, with ends of a height in units of y."""
     if x.low < x.high:
         axes.plot([x.low, x.high], [y, y], color=colour, linewidth=1.8, solid_capstyle="butt", zorder=3)
         for end in (x.low, x.high):
-            axes.plot([end, end], [y - 0.12, y + 0.12], color=colour, linewidth=1.2, zorder=3)
+            axes.plot([end, end], [y - end_height / 2, y + end_height / 2], color=colour, linewidth=1.2, zorder=3)
     edges: dict[str, Any] = {"markeredgecolor": PAPER, "markeredgewidth": 0.5, "markersize": 6, **properties}
     edges["markersize"] *= LARGER.get(marker, 1)
     axes.plot([x.estimate], [y], marker=marker, color=colour, linestyle="none", zorder=4, **edges)
@@ -129,16 +137,22 @@ def rising(axes: Axes, x: Sequence[float], y: Sequence[Interval], colour: str, m
 
 
 def legend(figure: FigureBase, axes: Axes, columns: int = 4) -> None:
-    """Name the series in a row above the axes."""
+    """Name the series above the axes, in as many columns as they have room for."""
     handles, labels = axes.get_legend_handles_labels()
     first = dict(zip(reversed(labels), reversed(handles), strict=True))
     if len(first) < 2:
         return
     ordered = list(dict.fromkeys(labels))
+    columns = next(count for count in range(min(columns, len(ordered)), 0, -1) if count == 1 or _fit(ordered, count))
     figure.legend(
-        [first[label] for label in ordered], ordered, loc="outside upper left", ncols=min(columns, len(ordered)),
+        [first[label] for label in ordered], ordered, loc="outside upper left", ncols=columns,
         handletextpad=0.4, columnspacing=1.4, borderaxespad=0.2,
     )  # fmt: skip
+
+
+def _fit(names: Sequence[str], columns: int) -> bool:
+    widths = [max(map(len, column)) + KEY_LETTERS for column in np.array_split(names, columns)]
+    return sum(widths) <= LEGEND_LETTERS
 
 
 def spread(values: Sequence[float], gap: float) -> list[float]:

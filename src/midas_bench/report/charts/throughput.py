@@ -90,6 +90,8 @@ def threads_text(records: Sequence[Record]) -> str:
 def run_speedups(records: Sequence[Record]) -> dict[str, Interval]:
     """Return speed-ups over eager from this run's medians for one photo, by backend."""
     eager = [r for r in records if r.info.backend == EAGER and r.info.recipe != ARTICLE]
+    if not eager:
+        return {}
     speedups = {}
     for name in sorted({str(r.info.backend) for r in records if r.is_pipeline and r.info.recipe != ARTICLE} - {EAGER}):
         pair = fastest([r for r in records if r.info.backend == name and r.info.recipe != ARTICLE] + eager)
@@ -217,9 +219,7 @@ def stages(records: Sequence[Record]) -> Chart | None:
         axes.set_yticks(range(len(names)), list(labels.values()))
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlim(0, axes.get_xlim()[1] * (1.3 if wholes else 1.1))
-        axes.set_xlabel(
-            f"sum of the stages' medians, ms (line: 95 % interval of the sum; {rounds_text(cells)} per stage)"
-        )
+        axes.set_xlabel(f"sum of the stages' medians, ms (line: 95 % interval; {rounds_text(cells)} per stage)")
         style.legend(figure, axes, columns=5)
 
     alt = "Milliseconds by stage. " + "; ".join(

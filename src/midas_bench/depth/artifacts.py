@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from midas_bench import cpu
+from midas_bench.depth.graph_paths import without_links
 from midas_bench.depth.refusals import advice_on
 from midas_bench.depth.torch_extra import require_torch
 from midas_bench.depth.weights import Weights, sha256_with
@@ -161,45 +160,6 @@ def artifact(kind: str, weights: Weights, cache_dir: Path, calibration: Sequence
     base = artifact(KINDS[kind].base or "", weights, cache_dir) if KINDS[kind].base else None
     with locked(path.with_suffix(".lock")):
         return _sound(path) or _build(kind, weights, path, base, calibration)
-
-
-def is_readable(path: Path, suffix: str) -> bool:
-    """Tell whether every runtime reads this file by its own name."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return str(path).endswith(suffix)
-
-
-@contextmanager
-def readable(path: Path, suffix: str) -> Iterator[str]:
-    """Yield a name of this file that every runtime reads: they take UTF-8 alone, and choose a format by the ending."""
-    if is_readable(path, suffix):
-        yield str(path)
-        return
-    with tempfile.TemporaryDirectory(prefix="midas-bench-") as folder:
-        link = Path(folder, f"graph{suffix}")
-        link.symlink_to(path.absolute())
-        yield str(link)
-
-
-@contextmanager
-def without_links(path: Path, external: Sequence[str]) -> Iterator[Path]:
-    """Yield a name of this model whose further files are no links: OpenVINO and onnx refuse those, onnx hard ones too.
-
-    Download caches have links, and so the files are copied for as long as the model is being read.
-    """
-    folder = path.parent.resolve()
-    if not any((folder / name).resolve() != folder / name or (folder / name).stat().st_nlink > 1 for name in external):
-        yield path
-        return
-    with tempfile.TemporaryDirectory(prefix="midas-bench-") as temporary:
-        for name in (path.name, *external):
-            target = Path(temporary, name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path.parent / name, target)
-        yield Path(temporary, path.name)
 
 
 def _is_users_own(kind: str, weights: Weights) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import onnx
 
-from midas_bench.depth.artifacts import is_readable
+from midas_bench.depth.graph_paths import is_readable
 from midas_bench.depth.interface import MIDAS, NetworkInterface
 from midas_bench.depth.model_settings import FLAGS, PRESETS, find_settings
 from midas_bench.depth.weights import Weights, sha256_with

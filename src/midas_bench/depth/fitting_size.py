@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from midas_bench.depth.artifacts import readable
+from midas_bench.depth.graph_paths import readable
 from midas_bench.depth.interface import NetworkInterface
 from midas_bench.depth.model_settings import FLAGS
 from midas_bench.depth.weights import Weights

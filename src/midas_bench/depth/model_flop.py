@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from midas_bench.depth.artifacts import readable
+from midas_bench.depth.graph_paths import readable
 from midas_bench.depth.weights import Weights
 
 Sizes = Sequence[int]

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midas_bench import cpu
-from midas_bench.depth.artifacts import readable
+from midas_bench.depth.graph_paths import readable
 from midas_bench.depth.interface import MIDAS, Batch, NetworkInterface
 from midas_bench.depth.recipe import find_recipe
 from midas_bench.errors import UserError

@@ -6,8 +6,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from midas_bench.depth.artifacts import artifact, readable
+from midas_bench.depth.artifacts import artifact
 from midas_bench.depth.backends.base import Build, checked, in_batches
+from midas_bench.depth.graph_paths import readable
 from midas_bench.depth.interface import Batch, NetworkInterface
 
 

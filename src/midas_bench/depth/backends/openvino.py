@@ -10,8 +10,9 @@ import openvino
 from numpy.typing import NDArray
 
 from midas_bench.cpu import allowed_cores
-from midas_bench.depth.artifacts import artifact, readable, without_links
+from midas_bench.depth.artifacts import artifact
 from midas_bench.depth.backends.base import Build, checked, in_batches
+from midas_bench.depth.graph_paths import readable, without_links
 from midas_bench.depth.interface import Batch, NetworkInterface
 from midas_bench.depth.quantize import IR_BIN, IR_XML, fix_sizes
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
-from midas_bench.depth.artifacts import artifact, readable
+from midas_bench.depth.artifacts import artifact
 from midas_bench.depth.backends.base import Build
 from midas_bench.depth.backends.torch_eager import TorchBackend
+from midas_bench.depth.graph_paths import readable
 
 
 def load(build: Build) -> TorchBackend:

@@ -112,6 +112,8 @@ def record(cell, run, name, together, count, group):
     """Keep a ratio with the cell, measured with the others or by itself."""
     ratio = RATIOS[name]
     needed = dict.fromkeys(call.arm for call in ratio.calls if not runs(run, call))
+    if needed and run.settings.models and needed.keys() & {"article", "eager", "jit"}:
+        pytest.skip(f"not for this model: {', '.join(sorted(needed))} cannot run it")
     if needed:
         pytest.skip(f"needs {', '.join(sorted(needed))}, which --backend, --model or --size leaves out")
     above, below = ("+".join(f"{c.arm} {c.pipeline} {c.call}" for c in calls) for calls in (ratio.above, [ratio.below]))

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from tests.bench.conftest import CLEAN
 from midas_bench.depth.artifacts import artifact
 from midas_bench.depth.backends import registry
 from midas_bench.depth.flop import DEPLOYED_FLOP
+from midas_bench.depth.interface import MIDAS
 from midas_bench.depth.weights import seeded
 from midas_bench.files import CACHE_VARIABLE, sha256_of
 
@@ -227,7 +229,8 @@ def test_a_model_of_ones_own_is_measured_against_onnx_runtime(bench, tree, graph
     assert ran.returncode == 0, ran.stdout
     [(name, info)] = results(tree).items()
     assert name == "test_pipeline[onnx-b1-street]"
-    assert info["weights"] == {"source": "model", "sha256": sha256_of(model)}
+    known = {"source": "model", "sha256": sha256_of(model), "file": model.name}
+    assert info["weights"] == {**known, "interface": json.loads(json.dumps(asdict(MIDAS)))}
     assert info["max_relative_error"] <= 1e-6
 
 
@@ -287,7 +290,7 @@ def test_the_article_is_skipped_for_a_model_of_ones_own(bench, graphs):
     model = artifact("onnx", seeded(), graphs).path
     ran = bench(f"--model={model}", "--weights=auto", "-k", "street", *FEW_ROUNDS, paths=["bench/test_article.py"])
     assert "1 skipped" in ran.stdout
-    assert "the article's recipe runs its own network, not that of --model" in ran.stdout
+    assert "not for this model: the article's recipe runs MiDaS_small" in ran.stdout
 
 
 @pytest.mark.usefixtures("graphs")

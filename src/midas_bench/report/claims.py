@@ -13,9 +13,15 @@ from midas_bench.results.intervals import Interval
 from midas_bench.results.kinds import Memory, Ratio, SceneRatio
 from midas_bench.results.pass_ratios import pipelines, stages, time_ratio
 from midas_bench.results.ranking import ARTICLE, fastest
-from midas_bench.results.runs import Record, of_type
+from midas_bench.results.runs import Record, of_own_models, of_type
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot tell"
+NOT_FOR_MODEL = "not for this model"
+OF_MIDAS = (
+    "article_latency", "article_memory", "article_throughput", "parameters", "preprocess_share", "time_saved_best",
+    "time_saved_jit", "time_saved_onnx",
+)  # fmt: skip
+"""Measures of the article's recipe, of PyTorch's backends, or of the network itself; a model of one's own has none."""
 FORMATS: Mapping[str, Callable[[Interval], str]] = {
     "s": units.seconds_span,
     "bytes": lambda value: units.with_span(f"{units.digits(value.estimate / 1e9)} GB", value, 1e9),
@@ -50,7 +56,7 @@ class ClaimFinding:
 
     Attributes:
         measured: the figures with their intervals, or a dash.
-        verdict: holds, does not hold, or cannot tell.
+        verdict: holds, does not hold, cannot tell, or not for this model.
         why: what the verdict rests on, or why there is none.
     """
 
@@ -65,7 +71,18 @@ class ClaimFinding:
 def findings(records: Sequence[Record]) -> list[ClaimFinding]:
     """Judge every claim by the records of one run."""
     rows = tomllib.loads(files("midas_bench.report").joinpath("claims.toml").read_text(encoding="utf-8"))["claim"]
-    return [_finding(row, MEASURES[row["measure"]](records, row)) for row in rows]
+    own = of_own_models(records)
+    return [
+        _not_for_model(row)
+        if own and row["measure"] in OF_MIDAS
+        else _finding(row, MEASURES[row["measure"]](records, row))
+        for row in rows
+    ]
+
+
+def _not_for_model(row: Mapping[str, Any]) -> ClaimFinding:
+    why = "The article's recipe, eager and jit run MiDaS_small alone."
+    return ClaimFinding(row["id"], row["text"], row["article"], units.NOTHING, NOT_FOR_MODEL, why)
 
 
 def _finding(row: Mapping[str, Any], measured: Measured) -> ClaimFinding:

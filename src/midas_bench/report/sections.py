@@ -50,9 +50,10 @@ def document(data: ReportData, progress: Progress = lambda _: None) -> Document:
 
 
 def _networks(run: Run) -> str:
-    """Name what the run is about: MiDaS_small, or the models that it compares."""
-    models = dict.fromkeys(r.info.model for r in run.records if r.info.model)
-    return f"Depth estimation by {', '.join(map(clean, models))}" if models else "MiDaS_small depth estimation"
+    """Name what the run is about: MiDaS_small, or models of the user's own."""
+    own = [record.info for record in run.records if record.info.weights.own]
+    models = dict.fromkeys(clean(info.model or info.weights.file or "a model of your own") for info in own)
+    return f"Depth estimation by {', '.join(models)}" if models else "MiDaS_small depth estimation"
 
 
 def warnings(data: ReportData) -> Iterable[str]:

@@ -210,6 +210,17 @@ class Run:
         return tuple(record for record in self.records if record.kind in kinds)
 
 
+def of_own_models(records: Sequence[Record]) -> bool:
+    """Tell whether models of the user's own ran, and MiDaS_small did not."""
+    own = {record.info.weights.own for record in records if record.info.weights.source}
+    return own == {True}
+
+
+def input_sizes(records: Iterable[Record]) -> str:
+    """Return height x width of what the networks of some cells take, such as `256x256`."""
+    return " or ".join(dict.fromkeys(record.info.weights.interface.size for record in records))
+
+
 def of_one_kind(runs: Iterable[Run]) -> bool:
     """Tell whether all runs took place on one known kind of machine; one without a CPU's name is of none."""
     kinds = {run.machine.kind for run in runs}

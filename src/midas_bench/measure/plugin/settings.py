@@ -182,7 +182,7 @@ class RunContext:
     def without_article(self) -> str:
         """Why the article's recipe is left out; empty where the run can have it."""
         if self.settings.models:
-            return "the article's recipe runs its own network, not that of --model"
+            return "not for this model: the article's recipe runs MiDaS_small"
         interface = self.weights.interface
         if interface != MIDAS:
             return f"the article's recipe resizes to 256x256, not to --size {interface.height}x{interface.width}"

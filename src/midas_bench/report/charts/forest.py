@@ -14,7 +14,7 @@ from midas_bench.report.charts import style
 from midas_bench.results import units
 from midas_bench.results.compare import Change, Comparison
 from midas_bench.results.kinds import SceneRatio
-from midas_bench.results.runs import Record, of_type
+from midas_bench.results.runs import Record, input_sizes, of_type
 
 MOST_ROWS = 40
 LONGEST_NAME = 46
@@ -111,7 +111,8 @@ def scenes(records: Sequence[Record]) -> Chart | None:
     alt = "Ratios of times between scenes. " + "; ".join(
         f"{info.stage} {info.scene} {units.times_span(estimate)}" for info, estimate in cells
     )
-    note = "Grey band: within 2 % of the baseline scene. The network sees as many pixels, whatever the photo shows."
+    size = input_sizes(of_type(records, SceneRatio))
+    note = f"Grey band: within 2 % of the baseline scene. The network sees {size} pixels whatever the photo shows."
     return style.chart("scenes", "Does the scene matter?", alt, note, draw, 1.0 + 0.26 * len(cells))
 
 

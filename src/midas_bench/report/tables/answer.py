@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from midas_bench.render.document import Table, TableCell, number, table
-from midas_bench.report.claims import FAILS, HOLDS, ClaimFinding
+from midas_bench.report.claims import FAILS, HOLDS, NOT_FOR_MODEL, ClaimFinding
 from midas_bench.results import units
 from midas_bench.results.fidelity_results import TeacherAgreement
 from midas_bench.results.frame import none_if_missing
@@ -63,7 +63,9 @@ def article_table(cells: pd.DataFrame, best: Recommendation | None) -> Table | N
     if best is not None and best.winner.recipe != ARTICLE:
         ours = timed[(timed.recipe != ARTICLE) & (timed.backend == best.winner.backend)]
         groups.append((best.winner.backend, ours[ours.threads == best.winner.threads] if best.winner.threads else ours))
-    rows = [[TableCell(text) if i < 2 or i == 5 else number(text, None) for i, text in enumerate(ARTICLES_OWN)]]
+    own = not timed.empty and (timed.weights == "model").all()
+    first = [ARTICLES_OWN, *([(groups[0][0], *[units.NOTHING] * 4, NOT_FOR_MODEL)] if own else [])]
+    rows = [[TableCell(text) if i < 2 or i == 5 else number(text, None) for i, text in enumerate(row)] for row in first]
     for name, group in groups:
         for _, row in group.iterrows():
             per_second = 1 / row["mean_s"] if row["mean_s"] > 0 else None
@@ -77,7 +79,7 @@ def article_table(cells: pd.DataFrame, best: Recommendation | None) -> Table | N
             ])  # fmt: skip
     columns = ("recipe", "scene", "mean time#", "peak memory#", "throughput#", "notes")
     note = "Means, as in the article; everywhere else this report quotes medians. Memory in GB of 10⁹ bytes, as there."
-    return table("article", "The article's table", columns, rows, note=note) if len(rows) > 1 else None
+    return table("article", "The article's table", columns, rows, note=note) if len(rows) > len(first) else None
 
 
 def _peak(cells: pd.DataFrame, row: pd.Series[Any]) -> TableCell:
@@ -101,7 +103,7 @@ def _notes(row: pd.Series[Any]) -> str:
 
 def claims(findings: Sequence[ClaimFinding]) -> Table | None:
     """Show what the article says, what this run measured, and whether they agree."""
-    statuses = {HOLDS: "good", FAILS: "bad"}
+    statuses = {HOLDS: "good", FAILS: "bad", NOT_FOR_MODEL: ""}
     rows = [
         [
             TableCell(f.text),

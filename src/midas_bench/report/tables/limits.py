@@ -12,7 +12,7 @@ from midas_bench.results.intervals import Interval
 from midas_bench.results.json_fields import clean
 from midas_bench.results.kinds import Stage
 from midas_bench.results.roofline import Roof
-from midas_bench.results.runs import Record
+from midas_bench.results.runs import Record, input_sizes
 
 
 def fidelity(points: Sequence[FidelityPoint]) -> Table | None:
@@ -101,7 +101,7 @@ def peers(timings: Sequence[tuple[str, Record, Interval]]) -> Table | None:
     ]
     columns = ("network", "origin", "threads#", "time of one call#")
     note = (
-        "One image per call, the network alone. A peer that times itself gives a median without interval. "
-        "timm's backbone is the first part of the network only."
+        f"One image of {input_sizes(record for _, record, _ in timings)} per call, the network alone. A peer that "
+        "times itself gives a median without interval. timm's backbone is the first part of the network only."
     )
     return table("peers", "Peers", columns, rows, note=note)

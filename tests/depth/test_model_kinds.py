@@ -132,11 +132,11 @@ def test_maps_are_those_of_a_plain_call(saved, tmp_path, photos, backend, kind):
 @pytest.mark.slow
 @pytest.mark.usefixtures("makes_int8_here")
 @pytest.mark.parametrize("backend", ["onnx-int8", "openvino-int8"])
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != HALF])
+@pytest.mark.parametrize("kind", KINDS)
 def test_int8_is_calibrated_on_the_models_own_input(saved, tmp_path, photos, calibration, backend, kind):
     skip_if_missing(backend)
     made, settings = KINDS[kind]
-    path = saved(made)
+    path = saved(made, external=kind == HALF)
     given = [photo.data for photo in list(photos.values())[:2]]
     options = {"cache_dir": str(tmp_path / "cache"), "model": str(path), "model_settings": settings, "threads": 1}
     with DepthPipeline.open(backend, calibration=calibration, **options) as pipeline:

@@ -245,3 +245,23 @@ def test_nothing_is_written_into_the_folder_of_the_users_own_model(saved, tmp_pa
     quantize.for_onnx_runtime(path, tmp_path / "made/int8.onnx", calibration)
     assert folders
     assert path.parent not in folders
+
+
+def of_rounding():
+    """Make a graph whose output is what rounding to float16 takes away."""
+    describe = helper.make_tensor_value_info
+    steps = [
+        helper.make_node("ReduceMean", ["x"], ["m"], axes=[1], keepdims=0),
+        helper.make_node("Cast", ["m"], ["half"], to=TensorProto.FLOAT16),
+        helper.make_node("Cast", ["half"], ["rounded"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["m", "rounded"], ["y"]),
+    ]
+    given = [describe("x", TensorProto.FLOAT, ("n", 3, 256, 256))]
+    graph = helper.make_graph(steps, "own", given, [describe("y", TensorProto.FLOAT, ("n", 256, 256))])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+def test_a_model_that_is_another_without_float16_gets_no_int8_graph(saved, tmp_path, calibration):
+    with pytest.raises(UserError, match="has float16, which cannot be quantised, and its depth is another one in"):
+        quantize.for_onnx_runtime(saved(of_rounding()), tmp_path / "int8.onnx", calibration)
+    assert not (tmp_path / "int8.onnx").exists()

@@ -35,6 +35,9 @@ IR_XML, IR_BIN = "model.xml", "model.bin"
 LEAST_OPSET = 13
 """ONNX has per-channel scales since this opset: https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html."""
 
+FLOAT16_ERROR = 1e-2
+"""Of the output's range: how far float32 may be from float16, which keeps 11 bits of each number."""
+
 OPSET_OF_RESIZE = 11
 FORMER_RESIZE = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
 """What Resize did before opset 11, by the attributes that it has since; the converter leaves out to say so."""
@@ -91,15 +94,14 @@ def for_onnx_runtime(source: Path, target: Path, photos: Sequence[str], interfac
 
 
 def _quantisable(source: Path, batch: Batch) -> onnx.ModelProto:
-    """Return the graph, converted to `LEAST_OPSET` where it is of an older one.
+    """Return the graph in float32, converted to `LEAST_OPSET` where it is of an older one.
 
     Raises:
-        UserError: the converter refuses it, or makes something else of it.
+        UserError: it cannot be converted, or conversion makes something else of it.
     """
     import onnx.version_converter
 
-    model = onnx.load_model_from_string(source.read_bytes())
-    onnx.external_data_helper.load_external_data_for_model(model, str(source.parent))
+    model = _in_float32(source, batch)
     opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), LEAST_OPSET)
     if opset >= LEAST_OPSET:
         return model
@@ -121,6 +123,57 @@ def _quantisable(source: Path, batch: Batch) -> onnx.ModelProto:
         reason = f"has opset {opset}, cannot be quantised below {LEAST_OPSET}, and cannot be converted"
         raise UserError(source, reason, f"export it with opset {LEAST_OPSET} or later")
     return converted
+
+
+def _in_float32(source: Path, batch: Batch) -> onnx.ModelProto:
+    """Return the graph with float32 in place of float16, which the quantiser does not know; its input stays as it is.
+
+    Raises:
+        UserError: its output is another one then.
+    """
+    import onnx
+
+    model = onnx.load_model_from_string(source.read_bytes())
+    onnx.external_data_helper.load_external_data_for_model(model, str(source.parent))
+    converted = onnx.ModelProto()
+    converted.CopyFrom(model)
+    if not _widened(converted):
+        return model
+    [given] = [value for value in model.graph.input if value.name == _session(model).get_inputs()[0].name]
+    if batch.dtype == np.float16:
+        [widened] = [value for value in converted.graph.input if value.name == given.name]
+        widened.CopyFrom(given)
+        widened.name = f"{given.name} in float16"
+        cast = onnx.helper.make_node("Cast", [widened.name], [given.name], to=onnx.TensorProto.FLOAT)
+        converted.graph.node.insert(0, cast)
+    outputs = zip(_outputs(model, batch), _outputs(converted, batch), strict=True)
+    if not all(np.abs(old - new).max() <= FLOAT16_ERROR * np.ptp(old) for old, new in outputs):
+        reason = "has float16, which cannot be quantised, and its depth is another one in float32"
+        raise UserError(source, reason, "export it in float32")
+    return converted
+
+
+def _widened(message: Any) -> int:
+    """Turn float16 into float32 in all tensors, types and casts of a message; return how many there were."""
+    import onnx
+
+    half, single = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+    if isinstance(message, onnx.TensorProto):
+        if message.data_type != half:
+            return 0
+        values = onnx.numpy_helper.to_array(message).astype(np.float32)
+        message.CopyFrom(onnx.numpy_helper.from_array(values, message.name))
+        return 1
+    count = 0
+    if isinstance(message, onnx.TypeProto.Tensor) and message.elem_type == half:
+        message.elem_type, count = single, 1
+    # of casts, and of operators that make numbers
+    if isinstance(message, onnx.AttributeProto) and message.name in ("to", "dtype") and message.i == half:
+        message.i, count = single, 1
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            count += sum(_widened(part) for part in ([value] if hasattr(value, "ListFields") else value))
+    return count
 
 
 def _session(model: onnx.ModelProto) -> Any:

@@ -140,7 +140,7 @@ def test_a_model_of_ones_own_is_driven_on_ones_own_photos_and_stands_in_the_resu
     assert [photo.file for photo in plan.photos] == ["coffee.jpg", "chelsea.jpg"]
     assert plan.config.weights.interface.shape(1) == (1, 3, 64, 96)
     [record] = read(driven.json).records
-    assert record.info.weights.text.endswith(", 64x96, mean 0.0,0.0,0.0, std 1.0,1.0,1.0")
+    assert record.info.weights.text.endswith(", 64x96, mean 0,0,0, std 1,1,1")
     assert record.info.weights.file == "own.onnx"
 
 

@@ -1,6 +1,7 @@
-"""Two models in one gate: a real network, and the same with a convolution more."""
+"""Two models in one gate: a real network and the same with a convolution more, and one model at two sizes."""
 
 import json
+import shutil
 
 import numpy as np
 import onnx
@@ -63,3 +64,29 @@ def test_a_model_with_a_convolution_more_regresses_and_the_convolution_is_named(
     assert why["operators"][0]["operator"] in tensors
     assert "Operators behind inference[onnx-b1-street]:" in printed.out
     assert "größer.onnx (head)" in printed.out
+
+
+def test_one_model_at_two_sizes_is_two_sides_and_their_depth_is_compared(tmp_path, project, monkeypatch):
+    describe = helper.make_tensor_value_info
+    mean = helper.make_node("ReduceMean", ["picture"], ["depth"], axes=[1], keepdims=0)
+    given = describe("picture", onnx.TensorProto.FLOAT, ("n", 3, "h", "w"))
+    graph = helper.make_graph([mean], "own", [given], [describe("depth", onnx.TensorProto.FLOAT, ("n", "h", "w"))])
+    model, output, photos = tmp_path / "own.onnx", tmp_path / "gate.json", tmp_path / "photos"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), model)
+    photos.mkdir()
+    shutil.copy(project / "fixtures/images/chelsea.jpg", photos)
+    monkeypatch.chdir(tmp_path)
+    main([
+        "gate", "run", "--model", str(model), "--base-size", "64x96", "--head-size", "96x128", "--photos", str(photos),
+        "--cell", "inference", "--allow-changed-output", "--no-why", "--no-control", "--budget", "5s",
+        "--json", str(output),
+    ])  # fmt: skip
+    document = json.loads(output.read_text())
+    [change] = document["depth"]
+    assert change["photo"] == "chelsea.jpg"
+    assert change["rank_correlation"] > 0.9
+    said = "depth of own.onnx, size 96x128 is 96x128, the base's 64x96: the smaller is enlarged, as for a heat map"
+    assert said in document["notes"]
+    sizes = [arm["weights"]["interface"]["height"] for arm in document["arms"].values()]
+    assert sizes == [64, 96]
+    assert {figure["figure"]["name"] for figure in document["figures"]} >= {"inference[onnx-b1-own]"}

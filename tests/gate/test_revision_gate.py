@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 
 from midas_bench.depth.config import Resolved
+from midas_bench.depth.interface import NetworkInterface
 from midas_bench.depth.weights import Weights
 from midas_bench.gate.arms import BASE, HEAD, Arm, Sides
 from midas_bench.gate.block_journal import BlockJournal
 from midas_bench.gate.gate_cells import ALTERNATIVES, FAMILY
 from midas_bench.gate.open_arms import notes_on_code
 from midas_bench.gate.question import ArmRequest, Question
-from midas_bench.gate.revision_gate import identity, with_cells
+from midas_bench.gate.revision_gate import identity, with_cells, with_photos
 from midas_bench.gate.revisions import Revision
 from midas_bench.gate.thresholds import Thresholds
 
@@ -39,6 +40,26 @@ def test_dependencies_that_differ_are_told_whether_they_take_part_or_not(revisio
     assert taken.startswith("base and head hold the same code, and the dependencies differ: torch==1 (main only)")
     [beside] = notes_on_code(base, revision("head", "other", "torch==2"), True)
     assert beside.startswith("beside the code the dependencies differ")
+
+
+def test_two_settings_of_one_model_are_two_arms_and_a_copy_of_it_is_the_same(revision):
+    def arm(path, **interface):
+        weights = Weights("model", "0" * 64, path, NetworkInterface(**interface))
+        return Arm(path, revision("here"), Resolved(backend="onnx", threads=1, weights=weights, cache_dir="/cache"))
+
+    base = arm("/a/own.onnx", height=64)
+    assert Sides(base, (arm("/b/copy.onnx", height=64),), {}, None).same
+    for other in (arm("/a/own.onnx", height=96), arm("/a/own.onnx", height=64, meaning="depth")):
+        assert not Sides(base, (other,), {}, None).same
+
+
+def test_cells_of_the_usual_scene_get_the_first_of_the_users_photos(revision, tmp_path):
+    base, head = (Arm(name, revision(name)) for name in (BASE, HEAD))
+    asked = replace(QUESTION, photos="mine", cells=(*FAMILY[:1], replace(FAMILY[0], scene="pet")))
+    for scenes, expected in ((("own",), ["own", "pet"]), (("street", "own"), ["street", "pet"])):
+        sides = Sides(base, (head,), dict.fromkeys(scenes, ()), tmp_path)
+        assert [cell.scene for cell in with_photos(asked, sides).cells] == expected
+    assert with_photos(replace(asked, photos=None), Sides(base, (head,), {"own": ()}, tmp_path)).cells == asked.cells
 
 
 QUESTION = Question(ArmRequest("main"), (ArmRequest(),), FAMILY, "auto", Thresholds(0.05, 0.05, 0.2), 0.01, 300, seed=1)

@@ -46,6 +46,15 @@ def test_an_older_revision_is_sent_no_field_that_nobody_uses(sides):
     assert PipelineConfig(**config) == PipelineConfig(threads=1, weights=WEIGHTS, cache_dir="/cache")
 
 
+def test_what_is_said_of_a_model_reaches_a_revision_that_knows_no_flags_of_it(sides):
+    wide = replace(WEIGHTS, source="model", interface=replace(WEIGHTS.interface, height=160))
+    config = replace(CONFIG, weights=wide, model="m.onnx", model_settings=(("size", "160x256"),))
+    sides = replace(sides, base=replace(sides.base, config=config))
+    sent = worker_specs(sides, FAMILY)[BASE].pipelines["b1-street"]["config"]
+    assert sent.keys() == {"threads", "weights", "cache_dir", "model"}
+    assert PipelineConfig(**sent).weights == wide
+
+
 def test_a_scene_without_photos_is_one_line(sides):
     with pytest.raises(UserError, match=r"pipeline\[onnx-b1-pet\]: has no photos: there are street"):
         worker_specs(sides, [GateCell("pipeline", scene="pet")])

@@ -77,8 +77,9 @@ class Interface(Struct, frozen=True, omit_defaults=True):
         for name in self.__struct_fields__[2:]:
             value = getattr(self, name)
             if value != getattr(usual, name):
-                shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
-                texts.append(f"{name} {shown}")
+                numbers = value if isinstance(value, tuple) else (value,)
+                # all digits, for two networks must not be told alike
+                texts.append(f"{name} {','.join(str(number).removesuffix('.0') for number in numbers)}")
         return ", ".join(texts)
 
 

@@ -156,3 +156,11 @@ def test_a_batch_of_another_shape_or_type_is_refused(wrong):
 def test_a_batch_is_put_in_order():
     turned = np.zeros((1, 256, 256, 3), np.float32).transpose(0, 3, 1, 2)
     assert base.checked(turned).flags.c_contiguous
+
+
+def test_all_takes_for_a_model_of_ones_own_what_can_run_it():
+    assert set(registry.select(["all"], own_model=True)) == {
+        name for name in registry.select(["all"]) if registry.find(name).reads_onnx
+    }
+    # what is named is refused where it is opened, with the reason
+    assert registry.select(["eager"], own_model=True) == ("eager",)

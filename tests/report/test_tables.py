@@ -57,8 +57,8 @@ def test_tables_tell_models_apart(synthetic, tmp_path):
     }
     assert "with that of large, which was named first" in table.note
     closeness = tables.fidelity(fidelity_results.points(run.records))
-    assert [column.title for column in closeness.columns][-2:] == ["correlation with large", "pairs kept"]
-    assert row(closeness, "small on openvino")[-2:] == ["0.930", "93.0 %"]
+    assert [column.title for column in closeness.columns][2:4] == ["correlation with large", "pairs kept"]
+    assert row(closeness, "small on openvino")[2:4] == ["0.930", "93.0 %"]
 
 
 def test_table_of_cells_shows_every_timed_cell(small):

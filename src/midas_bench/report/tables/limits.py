@@ -22,11 +22,11 @@ def fidelity(points: Sequence[FidelityPoint]) -> Table | None:
         [
             code(p.backend),
             number(units.seconds_span(p.time), p.time.estimate),
+            *_followed(p, teacher),
             number(_share(p.max_relative_error), p.max_relative_error),
             number(_share(p.mean_relative_error), p.mean_relative_error),
             number(correlation(p), p.rank_correlation),
             number(units.percent(p.flipped_pairs), p.flipped_pairs),
-            *_followed(p, teacher),
         ]
         for p in points
     ]
@@ -36,7 +36,7 @@ def fidelity(points: Sequence[FidelityPoint]) -> Table | None:
         "pairs at random places whose order is the other way round, of the worst photo."
     )
     if teacher:
-        columns += [f"correlation with {clean(teacher)}#", "pairs kept#"]
+        columns[2:2] = [f"correlation with {clean(teacher)}#", "pairs kept#"]
         note += f" Pairs kept: those in the order that {clean(teacher)} has them in, of the worst photo."
     return table("fidelity", "Speed and fidelity", columns, rows, note=note)
 

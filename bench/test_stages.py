@@ -53,9 +53,9 @@ def test_heatmap(cell, stage, model, batch):
 
 @pytest.mark.extended
 @pytest.mark.parametrize("recipe", ["fast"])
-def test_write(cell, stage, run, batch):
+def test_write(cell, stage, model, batch):
     """Time heat map -> bytes of a PNG."""
     cell.describe(stage="write")
     photo = batch.photos[0]
-    depth = run.references["fast"].depth([photo])[0]
+    depth = model.references["fast"].depth([photo])[0]
     cell.time("PNG of one heat map", heatmap_png.encode, stage.palette_map(depth, photo.width, photo.height))

@@ -11,6 +11,7 @@ from functools import cached_property
 
 from midas_bench.depth.config import RECIPES, PipelineConfig, Resolved, resolve
 from midas_bench.depth.weights import Weights
+from midas_bench.errors import printable
 from midas_bench.files import expanded
 from midas_bench.measure.reference import Reference
 
@@ -50,7 +51,7 @@ class RunModel:
 
     def __str__(self) -> str:
         """Name it with its file and the digits that its hash begins with."""
-        return f"{self.name} ({self._asked.model}, {self.weights.sha256[:8]})"
+        return f"{self.name} ({printable(self._asked.model)}, {self.weights.sha256[:8]})"
 
 
 def model_names(files: Sequence[str]) -> list[str]:

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import onnx
 import pytest
@@ -80,6 +82,15 @@ def test_weights_in_further_files_are_counted(tmp_path, capsys):
     assert "parameters  28\n" in out
 
 
+COMMANDS = {
+    "model": ["model"],
+    "depth": ["depth", "china.jpg", "-o", "heat.png", "--model"],
+    "profile": ["profile", "--model"],
+    "tune": ["tune", "-o", "tuned", "--model"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize(
     ("made", "flags", "said"),
     [
@@ -93,12 +104,24 @@ def test_weights_in_further_files_are_counted(tmp_path, capsys):
         (network(given=None), [], "has an input of float of any rank; export it from"),
         (network(("n", 3, 64, 64)), ["--size", "32"], "and --size says 32x32; leave the size out"),
         (network(), ["--preset", "own"], "--preset own: is unknown; choose from midas"),
-        (network(opset=99), [], "cannot be run ("),
     ],
-    ids=["four channels", "classifier", "three outputs", "any rank", "other size", "unknown preset", "opset"],
+    ids=["four channels", "classifier", "three outputs", "any rank", "other size", "unknown preset"],
 )
-def test_a_model_of_another_meaning_gets_one_line(saved, capsys, made, flags, said):
-    assert main(["model", saved(made), *flags]) == 2
+def test_a_model_of_another_meaning_gets_one_line(
+    saved, project, tmp_path, monkeypatch, capsys, command, made, flags, said
+):
+    shutil.copy(project / "fixtures/images/china.jpg", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    before = {*tmp_path.iterdir(), tmp_path / "own.onnx"}
+    assert main([*COMMANDS[command], saved(made), *flags]) == 2
     streams = capsys.readouterr()
     assert said in streams.err
     assert (streams.out, streams.err.count("\n")) == ("", 1)
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_model_that_cannot_be_run_gets_one_line(saved, capfd):
+    assert main(["model", saved(network(opset=99))]) == 2
+    out, err = capfd.readouterr()
+    assert "cannot be run (" in err
+    assert (out, err.count("\n")) == ("", 1)

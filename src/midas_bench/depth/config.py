@@ -88,7 +88,9 @@ def make_graph(config: Resolved, say: Callable[[str], object]) -> None:
     """
     wanted = (config.backend, config.weights, Path(config.cache_dir), config.calibration)
     if not registry.is_prepared(*wanted):
-        say(f"making the graph for {config.backend}: once, up to half a minute")
+        # calibrating a user's own model takes as long as its inference does
+        usually = "which may take minutes" if config.weights.source == "model" else "up to half a minute"
+        say(f"making the graph for {config.backend}: once, {usually}")
         registry.prepare(*wanted)
 
 

@@ -1,9 +1,13 @@
 """What several models are called in ids, results and reports."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
+from midas_bench.depth.config import PipelineConfig
 from midas_bench.measure.plugin.resume_key import differences
-from midas_bench.measure.plugin.run_models import model_names
+from midas_bench.measure.plugin.run_models import RunModel, model_names
 
 
 @pytest.mark.parametrize(
@@ -28,6 +32,14 @@ def test_names_are_short_differ_and_fit_into_ids(files, names):
 def test_names_that_no_folder_tells_apart_are_numbered(files):
     one, other = model_names(files)
     assert (one.rpartition(".")[2], other.rpartition(".")[2]) == ("1", "2")
+
+
+def test_photos_whose_depth_nothing_can_be_compared_with_are_named():
+    ramp = np.linspace(0, 1, 6, dtype=np.float32).reshape(2, 3)
+    maps = {"good.jpg": ramp, "flat.jpg": np.zeros_like(ramp), "bad.jpg": np.where(ramp > 0.9, np.nan, ramp)}
+    teacher = RunModel("teacher", PipelineConfig())
+    teacher.references = {"fast": SimpleNamespace(depth=lambda photos: np.stack([maps[p.file] for p in photos]))}
+    assert teacher.photos_without_depth([SimpleNamespace(file=file) for file in maps]) == ["flat.jpg", "bad.jpg"]
 
 
 def test_a_resumed_comparison_names_the_model_that_was_replaced():

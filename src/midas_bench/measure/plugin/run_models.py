@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
+import numpy as np
+
 from midas_bench.depth.config import RECIPES, PipelineConfig, Resolved, resolve
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import printable
 from midas_bench.files import expanded
 from midas_bench.measure.reference import Reference
+from midas_bench.scene_photos import Photo
 
 UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 """What -k cannot be asked for, or pytest would escape in ids."""
@@ -48,6 +51,11 @@ class RunModel:
     def references(self) -> dict[str, Reference]:
         """The depth to check outputs against, by recipe."""
         return {recipe: Reference(replace(self.config, recipe=recipe)) for recipe in RECIPES}
+
+    def photos_without_depth(self, photos: Sequence[Photo]) -> list[str]:
+        """Return the files whose depth is flat or not finite in float32, so that no other can be compared with it."""
+        depths = self.references["fast"].depth(photos)
+        return [p.file for p, d in zip(photos, depths, strict=True) if not (np.isfinite(d).all() and np.ptp(d) > 0)]
 
     def __str__(self) -> str:
         """Name it with its file and the digits that its hash begins with."""

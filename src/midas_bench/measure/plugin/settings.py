@@ -17,7 +17,7 @@ from midas_bench.depth.backends import registry
 from midas_bench.depth.config import PipelineConfig, Resolved, make_graph
 from midas_bench.depth.interface import MIDAS
 from midas_bench.depth.weights import TIMING_ONLY, Weights
-from midas_bench.errors import UserError
+from midas_bench.errors import UserError, printable
 from midas_bench.files import expanded
 from midas_bench.measure import machine
 from midas_bench.measure.doctor import examine
@@ -275,6 +275,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             for recipe, reference in model.references.items():
                 if recipe == "fast" or (with_article and not run.without_article):
                     reference.prepare(run.photos)
+        teacher = run.models[0]
+        if run.settings.compared_models and (flat := teacher.photos_without_depth(run.photos)):
+            others = f" and {len(flat) - 1} more" if len(flat) > 1 else ""
+            what = (
+                f"{teacher.name} gives no depth of {printable(flat[0])}{others}, so nothing is compared with it there"
+            )
+            write_line(config, f"! {what}; see `midas-bench model`", yellow=True)
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
 

@@ -532,6 +532,32 @@ def test_it_runs_at_every_batch_size_also_where_it_was_exported_for_one(saved, t
         backend.close()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("right", [True, False])
+def test_streams_of_openvino_that_give_other_depth_than_a_single_one_are_not_used(saved, tmp_path, monkeypatch, right):
+    if registry.missing(registry.find("openvino")):
+        pytest.skip(str(registry.missing(registry.find("openvino"))))
+    from midas_bench.depth.backends import openvino
+
+    monkeypatch.setattr(openvino, "allowed_cores", lambda: 2)
+    own = own_model(str(saved(model())))
+    batch = np.random.default_rng(0).random(size=(3, 3, 256, 256)).astype(np.float32)
+    made = []
+
+    class Backend(openvino.OpenVinoBackend):
+        def __call__(self, batch):
+            return super().__call__(batch) + (0.1 if self._streams > 1 and not right else 0)
+
+    monkeypatch.setattr(openvino, "OpenVinoBackend", lambda *given: made.append(Backend(*given)) or made[-1])
+    backend = registry.load("openvino", own, 1, tmp_path)
+    np.testing.assert_allclose(backend(batch), batch.mean(axis=1), atol=1e-6)
+    assert (backend._streams, backend.threads) == (2 if right else 1, 1)
+    [dropped] = [one for one in made if one is not backend]
+    with pytest.raises(ValueError, match="closed"):
+        dropped(batch)
+    backend.close()
+
+
 MEAN = ("ReduceMean", "x", "m", {"axes": [1], "keepdims": 0})
 
 

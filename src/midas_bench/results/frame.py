@@ -13,6 +13,9 @@ from midas_bench.results.load_records import Load
 from midas_bench.results.runs import TIMED, Record, Run
 from midas_bench.results.struct_reader import keys_of, value_type
 
+# beside pyarrow, pandas would keep text as UTF-8, which cannot hold every name that a file may have
+pd.set_option("mode.string_storage", "python")
+
 SCALARS = (inspect.StrType, inspect.IntType, inspect.FloatType, inspect.BoolType)
 FIGURES = {
     key.name: scalar

@@ -143,13 +143,15 @@ def test_a_student_that_is_the_teacher_agrees_and_stands_there_once(beside, tmp_
 
 
 def test_known_depth_of_the_suites_photos_is_a_column_too(saved, tmp_path, capsys):
-    flags = ["--teacher", saved("teacher.onnx", 1, 1, 1), "--model", saved("red.onnx", 1, 0, 0), "--backend", "onnx"]
+    long = "a-model-with-a-long-name" * 5 + ".onnx"
+    flags = ["--teacher", saved("teacher.onnx", 1, 1, 1), "--model", saved(long, 1, 0, 0), "--backend", "onnx"]
     assert main(["accuracy", *flags, "--no-timing", "-o", str(tmp_path / "report")]) == 0
     lines = capsys.readouterr().out.splitlines()
     head = next(line for line in lines if "rank corr." in line)
     assert head.split()[-4:] == ["AbsRel", "d<1.25", "file", "parameters"]
-    rows = [line for line in lines if ".onnx" in line and " onnx " in line]
-    assert len(rows) == 2
+    rows = [line.split() for line in lines if ".onnx" in line and " onnx " in line]
+    assert {row[0] for row in rows} == {"teacher.onnx", long}
+    assert not any("\N{HORIZONTAL ELLIPSIS}" in line for line in lines)
     assert lines[-1].endswith("report.html")
 
 

@@ -45,8 +45,8 @@ from midas_bench.report.write import check_folder, write_files
 from midas_bench.results.student_results import Student, TeacherComparison, ranked
 from midas_bench.scene_photos import Photo
 
-WIDTH = 150
-"""Of the table on a terminal that is narrower, or is none."""
+BETWEEN_COLUMNS = 3
+"""Blanks that a table on a terminal has there."""
 LEAST_BUDGET_S, MOST_BUDGET_S = 5.0, 86400.0
 TEACHERS_BACKEND = "onnx"
 """What the teacher is timed on: in float32, as its depth is computed."""
@@ -259,7 +259,13 @@ def _parameters(config: Resolved) -> int | None:
 
 
 def _print(compared: TeacherComparison) -> None:
-    print_table(students_table(compared), Console(width=max(WIDTH, Console().width)))
+    table = students_table(compared)
+    texts = zip(
+        [column.title for column in table.columns], *([cell.text for cell in row] for row in table.rows), strict=True
+    )
+    # a terminal that is narrower would cut figures short
+    width = sum(max(map(len, column)) + BETWEEN_COLUMNS for column in texts)
+    print_table(table, Console(width=max(width, Console().width)))
     print("\n".join(notes(compared)))
     for name, why in compared.left_out.items():
         print(f"left out: {printable(name)}: {why}")

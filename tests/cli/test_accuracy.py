@@ -10,8 +10,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from midas_bench.cli import accuracy_teacher
+from midas_bench.cli.accuracy_inputs import weights_name
 from midas_bench.cli.main import main
 from midas_bench.depth.calibration import project_photos
+from midas_bench.depth.interface import MIDAS
+from midas_bench.depth.weights import Weights
 from midas_bench.results.ranking import Setup
 from midas_bench.results.tuning_results import Trial, Visit
 
@@ -86,7 +89,7 @@ def test_several_models_are_rows_of_one_table(saved, capsys, tmp_path):
         (["--model", "{model}", "--backend", "onnx,eager"], "backend eager: cannot run an ONNX model"),
         (["--model", "{model}", "--size", "32"], "and --size says 32x32; leave the size out"),
         (["--model", "{model}", "--weights", "seeded"], "--weights seeded: has no use beside --model"),
-        (["--size", "64"], "--size: is for a model of your own; name the model by --model"),
+        (["--preset", "unit"], "--preset: is for a model of your own; name the model by --model"),
         (["--model", "{model}", "--threads", "1,2"], "--threads 1,2: names several; name one"),
     ],
 )
@@ -232,6 +235,14 @@ def test_a_backend_that_was_not_named_may_fail_alone(beside, saved, monkeypatch)
     assert {row["model"] for row in document["students"]} == {"teacher.onnx", "good.onnx"}
     [(name, why)] = document["left_out"].items()
     assert (name, "gives NaN or infinity" in why) == ("broken.onnx on onnx", True)
+
+
+def test_weights_are_named_by_where_they_are_from_and_by_a_size_of_their_own(tmp_path):
+    official, other = (Weights(source, "0" * 64, str(tmp_path / "own.pt")) for source in ("official", "file"))
+    assert [weights_name(weights) for weights in (official, other)] == ["MiDaS_small official", "own.pt"]
+    wide = replace(MIDAS, width=384)
+    names = [weights_name(replace(weights, interface=wide)) for weights in (official, other)]
+    assert names == ["MiDaS_small official 256x384", "own.pt 256x384"]
 
 
 @pytest.mark.parametrize(

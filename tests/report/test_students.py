@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from midas_bench.render.markdown import markdown
@@ -76,11 +78,17 @@ def test_the_report_has_table_chart_and_what_was_left_out():
 
 def test_the_chart_says_its_figures_in_words_and_marks_the_teacher():
     chart = speed_against_fidelity([SMALL, TEACHER, INT8])
-    assert chart.alt.endswith("small.onnx on onnx: 20.5 ms, 0.930; big.onnx on onnx: 60.0 ms, 1.000")
+    assert chart.alt.endswith("small.onnx on onnx: 20.5 ms, 0.930; big.onnx (teacher) on onnx: 60.0 ms, 1.000")
     assert ">big.onnx (teacher)<" in chart.svg
     assert ">small.onnx<" in chart.svg
     assert "onnx-int8" not in chart.svg
     assert chart.png.startswith(b"\x89PNG")
+
+
+def test_a_student_of_the_teachers_name_is_not_taken_for_it():
+    chart = speed_against_fidelity([replace(SMALL, model="big.onnx"), TEACHER])
+    assert ">big.onnx<" in chart.svg
+    assert ">big.onnx (teacher)<" in chart.svg
 
 
 def test_a_chart_needs_two_times():

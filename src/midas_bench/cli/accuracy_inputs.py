@@ -8,6 +8,7 @@ from pathlib import Path
 
 from midas_bench.depth.backends import registry
 from midas_bench.depth.config import PipelineConfig, Resolved, resolve
+from midas_bench.depth.interface import MIDAS
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import printable
 from midas_bench.options import at_most_one, model_settings, split, thread_counts
@@ -64,7 +65,9 @@ def one_thread_count(arguments: argparse.Namespace) -> int | None:
 
 
 def weights_name(weights: Weights) -> str:
-    """Return what tables call a model or weights: its file's name, or the network and where its weights are from."""
-    if weights.source in ("model", "file"):
+    """Return what tables call a model, by its file, or weights, by where they are from and a size of its own."""
+    if weights.source == "model":
         return printable(Path(weights.path or "").name)
-    return f"MiDaS_small {weights.source}"
+    name = printable(Path(weights.path or "").name) if weights.source == "file" else f"MiDaS_small {weights.source}"
+    interface = weights.interface
+    return name if interface == MIDAS else f"{name} {interface.height}x{interface.width}"

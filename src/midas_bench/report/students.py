@@ -22,7 +22,7 @@ Cell = Callable[[Student], TableCell]
 def students_table(compared: TeacherComparison) -> Table:
     """Show each student's fidelity beside what it costs; columns that no row has a figure for are left out."""
     columns: list[tuple[str, bool, Cell]] = [
-        ("model", True, lambda s: code(f"{s.model} (teacher)" if s.is_teacher else s.model)),
+        ("model", True, lambda s: code(s.name)),
         ("backend", True, lambda s: code(s.backend)),
         ("rank corr.#", True, lambda s: number(f"{s.rank_correlation:.4f}", s.rank_correlation)),
         ("error#", True, lambda s: number(units.percent(s.aligned_error), s.aligned_error)),

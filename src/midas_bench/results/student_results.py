@@ -43,6 +43,11 @@ class Student:
     is_teacher: bool = False
 
     @property
+    def name(self) -> str:
+        """What tables and charts call the model; a teacher may also be among the students."""
+        return f"{self.model} (teacher)" if self.is_teacher else self.model
+
+    @property
     def photo_s(self) -> Interval | None:
         """Seconds for one photo, the median over passes."""
         return self.trial.call if self.trial else None

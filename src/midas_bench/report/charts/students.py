@@ -17,6 +17,9 @@ MARGIN = 0.12
 LEAST_HEIGHT = 0.02
 """Of the axis: rank correlations that differ by less are shown side by side, not blown up."""
 
+LONGEST_NAME = 32
+"""Letters of a model's name in the legend, which has room for three in a row."""
+
 
 def speed_against_fidelity(students: Sequence[Student]) -> Chart | None:
     """Show each student's time for one photo against its rank correlation with the teacher; None for fewer than two.
@@ -26,17 +29,17 @@ def speed_against_fidelity(students: Sequence[Student]) -> Chart | None:
     timed = [(student, time) for student in students if (time := student.photo_s)]
     if len(timed) < 2:
         return None
-    colours = {name: colour for name, (colour, _) in style.look([s.model for s, _ in timed]).items()}
+    colours = {name: colour for name, (colour, _) in style.look([s.name for s, _ in timed]).items()}
     markers = {name: marker for name, (_, marker) in style.look([s.backend for s, _ in timed]).items()}
-    models = style.labels(colours)
-    teachers = {student.model for student, _ in timed if student.is_teacher}
+    names = style.labels(colours, LONGEST_NAME)
+    teachers = {student.name for student, _ in timed if student.is_teacher}
     places = [student.rank_correlation for student, _ in timed]
     margin = MARGIN * max(max(places) - min(places), LEAST_HEIGHT)
 
     def draw(figure: FigureBase) -> None:
         axes = figure.add_subplot()
         for student, time in timed:
-            colour, marker, place = colours[student.model], markers[student.backend], student.rank_correlation
+            colour, marker, place = colours[student.name], markers[student.backend], student.rank_correlation
             time_ms = time.mapped(1e3)
             if student.is_teacher:
                 axes.axvline(time_ms.estimate, color=style.MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
@@ -48,10 +51,9 @@ def speed_against_fidelity(students: Sequence[Student]) -> Chart | None:
                 [time_ms.estimate], [place], marker, color=colour, markersize=7 * style.LARGER.get(marker, 1),
                 markerfacecolor=style.PAPER if student.is_teacher else colour, markeredgewidth=1.4, zorder=4,
             )  # fmt: skip
-        for model, colour in colours.items():
-            face: dict[str, Any] = {"markerfacecolor": style.PAPER} if model in teachers else {}
-            name = f"{models[model]} (teacher)" if model in teachers else models[model]
-            axes.plot([], [], "o", color=colour, markersize=7, markeredgewidth=1.4, label=name, **face)
+        for name, colour in colours.items():
+            face: dict[str, Any] = {"markerfacecolor": style.PAPER} if name in teachers else {}
+            axes.plot([], [], "o", color=colour, markersize=7, markeredgewidth=1.4, label=names[name], **face)
         for backend, marker in markers.items():
             axes.plot([], [], marker, color=style.MUTED, markersize=6 * style.LARGER.get(marker, 1), label=backend)
         axes.set_xlim(0, 1.08 * max(time.high for _, time in timed) * 1e3)
@@ -62,7 +64,7 @@ def speed_against_fidelity(students: Sequence[Student]) -> Chart | None:
         style.legend(figure, axes, columns=4)
 
     alt = "Time for one photo and rank correlation with the teacher. " + "; ".join(
-        f"{student.model} on {student.backend}: {units.seconds(time.estimate)}, {student.rank_correlation:.3f}"
+        f"{student.name} on {student.backend}: {units.seconds(time.estimate)}, {student.rank_correlation:.3f}"
         for student, time in timed
     )
     note = "Further left is faster, higher is closer to the teacher. A colour is a model, a marker is a backend."

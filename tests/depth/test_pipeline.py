@@ -95,6 +95,8 @@ assert not hasattr(midas_bench, "Pipeline")
 def test_a_heat_map_can_be_indices_of_the_palette(pipeline, encode):
     data = [encode(picture(*size, np.s_[:5]), "PNG") for size in ((20, 30), (300, 700))]
     rgb, palette = pipeline.run(data).heatmaps, pipeline.run(data, palette=True).heatmaps
+    streamed = list(pipeline.map(data, palette=True))
+    assert all(map(np.array_equal, streamed, palette))
     assert [indices.shape for indices in palette] == [(20, 30), (300, 700)]
     for colours, indices in zip(rgb, palette, strict=True):
         np.testing.assert_array_equal(INFERNO_RGB[:, 0][indices], colours)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, overload
@@ -120,12 +121,22 @@ class DepthPipeline:
 
     @overload
     def map(
-        self, photos: Iterable[Given], *, errors: Literal["raise"] = "raise", ahead: int | None = None
+        self,
+        photos: Iterable[Given],
+        *,
+        errors: Literal["raise"] = "raise",
+        ahead: int | None = None,
+        palette: bool = False,
     ) -> Generator[NDArray[np.uint8], None, None]: ...
 
     @overload
     def map(
-        self, photos: Iterable[Given], *, errors: Literal["return"], ahead: int | None = None
+        self,
+        photos: Iterable[Given],
+        *,
+        errors: Literal["return"],
+        ahead: int | None = None,
+        palette: bool = False,
     ) -> Generator[NDArray[np.uint8] | UserError, None, None]: ...
 
     def map(
@@ -134,6 +145,7 @@ class DepthPipeline:
         *,
         errors: Literal["raise", "return"] = "raise",
         ahead: int | None = None,
+        palette: bool = False,
     ) -> Generator[NDArray[np.uint8] | UserError, None, None]:
         """Yield the heat map of each photo of a stream, in order, while threads are at the next ones already.
 
@@ -149,6 +161,7 @@ class DepthPipeline:
             errors: what becomes of a photo that cannot be read or decoded: `raise` ends the stream with the error at
                 its place, `return` yields the error there and goes on.
             ahead: photos that are in work or wait for being taken, which bounds the memory; by default a few.
+            palette: as `run` takes it.
 
         Raises:
             UserError: with `raise`, see `errors`.
@@ -157,7 +170,7 @@ class DepthPipeline:
         """
         require_sequence(photos)
         workers = max(2, self.max_concurrent)
-        results = ordered_map(self._heatmap, photos, workers, workers + 1 if ahead is None else ahead)
+        results = ordered_map(partial(self._heatmap, palette), photos, workers, workers + 1 if ahead is None else ahead)
         with closing(results):
             for finished in results:
                 try:
@@ -167,8 +180,8 @@ class DepthPipeline:
                         raise
                     yield error
 
-    def _heatmap(self, photo: Given) -> NDArray[np.uint8]:
-        [heatmap] = self.staged([photo]).timed().heatmaps
+    def _heatmap(self, palette: bool, photo: Given) -> NDArray[np.uint8]:
+        [heatmap] = self.staged([photo], palette=palette).timed().heatmaps
         return heatmap
 
     def infer(self, batch: Batch) -> NDArray[np.float32]:

@@ -66,7 +66,7 @@ def pipeline(request: Reply) -> Reply:
         opened.run([photos[0]])
         start_s = time.perf_counter()
         ended_s: list[float] = []
-        for heatmap in opened.map(itertools.cycle(photos)):
+        for heatmap in opened.map(itertools.cycle(photos), palette=True):
             PNG.encode(heatmap)
             ended_s.append(time.perf_counter() - start_s)
             if ended_s[-1] > request["until_s"]:

@@ -25,11 +25,7 @@ def chosen_backends(arguments: argparse.Namespace) -> tuple[str, ...]:
     Raises:
         UserError: one is unknown or cannot run here.
     """
-    asked = split(arguments.backend) or ["all"]
-    names = registry.select(asked)
-    if arguments.model and "all" in asked:
-        return tuple(name for name in names if registry.find(name).reads_onnx)
-    return names
+    return registry.select(split(arguments.backend) or ["all"], own_model=bool(arguments.model))
 
 
 def configured(

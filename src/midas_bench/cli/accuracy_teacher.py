@@ -81,7 +81,7 @@ def run_with_teacher(arguments: argparse.Namespace) -> int:
         entries.insert(0, teacher)
     left_out: dict[str, str] = {}
     telling, results = _results(teacher, entries, photos, left_out, strict="all" not in _asked(arguments))
-    students = {entry.title: _student(entry, found) for entry, found in results.items()}
+    students = {entry.title: _student(entry, of_photos) for entry, of_photos in results.items()}
     if budget_s is not None:
         configs = {entry.title: entry.config for entry in results}
         trials, untimed = timed(configs, telling[0], Budget(budget_s, progress))
@@ -199,8 +199,8 @@ def _results(
         except ProcessDiedError as error:
             next_step = error.next_step or "see what `midas-bench doctor` finds"
             raise UserError(f"the teacher {teacher.model}", f"failed ({error})", next_step) from error
-        told = set(telling)
-        left_out |= {photo.file: "the teacher's depth is constant there" for photo in photos if photo not in told}
+        with_depth = set(telling)
+        left_out |= {photo.file: "the teacher's depth is constant there" for photo in photos if photo not in with_depth}
         if not telling:
             reason = "gives constant depth for all photos, so there is nothing to follow"
             raise UserError(f"--teacher {teacher.model}", reason, "choose other photos or another teacher")
@@ -289,9 +289,9 @@ def _to_json(compared: TeacherComparison, teacher: Entry, results: Results) -> d
                 **(asdict(result.accuracy) if result.accuracy else nothing),
                 **asdict(result.agreement),
             }
-            for entry, found in results.items()
+            for entry, of_photos in results.items()
             if not entry.is_teacher
-            for result in found
+            for result in of_photos
         ],
         "students": [student.to_json() for student in compared.students],
         "left_out": compared.left_out,

@@ -66,10 +66,10 @@ def _ran(model: Weights) -> Iterator[tuple[str, list[Sizes]]]:
         session.run(None, {session.get_inputs()[0].name: np.zeros(interface.shape(1), interface.dtype)})
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8", errors="replace"), strict=False)
     for event in events:
-        told: dict[str, Any] = event.get("args", {})
-        if event["name"].endswith("_kernel_time") and len(told["input_type_shape"]) > 1:
-            tensors = [*told["input_type_shape"][:2], *told["output_type_shape"][:1]]
-            yield told["op_name"], [next(iter(tensor.values())) for tensor in tensors]
+        facts: dict[str, Any] = event.get("args", {})
+        if event["name"].endswith("_kernel_time") and len(facts["input_type_shape"]) > 1:
+            tensors = [*facts["input_type_shape"][:2], *facts["output_type_shape"][:1]]
+            yield facts["op_name"], [next(iter(tensor.values())) for tensor in tensors]
 
 
 def flop(kind: str, data: Sizes, weights: Sizes, output: Sizes) -> int | None:

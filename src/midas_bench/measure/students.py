@@ -86,15 +86,15 @@ class Teacher:
         Raises:
             UserError: the student cannot be opened, or gives no depth.
         """
-        found = []
+        results = []
         with DepthPipeline.open(config=config) as pipeline:
             for photo in photos:
                 # heat maps are not asked for
                 depth = pipeline.staged([photo.data]).timed("decode", "preprocess", "inference").depth[0]
                 agreed = agreement(depth, self._reference.depth([photo])[0])
-                found.append(PhotoResult(photo.file, agreed, against_truth(depth, photo) if photo.depth else None))
+                results.append(PhotoResult(photo.file, agreed, against_truth(depth, photo) if photo.depth else None))
                 done(1)
-        return found
+        return results
 
 
 def file_bytes(config: Resolved) -> int | None:

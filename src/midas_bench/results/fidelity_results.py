@@ -63,17 +63,17 @@ def agreements(records: Sequence[Record]) -> dict[str, TeacherAgreement]:
 
     Streams count too, for a run may have no others.
     """
-    found: dict[str, list[TeacherAgreement]] = {}
+    by_name: dict[str, list[TeacherAgreement]] = {}
     for r in records:
         if r.is_pipeline or isinstance(r.info, Stream):
             teacher, correlation, kept = r.info.teacher, r.info.teacher_rank_correlation, r.info.teacher_pairs_kept
             if teacher is not None and correlation is not None and kept is not None:
-                found.setdefault(r.info.backend_name, []).append(TeacherAgreement(teacher, correlation, kept))
+                by_name.setdefault(r.info.backend_name, []).append(TeacherAgreement(teacher, correlation, kept))
     return {
         name: TeacherAgreement(
             cells[0].teacher, min(one.rank_correlation for one in cells), min(one.pairs_kept for one in cells)
         )
-        for name, cells in found.items()
+        for name, cells in by_name.items()
     }
 
 

@@ -54,7 +54,7 @@ def agreement(points: Sequence[FidelityPoint]) -> Chart | None:
         return None
     shown = [point for point, _ in followed]
     names = style.labels(point.backend for point in shown)
-    places = [found.rank_correlation for _, found in followed]
+    places = [agreed.rank_correlation for _, agreed in followed]
     # backends of one model share a place, and their names need room; a range of a hundredth is not blown up
     room = max(max(places) - min(places), 0.1) * max(0.15, 0.04 * len(shown))
 
@@ -66,8 +66,8 @@ def agreement(points: Sequence[FidelityPoint]) -> Chart | None:
         axes.set_ylabel(f"rank correlation with {style.short(followed[0][1].teacher, 16)}")
 
     alt = "Time for one photo, and rank correlation with the first model. " + "; ".join(
-        f"{names[point.backend]}: {units.seconds(point.time.estimate)}, {units.correlation(found.rank_correlation)}"
-        for point, found in followed
+        f"{names[point.backend]}: {units.seconds(point.time.estimate)}, {units.correlation(agreed.rank_correlation)}"
+        for point, agreed in followed
     )
     note = "Higher follows more closely, of the worst photo; further left is faster."
     return style.chart("speed-and-agreement", "Speed against agreement with the first model", alt, note, draw, 3.2)

@@ -29,8 +29,8 @@ def alternatives(
     rows = []
 
     def followed(setup: Setup) -> list[TableCell]:
-        found = agreements.get(setup.name)
-        value = found.rank_correlation if found else None
+        agreement = agreements.get(setup.name)
+        value = agreement.rank_correlation if agreement else None
         return [number(units.NOTHING if value is None else units.correlation(value), value)] if agreements else []
 
     for answer in answers:

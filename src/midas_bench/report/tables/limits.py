@@ -44,12 +44,12 @@ def fidelity(points: Sequence[FidelityPoint]) -> Table | None:
 def _followed(point: FidelityPoint, teacher: str | None) -> list[TableCell]:
     if teacher is None:
         return []
-    found = point.agreement
-    if found is None:
+    agreement = point.agreement
+    if agreement is None:
         return [number(units.NOTHING, None)] * 2
     return [
-        number(units.correlation(found.rank_correlation), found.rank_correlation),
-        number(units.percent(found.pairs_kept), found.pairs_kept),
+        number(units.correlation(agreement.rank_correlation), agreement.rank_correlation),
+        number(units.percent(agreement.pairs_kept), agreement.pairs_kept),
     ]
 
 

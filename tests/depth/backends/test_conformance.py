@@ -165,7 +165,8 @@ def test_it_agrees_with_eager_at_other_sizes(row, seeded_network, graphs, photos
 
     for height, width in SIZES.get(row.name, [(160, 256)]):
         other = replace(seeded(), interface=replace(MIDAS, height=height, width=width))
-        batch = preprocess([photo.decode(taken.data) for taken in photos.values()], other.interface)
+        # one photo: compile would compile a second time for several
+        batch = preprocess([photo.decode(photos["street"].data)], other.interface)
         opened = registry.load(row.name, other, THREADS, graphs, calibration)
         try:
             depth = opened(batch)
@@ -175,7 +176,7 @@ def test_it_agrees_with_eager_at_other_sizes(row, seeded_network, graphs, photos
             opened.close()
         with torch.inference_mode():
             expected = seeded_network(torch.from_numpy(batch)).numpy()
-        assert depth.shape == (len(photos), height, width)
+        assert depth.shape == (1, height, width)
         assert np.abs(depth - expected).max() / np.ptp(expected) <= (registry.MAX_RELATIVE_ERROR if row.exact else 0.5)
         assert row.exact or np.corrcoef(depth.ravel(), expected.ravel())[0, 1] > 0.9
 

@@ -66,4 +66,4 @@ def weights_name(weights: Weights) -> str:
         return printable(Path(weights.path or "").name)
     name = printable(Path(weights.path or "").name) if weights.source == "file" else f"MiDaS_small {weights.source}"
     interface = weights.interface
-    return name if interface == MIDAS else f"{name} {interface.height}x{interface.width}"
+    return name if interface == MIDAS else f"{name} {interface.size}"

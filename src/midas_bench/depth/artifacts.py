@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from midas_bench import cpu
+from midas_bench.depth.fitting_size import advice_on_size
 from midas_bench.depth.graph_paths import without_links
 from midas_bench.depth.refusals import advice_on
 from midas_bench.depth.torch_extra import require_torch
@@ -228,9 +229,6 @@ def _ask(kind: str, request: dict[str, object], path: Path, own: Weights | None 
             ) from error
         if own:
             as_it_is = "choose a backend that runs it as it is, such as onnx"
-            # it needs what this module gives
-            from midas_bench.depth.fitting_size import advice_on_size
-
             advice = error.next_step or advice_on(str(error)) or advice_on_size(own) or as_it_is
             raise UserError(own.path, f"cannot be made into {kind} ({error})", advice) from error
         advice = error.next_step or "compare the versions that `midas-bench doctor` lists with those of pyproject.toml"

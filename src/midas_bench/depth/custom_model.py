@@ -52,7 +52,7 @@ class OwnModel:
         """Return the settings that hold, as flags and TOML files have them."""
         interface = self.weights.interface
         return {
-            "size": f"{interface.height}x{interface.width}",
+            "size": interface.size,
             "mean": ",".join(f"{number:g}" for number in interface.mean),
             "std": ",".join(f"{number:g}" for number in interface.std),
             "scale": f"{interface.scale:g}",

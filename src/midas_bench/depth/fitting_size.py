@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from midas_bench.depth.graph_paths import readable
-from midas_bench.depth.interface import NetworkInterface
 from midas_bench.depth.model_settings import FLAGS
 from midas_bench.depth.weights import Weights
 
@@ -37,7 +37,7 @@ def advice_on_size(weights: Weights) -> str | None:
     asked = (interface.height, interface.width)
 
     def runs(height: int, width: int) -> bool:
-        fed = np.zeros(_shape(interface, height, width), interface.dtype)
+        fed = np.zeros(replace(interface, height=height, width=width).shape(1), interface.dtype)
         try:
             session.run(None, {given.name: fed})
         except Exception:
@@ -55,10 +55,6 @@ def advice_on_size(weights: Weights) -> str | None:
         if runs(*odd) and runs(*nearest):
             return f"give {FLAGS['size']} {nearest[0]}x{nearest[1]}, for it runs with multiples of {multiple}"
     return None
-
-
-def _shape(interface: NetworkInterface, height: int, width: int) -> tuple[int, int, int, int]:
-    return (1, 3, height, width) if interface.layout == "NCHW" else (1, height, width, 3)
 
 
 def _multiple(side: int, of: int) -> int:

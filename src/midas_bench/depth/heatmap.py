@@ -84,6 +84,11 @@ def grey16(depth: NDArray[np.float32], width: int, height: int) -> NDArray[np.ui
     return np.asarray(scaled.clip(0, 65_535), np.uint16)
 
 
+def enlarged(depth: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    """Return depth (h, w) at another size, (height, width), by bicubic interpolation; equal sizes change nothing."""
+    return np.asarray(cv2.resize(depth, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
+
+
 def _stretch(
     depth: NDArray[np.float32], width: int, height: int, most: int
 ) -> tuple[NDArray[np.float32], float, float]:
@@ -94,7 +99,7 @@ def _stretch(
     # enlarging would add rounding errors, and the stretch would show them
     if depth.min() == depth.max():
         return flat
-    large = np.asarray(cv2.resize(depth, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
+    large = enlarged(depth, width, height)
     low, high, _, _ = cv2.minMaxLoc(large)
     if high <= low:
         return flat

@@ -49,6 +49,11 @@ class NetworkInterface:
         object.__setattr__(self, "mean", tuple(self.mean))
         object.__setattr__(self, "std", tuple(self.std))
 
+    @property
+    def size(self) -> str:
+        """Height x width, such as `252x336`, as `--size` takes it."""
+        return f"{self.height}x{self.width}"
+
     def shape(self, photos: int) -> tuple[int, int, int, int]:
         """Return the input's shape for so many photos."""
         if self.layout == "NHWC":

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from midas_bench.cpu import pinnable_core
+from midas_bench.depth import heatmap
 from midas_bench.errors import UserError
 from midas_bench.gate.arms import BASE, Sides
 from midas_bench.gate.gate_cells import GateCell
@@ -97,10 +97,10 @@ def _changes(
 
 
 def enlarged(depth: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-    """Return maps (N, h, w) at another size, by bicubic interpolation as heat maps are enlarged."""
+    """Return maps (N, h, w) at another size, enlarged as for heat maps."""
     if depth.shape[1:] == (height, width):
         return depth
-    return np.stack([cv2.resize(one, (width, height), interpolation=cv2.INTER_CUBIC) for one in depth])
+    return np.stack([heatmap.enlarged(one, width, height) for one in depth])
 
 
 def _depth(spec: WorkerSpec, cells: Sequence[GateCell], folder: Path) -> dict[str, NDArray[np.float32]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from midas_bench.depth.heatmap import enlarged
 from midas_bench.measure.fidelity import rank_correlation
 from midas_bench.scene_photos import Photo
 
@@ -66,7 +66,8 @@ def against_truth(depth: NDArray[np.float32], photo: Photo) -> Accuracy:
         UserError: the true depth is not known, or its file is missing or damaged.
     """
     truth = photo.true_inverse_depth()
-    return compare(np.asarray(cv2.resize(depth, truth.shape[::-1], interpolation=cv2.INTER_CUBIC)), truth)
+    height, width = truth.shape
+    return compare(enlarged(depth, width, height), truth)
 
 
 def aligned(estimate: NDArray[Any], target: NDArray[Any]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from midas_bench.depth.config import Resolved
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.measure.accuracy import Accuracy, against_truth
 from midas_bench.measure.reference import Reference
-from midas_bench.measure.teacher import Agreement, agreement
+from midas_bench.measure.teacher import Agreement, agreement, can_be_followed
 from midas_bench.measure.tune import ITS_ERROR, MOST_PASSES, OPENING_S, OPENING_SHARE, PROBE_S, peak_of_new_process
 from midas_bench.measure.tune_budget import Budget
 from midas_bench.measure.tune_candidates import Candidate, opened
@@ -59,17 +59,9 @@ class Teacher:
         for start in range(0, len(photos), AT_A_TIME):
             some = photos[start : start + AT_A_TIME]
             self._reference.prepare(some)
-            telling += [photo for photo in some if self._tells_something_of(photo)]
+            telling += [photo for photo in some if can_be_followed(self._reference.depth([photo])[0])]
             done(len(some))
         return telling
-
-    def _tells_something_of(self, photo: Photo) -> bool:
-        [depth] = self._reference.depth([photo])
-        try:
-            agreement(depth, depth)
-        except ValueError:
-            return False
-        return True
 
     def own_results(self, photos: Sequence[Photo]) -> list[PhotoResult]:
         """Return what the photos say of the teacher itself, which agrees with itself."""
@@ -104,11 +96,11 @@ def file_bytes(config: Resolved) -> int | None:
         UserError: as `registry.prepare`.
     """
     weights = config.weights
-    made = registry.prepare(config.backend, weights, Path(config.cache_dir), config.calibration)
-    if made is None:
+    graph = registry.prepare(config.backend, weights, Path(config.cache_dir), config.calibration)
+    if graph is None:
         return Path(weights.path).stat().st_size if weights.path else None
-    outside = weights.external if str(made.path) == weights.path else ()
-    return sum(path.stat().st_size for path in (made.path, *(made.path.parent / name for name in outside)))
+    outside = weights.external if str(graph.path) == weights.path else ()
+    return sum(path.stat().st_size for path in (graph.path, *(graph.path.parent / name for name in outside)))
 
 
 def timed(configs: Mapping[str, Resolved], photo: Photo, budget: Budget) -> tuple[dict[str, Trial], dict[str, str]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from midas_bench.depth.heatmap import enlarged
 from midas_bench.measure.accuracy import aligned
 from midas_bench.measure.fidelity import pair_orders, rank_correlation
 
@@ -26,6 +26,11 @@ class Agreement:
     rank_correlation: float
     aligned_error: float
     ordered_pairs_kept: float
+
+
+def can_be_followed(teacher: NDArray[np.float32]) -> bool:
+    """Tell whether a teacher's map is finite and puts pixels in an order, so that `agreement` with it is defined."""
+    return bool(np.isfinite(teacher).all() and pair_orders(teacher, teacher).size)
 
 
 def agreement(student: NDArray[np.float32], teacher: NDArray[np.float32]) -> Agreement:
@@ -60,4 +65,4 @@ def agreement(student: NDArray[np.float32], teacher: NDArray[np.float32]) -> Agr
 def _of_one_size(*maps: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """Enlarge maps to the largest height and width among them; to shrink one would leave out pixels of it."""
     height, width = (max(sides) for sides in zip(*(one.shape for one in maps), strict=True))
-    return [np.asarray(cv2.resize(one, (width, height), interpolation=cv2.INTER_CUBIC)) for one in maps]
+    return [enlarged(one, width, height) for one in maps]

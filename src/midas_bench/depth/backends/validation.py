@@ -35,8 +35,8 @@ def load_validated(load: Callable[[], Backend], weights: Weights) -> Backend:
         raise
     # each runtime raises types of its own
     except Exception as error:
-        known = advice_on(f"{type(error).__name__} {error}") or advice_on_size(weights)
-        raise _cannot_be_run(path, error, known or "export it again, or choose another backend") from error
+        advice = advice_on(f"{type(error).__name__} {error}") or advice_on_size(weights)
+        raise _cannot_be_run(path, error, advice or "export it again, or choose another backend") from error
     try:
         depth = backend(np.zeros(interface.shape(1), interface.dtype))
     except Exception as error:

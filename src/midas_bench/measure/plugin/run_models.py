@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
-import numpy as np
-
 from midas_bench.depth.config import RECIPES, PipelineConfig, Resolved, resolve
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import printable
 from midas_bench.files import expanded
 from midas_bench.measure.reference import Reference
+from midas_bench.measure.teacher import can_be_followed
 from midas_bench.scene_photos import Photo
 
 UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
@@ -55,7 +54,7 @@ class RunModel:
     def photos_without_depth(self, photos: Sequence[Photo]) -> list[str]:
         """Return the files whose depth is flat or not finite in float32, so that no other can be compared with it."""
         depths = self.references["fast"].depth(photos)
-        return [p.file for p, d in zip(photos, depths, strict=True) if not (np.isfinite(d).all() and np.ptp(d) > 0)]
+        return [photo.file for photo, depth in zip(photos, depths, strict=True) if not can_be_followed(depth)]
 
     def __str__(self) -> str:
         """Name it with its file and the digits that its hash begins with."""

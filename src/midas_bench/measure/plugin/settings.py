@@ -185,7 +185,7 @@ class RunContext:
             return "not for this model: the article's recipe runs MiDaS_small"
         interface = self.weights.interface
         if interface != MIDAS:
-            return f"the article's recipe resizes to 256x256, not to --size {interface.height}x{interface.width}"
+            return f"the article's recipe resizes to 256x256, not to --size {interface.size}"
         return ""
 
     @property

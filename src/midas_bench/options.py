@@ -163,6 +163,15 @@ def thread_counts(values: Sequence[str] | None) -> tuple[int, ...]:
     return tuple(dict.fromkeys(counts))
 
 
+def one_thread_count(values: Sequence[str] | None) -> int | None:
+    """Return the count of a command that takes one, or None where none is named.
+
+    Raises:
+        UserError: there are several, or as `thread_counts`.
+    """
+    return at_most_one("--threads", thread_counts(values))
+
+
 def at_most_one(flag: str, values: Sequence[T]) -> T | None:
     """Return the value of a flag that a command takes once.
 

@@ -11,7 +11,7 @@ from midas_bench.depth.config import PipelineConfig, Resolved, resolve
 from midas_bench.depth.interface import MIDAS
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import printable
-from midas_bench.options import at_most_one, model_settings, split, thread_counts
+from midas_bench.options import model_settings, one_thread_count, split
 
 EXIT_CANNOT_JUDGE = 3
 BUDGET_S = 120.0
@@ -36,7 +36,7 @@ def configured(
     Raises:
         UserError: a model, a setting or the weights are not usable, or a backend does not run them.
     """
-    threads, settings = one_thread_count(arguments), model_settings(arguments)
+    threads, settings = one_thread_count(arguments.threads), model_settings(arguments)
     configs: dict[str, Resolved] = {}
     for model in dict.fromkeys(arguments.model or [None]):
         config = resolve(
@@ -49,15 +49,6 @@ def configured(
         name = weights_name(config.weights)
         configs[printable(model) if name in configs else name] = config
     return configs
-
-
-def one_thread_count(arguments: argparse.Namespace) -> int | None:
-    """Return what --threads names, or None.
-
-    Raises:
-        UserError: it names several, or no number of threads that this process may use.
-    """
-    return at_most_one("--threads", thread_counts(arguments.threads))
 
 
 def weights_name(weights: Weights) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 
 import onnx
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from midas_bench import scene_photos
 from midas_bench.bundle import suite_photos
@@ -23,9 +22,9 @@ from midas_bench.cli.accuracy_inputs import (
     FOLDER,
     chosen_backends,
     configured,
-    one_thread_count,
     weights_name,
 )
+from midas_bench.cli.depth_folder import progress_bar
 from midas_bench.cli.main import warn
 from midas_bench.cli.tune import progress
 from midas_bench.depth.backends import registry
@@ -37,7 +36,7 @@ from midas_bench.errors import UserError, printable
 from midas_bench.measure import machine
 from midas_bench.measure.students import PhotoResult, Teacher, file_bytes, timed
 from midas_bench.measure.tune_budget import Budget
-from midas_bench.options import seconds, split
+from midas_bench.options import one_thread_count, seconds, split
 from midas_bench.processes import ProcessDiedError
 from midas_bench.render.terminal import print_table
 from midas_bench.report.students import notes, students_document, students_table, warnings
@@ -158,7 +157,7 @@ def _teacher(arguments: argparse.Namespace, calibration: tuple[str, ...]) -> Ent
     name = arguments.teacher
     is_model = name.lower().endswith(".onnx")
     how: dict[str, Any] = {"model": name} if is_model else {"weights": name}
-    config = PipelineConfig(TEACHERS_BACKEND, one_thread_count(arguments), calibration=calibration, **how)
+    config = PipelineConfig(TEACHERS_BACKEND, one_thread_count(arguments.threads), calibration=calibration, **how)
     with _naming_teacher():
         resolved = resolve(config)
     return Entry(weights_name(resolved.weights), resolved, is_teacher=True)
@@ -224,11 +223,9 @@ def _results(
 @contextmanager
 def _bar(total: int) -> Iterator[tuple[Callable[[str], object], Callable[[int], object]]]:
     """Show a bar of so many photos; yield what names the work, and what takes how many are done."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with progress_bar() as bar:
         task = bar.add_task("photos", total=total)
-        say = (lambda text: bar.update(task, description=printable(text))) if console.is_terminal else warn
+        say = (lambda text: bar.update(task, description=printable(text))) if bar.console.is_terminal else warn
         yield say, lambda count: bar.advance(task, count)
 
 
@@ -254,8 +251,8 @@ def _student(entry: Entry, results: Sequence[PhotoResult]) -> Student:
 def _parameters(config: Resolved) -> int | None:
     """Count the parameters of a model by its ONNX graph; None where weights have none yet."""
     wanted = ("onnx", config.weights, Path(config.cache_dir))
-    made = registry.prepare(*wanted) if registry.is_prepared(*wanted) else None
-    return parameters(list(tensors(onnx.load(made.path, load_external_data=False)))) if made else None
+    graph = registry.prepare(*wanted) if registry.is_prepared(*wanted) else None
+    return parameters(list(tensors(onnx.load(graph.path, load_external_data=False)))) if graph else None
 
 
 def _print(compared: TeacherComparison) -> None:

@@ -28,7 +28,7 @@ from midas_bench.measure.loadgen.benchmark_json import cell, cell_name, document
 from midas_bench.measure.loadgen.result_lines import headline, verdict
 from midas_bench.measure.loadgen.rules import BOUND_OF_P90, RULES, SCENARIOS
 from midas_bench.measure.reference import Reference
-from midas_bench.options import MODEL_FLAGS, ONE_COUNT, add_to_parser, at_most_one, model_settings, split, thread_counts
+from midas_bench.options import MODEL_FLAGS, ONE_COUNT, add_to_parser, model_settings, one_thread_count, split
 from midas_bench.processes import ProcessDiedError
 from midas_bench.results.units import duration
 
@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     loadgen.check_installed()
     names = chosen_scenarios(split(arguments.scenario))
     backends = registry.select(split(arguments.backend), arguments.model is not None) or DEFAULT_BACKENDS
-    threads = at_most_one("--threads", thread_counts(arguments.threads))
+    threads = one_thread_count(arguments.threads)
     bound_ms = arguments.latency_bound
     if bound_ms is not None and not 0 < bound_ms < float("inf"):
         raise UserError(f"--latency-bound {bound_ms:g}", "is no positive time", "give milliseconds, such as 200")

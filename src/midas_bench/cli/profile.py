@@ -23,13 +23,14 @@ from midas_bench.errors import UserError, printable
 from midas_bench.files import check_writable, write_whole
 from midas_bench.measure.isolated_tasks import MODULE
 from midas_bench.measure.worker_client import WorkerSpec
-from midas_bench.options import MODEL_FLAGS, SINGLE, add_to_parser, at_most_one, model_settings, split, thread_counts
+from midas_bench.options import MODEL_FLAGS, SINGLE, add_to_parser, at_most_one, model_settings, one_thread_count, split
 from midas_bench.processes import ProcessDiedError, ask
 from midas_bench.profile.chrome_trace import chrome_trace
 from midas_bench.profile.operators import Profile
 from midas_bench.profile.profiled import profile_in_turns
 from midas_bench.profile.text import WIDTH, costs, operator_table, share_of_peak
 from midas_bench.render.terminal import print_table
+from midas_bench.results import units
 
 PIPELINE, CALL = "profiled", "inference"
 LEFT_OUT = "decoding, preprocessing and the heat map"
@@ -73,9 +74,9 @@ def run(arguments: argparse.Namespace) -> int:
     make_graph(config, warn)
     peaks = machine_peaks(config)
     profile = profiled(config, photo, arguments.batch_size, arguments.rounds)
-    title = f"{config.backend}, {config.threads} thread{'s' * (config.threads > 1)}, batch {arguments.batch_size}"
+    title = f"{config.backend}, {units.counted(config.threads, 'thread')}, batch {arguments.batch_size}"
     console = Console(width=max(WIDTH, Console().width))
-    print(f"{title}, {arguments.rounds} round{'s' * (arguments.rounds > 1)}, {printable(photo.name)}")
+    print(f"{title}, {units.counted(arguments.rounds, 'round')}, {printable(photo.name)}")
     print_table(operator_table(profile, peaks, arguments.top), console)
     print(costs(profile, LEFT_OUT))
     if not peaks:
@@ -113,7 +114,7 @@ def configured(arguments: argparse.Namespace, scenes: scene_photos.Scenes) -> Re
     reason = registry.missing(registry.find(backend))
     if reason:
         raise reason
-    threads = at_most_one("--threads", thread_counts(arguments.threads))
+    threads = one_thread_count(arguments.threads)
     return resolve(
         PipelineConfig(
             backend,

@@ -15,7 +15,7 @@ from midas_bench.cli.depth import resolve_and_prepare
 from midas_bench.cli.main import EXIT_INTERRUPTED, warn
 from midas_bench.depth.config import PipelineConfig
 from midas_bench.errors import UserError, printable
-from midas_bench.options import MODEL_FLAGS, SINGLE, add_to_parser, at_most_one, model_settings, split, thread_counts
+from midas_bench.options import MODEL_FLAGS, SINGLE, add_to_parser, at_most_one, model_settings, one_thread_count, split
 from midas_bench.scene_photos import Photo
 from midas_bench.serve.serve_config import MIB, ServeConfig, check_installed
 
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     # bad input ends the command before weights are downloaded
     samples = _samples(arguments.photos)
     backend = at_most_one("--backend", split(arguments.backend)) or "onnx"
-    threads = at_most_one("--threads", thread_counts(arguments.threads)) or 1
+    threads = one_thread_count(arguments.threads) or 1
     pipeline = PipelineConfig(
         backend, threads, arguments.weights, model=arguments.model, model_settings=model_settings(arguments)
     )

@@ -8,6 +8,7 @@ from midas_bench.render.document import Section, present
 from midas_bench.report import tables
 from midas_bench.report.charts import forest
 from midas_bench.report.report_data import ReportData
+from midas_bench.results import units
 from midas_bench.results.compare import ComparedRuns, Comparison, different_networks, software_differences
 from midas_bench.results.runs import UNKNOWN
 
@@ -77,4 +78,4 @@ def _basis(compared: Comparison) -> Iterable[str]:
 
 
 def _files(side: ComparedRuns) -> str:
-    return f"{len(side.runs)} file{'' if len(side.runs) == 1 else 's'}"
+    return units.counted(len(side.runs), "file")

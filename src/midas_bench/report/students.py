@@ -36,9 +36,9 @@ def students_table(compared: TeacherComparison) -> Table:
     ]  # fmt: skip
     shown = [(head, cell) for head, has_figures, cell in columns if has_figures]
     rows = [[cell(student) for _, cell in shown] for student in compared.students]
-    made = table("students", TITLE, [head for head, _ in shown], rows, note=" ".join(notes(compared)))
-    assert made is not None
-    return made
+    students = table("students", TITLE, [head for head, _ in shown], rows, note=" ".join(notes(compared)))
+    assert students is not None
+    return students
 
 
 def _any(compared: TeacherComparison, figure: Callable[[Student], object]) -> bool:
@@ -60,19 +60,19 @@ def _millions(count: int | None) -> str:
 
 def notes(compared: TeacherComparison) -> Iterable[str]:
     """Yield sentences on what the figures are."""
-    yield f"Means over {_counted(compared.photos, 'photo')}, against the depth of {compared.teacher}."
+    yield f"Means over {units.counted(compared.photos, 'photo')}, against the depth of {compared.teacher}."
     yield (
         "Error: mean difference as a share of the teacher's range, after scale and shift are fitted. "
         "Pairs kept: pixel pairs in the teacher's order."
     )
     if compared.true_depth:
-        known = _counted(compared.true_depth, "photo")
-        yield f"AbsRel and d<1.25: against the true depth of {known}."
+        photos = units.counted(compared.true_depth, "photo")
+        yield f"AbsRel and d<1.25: against the true depth of {photos}."
     trials = _trials(compared)
     if trials:
         passes = sorted({len(trial.visits) for trial in trials})
         yield (
-            f"Time: one photo on {_counted(compared.threads, 'thread')}, the median over "
+            f"Time: one photo on {units.counted(compared.threads, 'thread')}, the median over "
             f"{' to '.join(map(str, dict.fromkeys((passes[0], passes[-1]))))} passes in which all take turns; from two "
             "on with a 95 % interval. Memory: the peak of a process."
         )
@@ -93,10 +93,6 @@ def warnings(compared: TeacherComparison) -> Iterable[str]:
 
 def _trials(compared: TeacherComparison) -> list[Trial]:
     return [student.trial for student in compared.students if student.trial]
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def students_document(compared: TeacherComparison) -> Document:

@@ -74,7 +74,7 @@ def answering_cells(records: Sequence[Record]) -> set[str]:
 
 def setup_text(answer: Recommendation, chosen: Setup) -> str:
     """Name a set-up as far as the answer's question leaves it open."""
-    threads = "" if chosen.threads is None or answer.question == "memory" else _plural(chosen.threads, "thread")
+    threads = "" if chosen.threads is None or answer.question == "memory" else units.counted(chosen.threads, "thread")
     size = "" if answer.question == "latency" else f"batch {chosen.batch_size}"
     if chosen.stream_photos:
         size, threads = "stream", f"{threads} per photo" if threads else ""
@@ -97,13 +97,13 @@ def basis_text(answer: Recommendation) -> str:
             processes = f"mean of the peaks of {answer.rounds} processes, and their range"
         return processes + (f", over {len(answer.scenes)} scenes" if many else "")
     if answer.winner.stream_photos and answer.passes < 2:
-        streams = f"median of {_plural(answer.rounds, 'stream')} of {answer.winner.stream_photos} photos"
+        streams = f"median of {units.counted(answer.rounds, 'stream')} of {answer.winner.stream_photos} photos"
         return f"{streams}; {_confidence(answer)}"
     if answer.passes > 1:
         what = f"the mean over {len(answer.scenes)} scenes" if many else "the medians"
         return f"median over {answer.passes} passes of {what}; {_confidence(answer)}"
     over = f"mean over {len(answer.scenes)} scenes of the medians" if many else "median"
-    least = f"{answer.rounds} rounds or more per cell" if many else _plural(answer.rounds, "round")
+    least = f"{answer.rounds} rounds or more per cell" if many else units.counted(answer.rounds, "round")
     return f"{over}, {least}; {_confidence(answer)}"
 
 
@@ -335,7 +335,7 @@ def _interval_text(ends: str) -> str:
 
 def _in_words(answer: Recommendation, chosen: Setup) -> str:
     """Name a set-up as `setup_text` does, as a phrase of a sentence."""
-    threads = "" if chosen.threads is None or answer.question == "memory" else _plural(chosen.threads, "thread")
+    threads = "" if chosen.threads is None or answer.question == "memory" else units.counted(chosen.threads, "thread")
     size = "" if answer.question == "latency" else f"batch {chosen.batch_size}"
     name = _name(chosen)
     if chosen.stream_photos:
@@ -359,7 +359,3 @@ def _listed(names: Sequence[str]) -> str:
     rest = len(names) - MOST_NAMES
     shown = [*names[:MOST_NAMES], f"{rest} others" if rest > 1 else "another one"] if rest > 0 else list(names)
     return " or ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

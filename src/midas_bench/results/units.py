@@ -55,6 +55,11 @@ def gib(value_bytes: float) -> str:
     return f"{digits(value_bytes / MIB / 1024)} GiB"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return such as `1 photo` or `3 photos`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def correlation(value: float) -> str:
     """Return such as `0.931`, rounded down, so that nothing but 1 is shown as 1."""
     return f"{math.floor(value * 1000) / 1000:.3f}" if value < 1 else "1"

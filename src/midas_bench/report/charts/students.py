@@ -14,6 +14,8 @@ from midas_bench.results.student_results import Student
 
 MARGIN = 0.12
 """Of the height of the points, left free above and below."""
+ENDS = 0.04
+"""Of it, the height of an interval's ends."""
 LEAST_HEIGHT = 0.02
 """Of the axis: rank correlations that differ by less are shown side by side, not blown up."""
 
@@ -34,23 +36,19 @@ def speed_against_fidelity(students: Sequence[Student]) -> Chart | None:
     names = style.labels(colours, LONGEST_NAME)
     teachers = {student.name for student, _ in timed if student.is_teacher}
     places = [student.rank_correlation for student, _ in timed]
-    margin = MARGIN * max(max(places) - min(places), LEAST_HEIGHT)
+    height = max(max(places) - min(places), LEAST_HEIGHT)
+    margin, end_height = MARGIN * height, ENDS * height
 
     def draw(figure: FigureBase) -> None:
         axes = figure.add_subplot()
         for student, time in timed:
             colour, marker, place = colours[student.name], markers[student.backend], student.rank_correlation
-            time_ms = time.mapped(1e3)
+            time_ms, hollow = time.mapped(1e3), {}
             if student.is_teacher:
+                hollow = {"markerfacecolor": style.PAPER, "markeredgecolor": colour, "markeredgewidth": 1.4}
                 axes.axvline(time_ms.estimate, color=style.MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
                 axes.axhline(place, color=style.MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-            if time_ms.low < time_ms.high:
-                sides = [[time_ms.estimate - time_ms.low], [time_ms.high - time_ms.estimate]]
-                axes.errorbar([time_ms.estimate], [place], None, sides, color=colour, capsize=3, linewidth=1.6)
-            axes.plot(
-                [time_ms.estimate], [place], marker, color=colour, markersize=7 * style.LARGER.get(marker, 1),
-                markerfacecolor=style.PAPER if student.is_teacher else colour, markeredgewidth=1.4, zorder=4,
-            )  # fmt: skip
+            style.whiskers(axes, time_ms, place, colour, marker, end_height, markersize=7, **hollow)
         for name, colour in colours.items():
             face: dict[str, Any] = {"markerfacecolor": style.PAPER} if name in teachers else {}
             axes.plot([], [], "o", color=colour, markersize=7, markeredgewidth=1.4, label=names[name], **face)

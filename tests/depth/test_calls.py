@@ -61,7 +61,7 @@ def test_a_long_stream_repeats_its_photos_and_keeps_nothing(graphs, photos, monk
     config = {"backend": "onnx", "weights": "seeded", "threads": 1, "cache_dir": str(graphs)}
     streamed = []
 
-    def heatmap(_, photo):
+    def heatmap(_pipeline, _palette, photo):
         streamed.append(photo)
         return np.zeros((2, 2, 3), np.uint8)
 

@@ -126,3 +126,25 @@ def until(happened, patience_s=20.0):
     while not happened():
         assert time.monotonic() < end_s, "it never happened"
         time.sleep(0.05)
+
+
+WITHOUT_OUTPUT = """
+import ctypes, os, sys
+from midas_bench.processes import without_output
+libc = ctypes.CDLL(None)
+libc.printf(b"before, ")
+with without_output():
+    libc.printf(b"native, buffered")
+    os.write(1, b"native, at once")
+print("after")
+"""
+
+
+def test_what_native_libraries_print_is_dropped_and_no_more():
+    ran = subprocess.run([sys.executable, "-c", WITHOUT_OUTPUT], capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == ("before, after\n", "")
+
+
+def test_dropping_output_needs_none():
+    closed = "import os; os.close(1); from midas_bench.processes import without_output\nwith without_output(): pass"
+    assert subprocess.run([sys.executable, "-c", closed], capture_output=True, text=True, check=True).stderr == ""

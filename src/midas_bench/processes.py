@@ -13,7 +13,9 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from midas_bench import allocator
@@ -92,7 +94,7 @@ def ask(
 
 def answer(handle: Callable[[Reply], Reply]) -> int:
     """Answer the request on stdin through `handle`, and return the exit code. For the child's main."""
-    _die_with_parent()
+    die_with_parent()
     # What libraries print belongs to stderr: stdout carries the reply and nothing else.
     reply_to = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -109,10 +111,31 @@ def answer(handle: Callable[[Reply], Reply]) -> int:
     return 0
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Ask Linux to kill this process when its parent dies, even by SIGKILL; elsewhere do nothing."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@contextmanager
+def without_output() -> Iterator[None]:
+    """Drop what native libraries print to this process's standard output meanwhile, whichever thread they run in."""
+    try:
+        kept = os.dup(1)
+    # standard output is closed
+    except OSError:
+        yield
+        return
+    flush_all = ctypes.CDLL(None).fflush
+    with Path(os.devnull).open("w") as nowhere:
+        flush_all(None)
+        os.dup2(nowhere.fileno(), 1)
+        try:
+            yield
+        finally:
+            flush_all(None)
+            os.dup2(kept, 1)
+            os.close(kept)
 
 
 def how_it_ended(returncode: int) -> str:

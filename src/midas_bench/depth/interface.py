@@ -60,6 +60,12 @@ class NetworkInterface:
             return photos, self.height, self.width, 3
         return photos, 3, self.height, self.width
 
+    def noise(self) -> Batch:
+        """Return one input of random numbers, always the same: what two runtimes are compared on."""
+        random = np.random.default_rng(0)
+        drawn = random.integers(256, size=self.shape(1)) if self.dtype == "uint8" else random.random(self.shape(1))
+        return drawn.astype(self.dtype)
+
     def inverse_depth(self, output: NDArray[Any]) -> NDArray[np.float32]:
         """Turn the network's output into inverse depth, float32 (N, H, W); this alone reads `meaning`.
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from midas_bench.cpu import allowed_cores
 from midas_bench.depth.interface import MIDAS, Batch, NetworkInterface
 from midas_bench.depth.weights import Weights
 
@@ -42,6 +45,56 @@ class Build:
     calibration: tuple[str, ...] = ()
 
 
+def calls_side_by_side(threads: int) -> int:
+    """Return how many calls of so many threads the cores that this process may use have room for at a time."""
+    return max(1, allowed_cores() // threads)
+
+
+T = TypeVar("T")
+
+
+class Requests(Generic[T]):
+    """What one call must have to itself, made as calls side by side need more of it, up to a number.
+
+    Args:
+        make: returns another one.
+        most: how many calls may run at a time; further ones wait.
+        at_once: make all of them now.
+    """
+
+    def __init__(self, make: Callable[[], T], most: int, at_once: bool = False) -> None:
+        self._make = make
+        self._room = threading.Semaphore(most)
+        self._lock = threading.Lock()
+        self._idle = [make() for _ in range(most)] if at_once else []
+        self._closed = False
+
+    @contextmanager
+    def one(self) -> Iterator[T]:
+        """Lend one to a call.
+
+        Raises:
+            ValueError: the backend is closed.
+        """
+        with self._room:
+            with self._lock:
+                if self._closed:
+                    raise ValueError("the backend is closed")
+                request = self._idle.pop() if self._idle else self._make()
+            try:
+                yield request
+            finally:
+                with self._lock:
+                    if not self._closed:
+                        self._idle.append(request)
+
+    def close(self) -> None:
+        """Drop all; a call under way still ends well."""
+        with self._lock:
+            self._closed = True
+            self._idle.clear()
+
+
 def checked(batch: Batch, interface: NetworkInterface = MIDAS) -> Batch:
     """Return the batch in C order.
 
@@ -53,6 +106,15 @@ def checked(batch: Batch, interface: NetworkInterface = MIDAS) -> Batch:
         expected = f"{interface.dtype} (N, {', '.join(map(str, sizes))})"
         raise ValueError(f"expected {expected}, got {batch.dtype} {batch.shape}")
     return np.ascontiguousarray(batch)
+
+
+def checked_float32(batch: Batch, interface: NetworkInterface) -> NDArray[np.float32]:
+    """Return what a converted graph takes: the batch in C order, as float32, which holds all its numbers.
+
+    Raises:
+        ValueError: as `checked`.
+    """
+    return checked(batch, interface).astype(np.float32, copy=False)
 
 
 def in_batches(run: Callable[[Batch], NDArray[np.float32]], batch: Batch, one_by_one: bool) -> NDArray[np.float32]:

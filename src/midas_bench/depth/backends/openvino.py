@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import zipfile
 
 import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from midas_bench.cpu import allowed_cores
 from midas_bench.depth.artifacts import artifact
-from midas_bench.depth.backends.base import Build, checked, in_batches
+from midas_bench.depth.backends.base import Build, Requests, calls_side_by_side, checked, in_batches
 from midas_bench.depth.graph_paths import readable, without_links
 from midas_bench.depth.interface import Batch, NetworkInterface
 from midas_bench.depth.quantize import IR_BIN, IR_XML, fix_sizes
@@ -31,29 +29,19 @@ class OpenVinoBackend:
         self._interface = interface
         self._output = compiled.output(interface.output) if interface.output else compiled.output()
         self._streams = int(compiled.get_property("NUM_STREAMS"))
-        self._room = threading.Semaphore(self._streams)
-        self._idle = [compiled.create_infer_request() for _ in range(self._streams)]  # one caller's at a time
-        self._lock = threading.Lock()
+        self._requests = Requests(compiled.create_infer_request, self._streams)
         first = compiled.input().partial_shape[0]
         self._fixed_batch = first.is_static and first.get_length() == 1
 
     def __call__(self, batch: Batch) -> NDArray[np.float32]:
         """Map the network's input to new inverse depth, float32 (N, H, W)."""
-        ready = checked(batch, self._interface)
-        with self._room:
-            with self._lock:
-                if self._compiled is None:
-                    raise ValueError("the backend is closed")
-                request = self._idle.pop()
+        with self._requests.one() as request:
 
             def run(part: Batch) -> NDArray[np.float32]:
                 request.infer([part], share_inputs=True)
                 return self._interface.inverse_depth(np.array(request.get_tensor(self._output).data))
 
-            try:
-                return in_batches(run, ready, self._fixed_batch)
-            finally:
-                self._idle.append(request)
+            return in_batches(run, checked(batch, self._interface), self._fixed_batch)
 
     @property
     def threads(self) -> int:
@@ -64,9 +52,8 @@ class OpenVinoBackend:
 
     def close(self) -> None:
         """Drop the model and its buffers; a call under way still ends well."""
-        with self._lock:
-            self._compiled = None
-            self._idle.clear()
+        self._compiled = None
+        self._requests.close()
 
 
 def load(build: Build) -> OpenVinoBackend:
@@ -81,7 +68,7 @@ def load(build: Build) -> OpenVinoBackend:
         with without_links(graph.path, build.weights.external) as path, readable(path, ".onnx") as name:
             model = core.read_model(name)
         fix_sizes(model, build.weights.interface)
-    streams = max(1, allowed_cores() // build.threads)
+    streams = calls_side_by_side(build.threads)
     settings = {
         "INFERENCE_PRECISION_HINT": PRECISION[build.variant],
         "INFERENCE_NUM_THREADS": build.threads * streams,
@@ -102,7 +89,5 @@ def load(build: Build) -> OpenVinoBackend:
 
 def agree(one: OpenVinoBackend, other: OpenVinoBackend, interface: NetworkInterface) -> bool:
     """Tell whether both give the same depth for one picture of noise."""
-    shape, random = interface.shape(1), np.random.default_rng(0)
-    noise = random.integers(256, size=shape) if interface.dtype == "uint8" else random.random(shape)
-    first, second = (backend(noise.astype(interface.dtype)) for backend in (one, other))
+    first, second = (backend(interface.noise()) for backend in (one, other))
     return np.allclose(first, second, rtol=0, atol=SAME * float(np.ptp(second)), equal_nan=True)

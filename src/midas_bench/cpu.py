@@ -16,6 +16,8 @@ CPUINFO = Path("/proc/cpuinfo")
 
 BF16 = frozenset({"avx512_bf16", "amx_bf16"})
 """Any of them multiplies bfloat16 in hardware; without one, bfloat16 is slower than float32."""
+FP16 = frozenset({"asimdhp"})
+"""ARM's instructions that multiply float16; x86's AVX512-FP16 is left alone by the runtimes that have such rows."""
 VNNI = frozenset({"avx512_vnni", "avx512vnni", "avx_vnni", "amx_int8"})
 """Any of them sums products of 8-bit numbers in 32 bits; without one, x86 sums pairs in 16 bits and can overflow."""
 

@@ -643,8 +643,8 @@ CAUSES = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["onnx-int8", "openvino-int8"])
-def test_an_operator_that_an_int8_graphs_maker_does_not_know_is_named(saved, tmp_path, calibration, files_in, name):
+@pytest.mark.parametrize("name", ["onnx-int8", "openvino-int8", "opencv", "ncnn", "mnn"])
+def test_an_operator_that_a_graphs_maker_does_not_know_is_named(saved, tmp_path, calibration, files_in, name):
     if registry.missing(registry.find(name)):
         pytest.skip(str(registry.missing(registry.find(name))))
     own = own_model(str(saved(of_foreign_operator())))
@@ -672,7 +672,7 @@ ANY_NAME = [
 ]  # fmt: skip
 SLOW_NAMES = [
     pytest.param(name, backend, marks=pytest.mark.slow)
-    for backend in ("openvino", "openvino-bf16", "onnx-int8", "openvino-int8")
+    for backend in ("openvino", "openvino-bf16", "onnx-int8", "openvino-int8", "opencv", "ncnn", "mnn")
     for name in ANY_NAME[:: 1 if backend == "openvino" else 4]
     if registry.suits_cpu(registry.find(backend))
 ]

@@ -21,6 +21,9 @@ from midas_bench.depth.weights import seeded
         ("openvino-bf16", DEPLOYED_FLOP, "bf16"),
         ("onnx-int8", DEPLOYED_FLOP, "int8"),
         ("openvino-int8", DEPLOYED_FLOP, "int8"),
+        ("opencv", DEPLOYED_FLOP, "f32"),
+        ("ncnn-bf16", DEPLOYED_FLOP, "bf16"),
+        ("mnn-fp16", DEPLOYED_FLOP, "fp16"),
     ],
 )
 def test_a_backends_work_and_precision(backend, flop, precision):

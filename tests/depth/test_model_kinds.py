@@ -43,7 +43,10 @@ def skip_if_missing(backend):
         pytest.skip(str(reason))
 
 
-@pytest.mark.parametrize("backend", ["onnx", pytest.param("openvino", marks=pytest.mark.slow)])
+OTHERS = ("openvino", "opencv", "ncnn", "mnn")
+
+
+@pytest.mark.parametrize("backend", ["onnx", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_maps_are_those_of_a_plain_call(saved, tmp_path, photos, backend, kind):
     skip_if_missing(backend)
@@ -56,8 +59,10 @@ def test_maps_are_those_of_a_plain_call(saved, tmp_path, photos, backend, kind):
         batch = pipeline.recipe.preprocess([pipeline.recipe.picture(photo) for photo in given])
     expected = plain_call(path, batch, settings)
     assert prediction.depth.dtype == np.float32
-    # OpenVINO computes half precision in float32, ONNX Runtime rounds after each operator: 5e-4 seen
-    tolerance = 1e-3 if (backend, kind) == ("openvino", HALF) else 1e-4
+    # others compute half precision in float32, ONNX Runtime rounds after each operator: 5e-4 seen; MNN's products are
+    # of other sums: 3e-4 seen
+    coarse = backend == "mnn" or (kind == HALF and backend != "onnx")
+    tolerance = 1e-3 if coarse else 1e-4
     np.testing.assert_allclose(prediction.depth, expected, rtol=0, atol=tolerance * np.ptp(expected))
     # the photos differ, and so do their maps
     assert len({one.tobytes() for one in prediction.depth}) == 3

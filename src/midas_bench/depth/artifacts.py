@@ -1,4 +1,7 @@
-"""What graph.py and quantize.py make, in the user's cache: keyed, locked, atomic, and checked when it is taken out."""
+"""What graph.py, quantize.py and convert.py make, in the user's cache.
+
+It is keyed, locked, written atomically, and checked when it is taken out.
+"""
 
 from __future__ import annotations
 
@@ -36,20 +39,30 @@ class Kind:
     Attributes:
         suffix: of its file.
         maker: the module that makes it, run as a process of its own.
-        base: the kind that it is made from, with photos to calibrate on; None where it is made from the weights.
+        base: the kind that it is made from; None where it is made from the weights.
+        calibrated: whether it is fitted on photos.
+        libraries: distributions whose version decides what it holds, beside `LIBRARIES`.
     """
 
     suffix: str
     maker: str = "midas_bench.depth.graph"
     base: str | None = None
+    calibrated: bool = False
+    libraries: tuple[str, ...] = ()
+
+
+QUANTIZE, CONVERT = "midas_bench.depth.quantize", "midas_bench.depth.convert"
 
 
 KINDS = {
     "checkpoint": Kind(".pt"),
     "jit": Kind(".pt"),
     "onnx": Kind(".onnx"),
-    "onnx-int8": Kind(".onnx", "midas_bench.depth.quantize", "onnx"),
-    "openvino-int8": Kind(".zip", "midas_bench.depth.quantize", "onnx"),
+    "onnx-int8": Kind(".onnx", QUANTIZE, "onnx", calibrated=True),
+    "openvino-int8": Kind(".zip", QUANTIZE, "onnx", calibrated=True),
+    "opencv": Kind(".onnx", CONVERT, "onnx"),
+    "ncnn": Kind(".zip", CONVERT, "onnx", libraries=("ncnn", "pnnx")),
+    "mnn": Kind(".mnn", CONVERT, "onnx", libraries=("MNN",)),
 }
 
 BUILD_TIMEOUT_S = 600.0
@@ -104,13 +117,14 @@ def key(kind: str, weights: Weights, calibration: Sequence[str] = ()) -> str:
     parts: dict[str, object] = {
         "kind": kind,
         "weights": weights.fingerprint,
-        "libraries": library_versions(LIBRARIES),
+        "libraries": library_versions(LIBRARIES + row.libraries),
         # the export options stand in the sources, whose text is part of the digest
         "sources": source_digest(),
     }
     if row.base:
+        parts["base"] = key(row.base, weights)
+    if row.calibrated:
         parts |= {
-            "base": key(row.base, weights),
             "photos": sorted(map(_photo_sha256, calibration)),
             "vnni": bool(cpu.flags() & cpu.VNNI),
         }
@@ -148,7 +162,7 @@ def artifact(kind: str, weights: Weights, cache_dir: Path, calibration: Sequence
     """
     if _is_users_own(kind, weights):
         return _users_own(weights)
-    if KINDS[kind].base and not calibration:
+    if KINDS[kind].calibrated and not calibration:
         raise UserError(
             f"the {kind} graph",
             "is calibrated on photos, and none are given",
@@ -203,7 +217,9 @@ def _build(kind: str, weights: Weights, path: Path, base: Artifact | None, calib
             _run_graph(kind, weights, temporary)
         else:
             own = weights if weights.source == "model" else None
-            request: dict[str, object] = {"photos": list(calibration), "interface": asdict(weights.interface)}
+            request: dict[str, object] = {"interface": asdict(weights.interface)}
+            if KINDS[kind].calibrated:
+                request["photos"] = list(calibration)
             with without_links(base.path, weights.external) as source:
                 _ask(kind, request | {"source": str(source)}, temporary, own)
         build_s = time.perf_counter() - start_s + (base.build_s if base else 0.0)

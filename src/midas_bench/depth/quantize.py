@@ -137,14 +137,14 @@ def _in_float32(source: Path, batch: Batch) -> onnx.ModelProto:
     onnx.external_data_helper.load_external_data_for_model(model, str(source.parent))
     converted = onnx.ModelProto()
     converted.CopyFrom(model)
-    if not _widened(converted):
+    if not widened(converted):
         return model
     [given] = [value for value in model.graph.input if value.name == _session(model).get_inputs()[0].name]
     if batch.dtype == np.float16:
-        [widened] = [value for value in converted.graph.input if value.name == given.name]
-        widened.CopyFrom(given)
-        widened.name = f"{given.name} in float16"
-        cast = onnx.helper.make_node("Cast", [widened.name], [given.name], to=onnx.TensorProto.FLOAT)
+        [half] = [value for value in converted.graph.input if value.name == given.name]
+        half.CopyFrom(given)
+        half.name = f"{given.name} in float16"
+        cast = onnx.helper.make_node("Cast", [half.name], [given.name], to=onnx.TensorProto.FLOAT)
         converted.graph.node.insert(0, cast)
     outputs = zip(_outputs(model, batch), _outputs(converted, batch), strict=True)
     if not all(np.abs(old - new).max() <= FLOAT16_ERROR * np.ptp(old) for old, new in outputs):
@@ -153,7 +153,7 @@ def _in_float32(source: Path, batch: Batch) -> onnx.ModelProto:
     return converted
 
 
-def _widened(message: Any) -> int:
+def widened(message: Any) -> int:
     """Turn float16 into float32 in all tensors, types and casts of a message; return how many there were."""
     import onnx
 
@@ -172,7 +172,7 @@ def _widened(message: Any) -> int:
         message.i, count = single, 1
     for field, value in message.ListFields():
         if field.message_type is not None:
-            count += sum(_widened(part) for part in ([value] if hasattr(value, "ListFields") else value))
+            count += sum(widened(part) for part in ([value] if hasattr(value, "ListFields") else value))
     return count
 
 

@@ -25,7 +25,7 @@ SLOW_S = 0.25
 def peak_flop_per_s(
     threads: int, precisions: Collection[str], sizes: Sequence[int] = SIZES, patience_s: float = PATIENCE_S
 ) -> dict[str, float]:
-    """Return operations per second by precision (f32, bf16, int8); a product and its sum count as two.
+    """Return operations per second by precision (f32, bf16, fp16, int8); a product and its sum count as two.
 
     A precision whose product this torch cannot do here is left out. Meant for a process of its own: it sets torch's
     threads and NumPy's.
@@ -50,11 +50,13 @@ def _products(size: int) -> list[tuple[str, Callable[[], object]]]:
     left, right = generator.random((2, size, size), np.float32)
     left_torch, right_torch = torch.from_numpy(left), torch.from_numpy(right)
     left_bf16, right_bf16 = left_torch.bfloat16(), right_torch.bfloat16()
+    left_fp16, right_fp16 = left_torch.half(), right_torch.half()
     left_int8, right_int8 = (torch.from_numpy(generator.integers(-127, 128, (size, size), np.int8)) for _ in range(2))
     return [
         ("f32", lambda: left @ right),  # OpenBLAS
         ("f32", lambda: left_torch @ right_torch),  # MKL
         ("bf16", lambda: left_bf16 @ right_bf16),
+        ("fp16", lambda: left_fp16 @ right_fp16),
         ("int8", lambda: torch._int_mm(left_int8, right_int8)),
     ]
 

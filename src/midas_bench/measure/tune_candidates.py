@@ -23,7 +23,7 @@ from midas_bench.measure.worker_client import TimedCall, Worker, WorkerSpec
 from midas_bench.results.ranking import Setup
 from midas_bench.results.tuning_results import Visit, setup_name
 
-PRECISIONS = ("int8", "bf16", "f32")
+PRECISIONS = ("int8", "bf16", "fp16", "f32")
 BATCH_SIZE = 4
 VISIT_S = 0.4
 """Calls of one visit last about so long: the probe's counters tick in hundredths of a second."""

@@ -59,7 +59,9 @@ def test_without_a_compiler_or_headers_compile_is_left_out(monkeypatch, tmp_path
 
 def test_int8_is_calibrated_and_its_fidelity_reduced():
     assert {row.name for row in registry.ROWS if row.calibrated} == {"onnx-int8", "openvino-int8"}
-    reduced = {"eager-bf16", "openvino-bf16", "onnx-int8", "openvino-int8"}
+    reduced = {
+        "eager-bf16", "openvino-bf16", "onnx-int8", "openvino-int8", "ncnn-bf16", "ncnn-fp16", "mnn-fp16",
+    }  # fmt: skip
     assert {row.name for row in registry.ROWS if not row.exact} == reduced
 
 
@@ -72,7 +74,7 @@ def test_a_calibrated_backend_without_photos_is_the_users_error(tmp_path):
 
 def test_a_users_own_model_runs_where_graphs_are_read():
     model = Weights("model", "0" * 64, "model.onnx")
-    for name in ("onnx", "onnx-int8", "openvino", "openvino-bf16", "openvino-int8"):
+    for name in ("onnx", "onnx-int8", "openvino", "openvino-bf16", "openvino-int8", "opencv", "ncnn", "mnn"):
         registry.check_runs(name, model)
     for name in ("eager", "jit", "compile"):
         with pytest.raises(UserError, match=f"backend {name}: cannot run an ONNX model; choose from onnx, onnx-int8"):
@@ -103,8 +105,8 @@ print([name for name in ("torch", "timm", "nncf") if name in sys.modules])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["onnx-int8", "openvino", "openvino-int8"])
-def test_what_runs_a_graph_never_imports_torch(graphs, calibration, name):
+@pytest.mark.parametrize("name", ["onnx-int8", "openvino", "openvino-int8", "opencv", "ncnn", "mnn"])
+def test_what_runs_a_graph_never_imports_torch_nor_prints(graphs, calibration, name):
     if registry.missing(registry.find(name)):
         pytest.skip(str(registry.missing(registry.find(name))))
     command = [sys.executable, "-c", WITHOUT_TORCH, name, str(graphs), *calibration]

@@ -50,24 +50,25 @@ class Row:
 
     @property
     def precision(self) -> str:
-        """What most of its products are computed in, which its name says: f32, bf16 or int8."""
-        return next((precision for precision in ("bf16", "int8") if self.name.endswith(f"-{precision}")), "f32")
+        """What most of its products are computed in, which its name says: f32, bf16, fp16 or int8."""
+        return next((precision for precision in ("bf16", "fp16", "int8") if self.name.endswith(f"-{precision}")), "f32")
 
     @property
     def calibrated(self) -> bool:
         """Whether its graph is fitted on photos."""
-        return self.artifact is not None and KINDS[self.artifact].base is not None
+        return self.artifact is not None and KINDS[self.artifact].calibrated
 
     @property
     def reads_onnx(self) -> bool:
-        """Whether it runs a user's own ONNX model, as it is or quantised."""
-        return self.artifact == "onnx" or self.calibrated
+        """Whether it runs a user's own ONNX model, as it is, quantised or converted."""
+        return self.artifact is not None and "onnx" in (self.artifact, KINDS[self.artifact].base)
 
 
 MODULES = "midas_bench.depth.backends."
 EAGER, SCRIPT, COMPILE = MODULES + "torch_eager", MODULES + "torchscript", MODULES + "torch_compile"
 ORT, OPENVINO = MODULES + "onnx_runtime", MODULES + "openvino"
-TORCH, OV = ("torch", "timm"), ("openvino",)
+OPENCV, NCNN, MNN = MODULES + "opencv_dnn", MODULES + "ncnn_net", MODULES + "mnn_session"
+TORCH, OV, PNNX = ("torch", "timm"), ("openvino",), ("ncnn", "pnnx")
 
 ROWS = (
     Row("eager", EAGER, "fp32", TORCH, extra=EXTRA),
@@ -80,6 +81,12 @@ ROWS = (
     Row("openvino", OPENVINO, "f32", OV, artifact="onnx", extra="openvino"),
     Row("openvino-bf16", OPENVINO, "bf16", OV, exact=False, artifact="onnx", extra="openvino", cpu_flags=cpu.BF16),
     Row("openvino-int8", OPENVINO, "int8", (*OV, "nncf"), exact=False, artifact="openvino-int8", extra="int8"),
+    Row("opencv", OPENCV, "f32", ("cv2",), artifact="opencv"),
+    Row("ncnn", NCNN, "f32", PNNX, artifact="ncnn", extra="ncnn"),
+    Row("ncnn-bf16", NCNN, "bf16", PNNX, exact=False, artifact="ncnn", extra="ncnn", cpu_flags=cpu.BF16),
+    Row("ncnn-fp16", NCNN, "fp16", PNNX, exact=False, artifact="ncnn", extra="ncnn", cpu_flags=cpu.FP16),
+    Row("mnn", MNN, "f32", ("MNN",), artifact="mnn", extra="mnn"),
+    Row("mnn-fp16", MNN, "fp16", ("MNN",), exact=False, artifact="mnn", extra="mnn", cpu_flags=cpu.FP16),
 )
 REGISTRY = {row.name: row for row in ROWS}
 DEFAULT = ("eager", "jit", "onnx")

@@ -1,0 +1,136 @@
+"""An ONNX graph -> the file that OpenCV, ncnn or MNN loads, held against ONNX Runtime before it is kept.
+
+Run as a process of its own (`python -m midas_bench.depth.convert`): converters take memory, print what they like, and
+may end the process. `artifacts.py` is its only caller.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from midas_bench.depth.backends.base import Backend
+from midas_bench.depth.graph_paths import readable
+from midas_bench.depth.interface import NetworkInterface
+from midas_bench.depth.quantize import FLOAT16_ERROR, widened
+from midas_bench.processes import Reply, answer, die_with_parent, last_words
+
+SAME = 1e-3
+"""Of the depth's range: how far a converted graph may be from ONNX Runtime, which is rounding."""
+
+
+def for_opencv(graph: Path, target: Path, interface: NetworkInterface) -> Backend:
+    """Keep the graph: OpenCV reads ONNX."""
+    from midas_bench.depth.backends.opencv_dnn import OpenCvBackend
+
+    target.write_bytes(graph.read_bytes())
+    return OpenCvBackend(target, 1, interface, one_by_one=True)
+
+
+def for_ncnn(graph: Path, target: Path, interface: NetworkInterface) -> Backend:
+    """Convert with pnnx and keep ncnn's two files in one archive."""
+    from midas_bench.depth.backends.ncnn_net import BIN, PARAM, NcnnBackend
+
+    # importing the package would import torch
+    found = importlib.util.find_spec("pnnx")
+    [folder] = found.submodule_search_locations if found and found.submodule_search_locations else [""]
+    sizes = ",".join(map(str, interface.shape(1)))
+    # weights in float32, where pnnx would keep halves
+    options = [f"inputshape=[{sizes}]f32", f"ncnnparam={PARAM}", f"ncnnbin={BIN}", "fp16=0"]
+    # it writes further files beside the graph
+    ran = subprocess.run(
+        [Path(folder, "pnnx"), graph.name, *options],
+        cwd=graph.parent,
+        capture_output=True,
+        errors="replace",
+        preexec_fn=die_with_parent,
+    )
+    parts = [graph.parent / PARAM, graph.parent / BIN]
+    if ran.returncode != 0 or not all(part.is_file() for part in parts):
+        raise ValueError(f"pnnx: {last_words(ran.stderr)}")
+    with zipfile.ZipFile(target, "w") as archive:
+        for part in parts:
+            archive.write(part, part.name)
+    return NcnnBackend(target, 1, interface)
+
+
+def for_mnn(graph: Path, target: Path, interface: NetworkInterface) -> Backend:
+    """Convert with MNN's own converter."""
+    # not MNN.tools, which installs a package and reports to a server when it is imported
+    import _tools
+
+    from midas_bench.depth.backends.mnn_session import MnnBackend
+
+    made = graph.with_suffix(".mnn")
+    # the last is the name of a product, which the converter asks for
+    _tools.mnnconvert(
+        ["mnnconvert", "-f", "ONNX", "--modelFile", str(graph), "--MNNModel", str(made), "--bizCode", "own"]
+    )
+    target.write_bytes(made.read_bytes())
+    return MnnBackend(target, 1, interface, one_by_one=True)
+
+
+CONVERTERS: dict[str, Callable[[Path, Path, NetworkInterface], Backend]] = {
+    "opencv": for_opencv,
+    "ncnn": for_ncnn,
+    "mnn": for_mnn,
+}
+
+
+def in_float32(source: Path, output: str) -> tuple[onnx.ModelProto, float]:
+    """Return the graph with its weights inside, with one output, and from float32 alone; and what it may be off.
+
+    Not every converter knows float16 and uint8. Float32 holds all their numbers.
+    """
+    model = onnx.load(source)
+    given = {value.name for value in model.graph.input} - {value.name for value in model.graph.initializer}
+    if output and len(model.graph.output) > 1:
+        model = onnx.utils.Extractor(model).extract_model(sorted(given), [output])
+    off = FLOAT16_ERROR if widened(model) else SAME
+    for value in model.graph.input:
+        if value.name in given:
+            value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    return model, off
+
+
+def require_same_depth(backend: Backend, source: Path, interface: NetworkInterface, off: float) -> None:
+    """Compare a converted graph with ONNX Runtime on one picture of noise.
+
+    Raises:
+        ValueError: they differ by more than the share `off` of the depth's range.
+    """
+    noise = interface.noise()
+    with readable(source, ".onnx") as name:
+        session = onnxruntime.InferenceSession(name, providers=["CPUExecutionProvider"])
+    outputs = session.run([interface.output] if interface.output else None, {session.get_inputs()[0].name: noise})
+    expected, depth = interface.inverse_depth(outputs[0]), backend(noise)
+    if depth.shape != expected.shape:
+        raise ValueError(f"its depth is of {depth.shape}, where ONNX Runtime gives {expected.shape}")
+    apart = np.abs(depth - expected).max() / max(np.ptp(expected), np.finfo(np.float32).tiny)
+    if not apart <= off:
+        raise ValueError(f"its depth is {apart:.1%} of the range from what ONNX Runtime gives")
+
+
+def build(request: Reply) -> Reply:
+    """Convert for one runtime: `kind`, the ONNX graph `source`, its `interface`, `path` to write."""
+    interface, source = NetworkInterface(**request["interface"]), Path(request["source"])
+    with tempfile.TemporaryDirectory(prefix="midas-bench-") as folder:
+        graph = Path(folder, "graph.onnx")
+        model, off = in_float32(source, interface.output)
+        graph.write_bytes(model.SerializeToString())
+        backend = CONVERTERS[request["kind"]](graph, Path(request["path"]), interface)
+        require_same_depth(backend, source, interface, off)
+    return {}
+
+
+if __name__ == "__main__":
+    sys.exit(answer(build))

@@ -147,6 +147,10 @@ def refused(run, *line):
         (("--top", 0), "--top 0: is too few; give 1 or more"),
         (("--backend", "onyx"), "backend 'onyx': is unknown; choose from "),
         (("--backend", "all"), "backend 'all': is unknown; choose from "),
+        (
+            ("--backend", "opencv"),
+            "backend opencv: does not tell what its operators take; choose from eager, jit, onnx, ",
+        ),
         (("--backend", "onnx,eager"), "--backend onnx,eager: names several; name one"),
         (("--threads", "0"), "--threads 0: this process may use 1 to "),
         (("--photo", "nowhere.jpg"), "nowhere.jpg: cannot be read (No such file or directory); check the path"),

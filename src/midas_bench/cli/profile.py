@@ -28,6 +28,7 @@ from midas_bench.processes import ProcessDiedError, ask
 from midas_bench.profile.chrome_trace import chrome_trace
 from midas_bench.profile.operators import Profile
 from midas_bench.profile.profiled import profile_in_turns
+from midas_bench.profile.recorders import LIBRARIES
 from midas_bench.profile.text import WIDTH, costs, operator_table, share_of_peak
 from midas_bench.render.terminal import print_table
 from midas_bench.results import units
@@ -114,6 +115,10 @@ def configured(arguments: argparse.Namespace, scenes: scene_photos.Scenes) -> Re
     reason = registry.missing(registry.find(backend))
     if reason:
         raise reason
+    recorded = [row.name for row in registry.ROWS if set(row.libraries) & set(LIBRARIES)]
+    if backend not in recorded:
+        advice = f"choose from {', '.join(recorded)}"
+        raise UserError(f"backend {backend}", "does not tell what its operators take", advice)
     threads = one_thread_count(arguments.threads)
     return resolve(
         PipelineConfig(

@@ -336,6 +336,10 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float)) else None
 
 
+LIBRARIES = tuple(kind.library for kind in (OnnxRuntimeRecorder, OpenVinoRecorder, TorchRecorder))
+"""Import names of the libraries whose operators are recorded."""
+
+
 def recorders(folder: Path) -> list[Recorder]:
     """Return one of each; `folder` is for what the runtimes write."""
     return [OnnxRuntimeRecorder(folder), OpenVinoRecorder(), TorchRecorder()]

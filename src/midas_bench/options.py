@@ -59,13 +59,17 @@ MODEL_SETTINGS = (
 )
 """What a user can say of a model, or of its size without one: a setting, what stands for its value, and its help."""
 
+SEVERAL_BACKENDS = "several as a,b or by repeating the flag; 'all' for every one"
 IN_PYTEST: Mapping[str, dict[str, Any]] = {
+    "--backend": {
+        "help": f"{ONE_BACKEND}; {SEVERAL_BACKENDS}, 'fast' for the fastest in a first look of up to a minute"
+    },
     "--model": {
         "action": "append",
         "help": "an ONNX file of your own in place of the network; repeat the flag to compare several models",
-    }
+    },
 }
-"""What differs there: a run may compare what a command takes one of."""
+"""What differs there: a run may compare what a command takes one of, and look for backends itself."""
 
 MODEL_FLAGS = ("--model", *(FLAGS[name] for name, _, _ in MODEL_SETTINGS))
 
@@ -74,7 +78,7 @@ OPTIONS = {
     for option in (
         Option(
             "--backend",
-            f"{ONE_BACKEND}; several as a,b or by repeating the flag; 'all' for every one",
+            f"{ONE_BACKEND}; {SEVERAL_BACKENDS}",
             {"action": "append", "metavar": "NAME"},
         ),
         Option(

@@ -14,6 +14,7 @@ from midas_bench.errors import UserError
 from midas_bench.measure import tune as module
 from midas_bench.measure import tune_candidates, tune_depth, tune_race
 from midas_bench.measure.blocks import WARM_UP_CALLS
+from midas_bench.measure.first_look import first_look
 from midas_bench.measure.noise_probe import Best, Reading
 from midas_bench.measure.tune import LOOK_PASSES, TunePlan, tune
 from midas_bench.measure.tune_candidates import by_promise
@@ -558,3 +559,55 @@ def test_tuning_without_an_opening_backend_has_no_trials(world, plan):
     world.opens_not[name("onnx")] = "no room"
     tuned = find(world, plan("onnx"))
     assert (tuned.trials, tuned.left_out, tuned.passes) == ((), {"onnx": "no room"}, 0)
+
+
+@pytest.fixture
+def look(world, plan):
+    def looked(*backends, budget_s=60.0):
+        given = plan(*backends)
+        config = replace(given.config, threads=2)
+        photo = str(given.photos[0].path)
+        found = first_look(config, given.backends, photo, world.progress, print, budget_s, world.now)
+        assert world.alive == set()
+        assert not {name for name in found.kept if any(f"backend {name}:" in line for line in found.left_out)}
+        return found
+
+    return looked
+
+
+def test_a_first_look_keeps_the_fastest_exact_backend_and_the_fastest_two_of_the_others(look):
+    found = look()
+    assert found.kept == ("onnx-int8", "openvino-int8", "onnx")
+    assert len(found.left_out) == len(CALL_S) - 3
+    [line] = [line for line in found.left_out if "eager:" in line]
+    assert line == "backend eager: 100 ms per photo in a first look, where onnx-int8 took 20.1 ms"
+
+
+def test_a_first_look_takes_turns_and_is_quick(world, look):
+    look()
+    assert [sorted(visited) for visited in world.passes] == [sorted(world.opened)] * LOOK_PASSES
+    assert world.now_s <= 60
+
+
+def test_a_first_look_at_reduced_precision_alone_or_at_one_backend_keeps_them(look):
+    assert look("onnx-int8", "openvino-bf16", "eager-bf16", "openvino-int8").kept == (
+        "onnx-int8", "openvino-int8", "openvino-bf16",
+    )  # fmt: skip
+    assert look("jit").kept == ("jit",)
+
+
+def test_a_first_look_says_what_could_not_be_opened_died_or_had_no_time(world, look):
+    world.opens_not["onnx-int8 (threads 2, batch 1)"] = "midas_bench.errors.UserError: it cannot be had"
+    world.dies_at_visit["openvino-int8 (threads 2, batch 1)"] = 2
+    found = look(budget_s=20.0)
+    reasons = dict(line.removeprefix("backend ").split(": ", 1) for line in found.left_out)
+    assert reasons["onnx-int8"] == "it cannot be had"
+    assert reasons["openvino-int8"] == "killed by SIGKILL (out of memory?)"
+    assert reasons["eager"] == "the first look had no time for it"
+    assert found.kept[0] == "openvino-bf16"
+
+
+def test_a_first_look_at_what_cannot_be_timed_is_one_line(world, look):
+    world.opens_not |= {"onnx (threads 2, batch 1)": "no", "jit (threads 2, batch 1)": "neither"}
+    with pytest.raises(UserError, match=r"--backend fast: no backend could be timed .onnx: no; jit: neither.; name"):
+        look("onnx", "jit")

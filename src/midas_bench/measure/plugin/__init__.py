@@ -2,7 +2,17 @@
 
 MODULES = tuple(
     f"midas_bench.measure.plugin.{module}"
-    for module in ("settings", "parametrize", "noise", "run_state", "saving", "cell", "passes", "summary")
+    for module in (
+        "settings",
+        "fast_backends",
+        "parametrize",
+        "noise",
+        "run_state",
+        "saving",
+        "cell",
+        "passes",
+        "summary",
+    )
 )
 """In this order: pytest calls hooks that are marked alike in the order of loading, and `passes` counts the cells that
 `run_state` leaves."""

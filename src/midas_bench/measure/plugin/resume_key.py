@@ -39,7 +39,7 @@ def resume_key(config: pytest.Config, planned: Sequence[str]) -> dict[str, Any]:
         "weights": weights,
         "photos": hashlib.sha256("".join(photo.sha256 for photo in run.photos).encode()).hexdigest(),
         "options": {name: str(getattr(config.option, name, None)) for name in OPTIONS}
-        | {"threads": list(run.thread_counts), "quick": settings.quick},
+        | {"threads": list(run.thread_counts), "quick": settings.quick, "backends": list(settings.backends)},
         "machine": run.machine.fingerprint,
         "environment": run.machine.environment,
         "versions": run.machine.versions,

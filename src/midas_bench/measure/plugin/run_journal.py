@@ -100,6 +100,14 @@ def take_abandoned_journal(folder: Path) -> RunJournal | None:
     return None
 
 
+def newest_identity(folder: Path) -> Row:
+    """Return what identifies the newest run whose journal is there, without taking it; empty where there is none."""
+    for path in sorted(folder.glob("journal-*.jsonl"), key=_changed_s, reverse=True)[:1]:
+        rows = read_rows(path)
+        return dict(rows[0].get("identity") or {}) if rows else {}
+    return {}
+
+
 def _changed_s(path: Path) -> float:
     try:
         return path.stat().st_mtime

@@ -32,6 +32,8 @@ from midas_bench.scene_photos import BATCH_SIZES, Photo
 
 DEFAULT_BACKENDS = registry.DEFAULT
 MODEL_BACKENDS = ("onnx",)
+FAST = "fast"
+"""The name that stands for the fastest backends in a first look."""
 QUICK_BATCH_SIZES = (1, 4)
 DEFAULT_BUDGET_S, QUICK_BUDGET_S = 360.0, 45.0
 PEAK_TIMEOUT_S = 120.0
@@ -47,7 +49,8 @@ class Settings:
         weights: auto, official, seeded or a path.
         models: ONNX files of the user's own, by name; none for MiDaS_small.
         model_settings: what the user says of them; without one, the size of the network's input.
-        left_out: backends that `all` does not take, and why.
+        left_out: backends that `all` or `fast` does not take, and why.
+        looks_for_fast: whether a first look is to add the fastest backends.
         photos: folder of the user's own photos, or None for those of the project.
         quick: whether few cells and rounds will do.
         noise: `mark` disturbed cells, or `rerun` them.
@@ -68,6 +71,7 @@ class Settings:
     models: Mapping[str, str] = field(default_factory=dict)
     model_settings: tuple[tuple[str, str], ...] = ()
     left_out: tuple[str, ...] = ()
+    looks_for_fast: bool = False
 
     @property
     def compared_models(self) -> tuple[str, ...]:
@@ -222,11 +226,12 @@ def _settings_from(config: pytest.Config) -> Settings:
     photos = config.getoption("photos")
     files = tuple(dict.fromkeys(config.getoption("model") or ()))
     requested = split(config.getoption("backend"))
-    backends = registry.select(requested, bool(files)) or (MODEL_BACKENDS if files else DEFAULT_BACKENDS)
+    named = [name for name in requested if name != FAST]
+    default = () if requested else MODEL_BACKENDS if files else DEFAULT_BACKENDS
     budget = config.getoption("budget")
     absent = [registry.missing(row) for row in registry.ROWS] if "all" in requested else []
     return Settings(
-        backends=backends,
+        backends=registry.select(named, bool(files)) or default,
         threads=thread_counts(config.getoption("threads")),
         weights=config.getoption("weights"),
         photos=expanded(photos) if photos else None,
@@ -238,6 +243,7 @@ def _settings_from(config: pytest.Config) -> Settings:
         models=dict(zip(model_names(files), files, strict=True)),
         model_settings=model_settings(config.option),
         left_out=tuple(str(reason) for reason in absent if reason),
+        looks_for_fast=FAST in requested,
     )
 
 

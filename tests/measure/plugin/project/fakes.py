@@ -14,6 +14,7 @@ import scripted
 from midas_bench import files
 from midas_bench.depth.backends.registry import REGISTRY, Row
 from midas_bench.measure import machine, reference
+from midas_bench.measure.first_look import FirstLook
 from midas_bench.measure.machine import Condition, MachineFacts
 from midas_bench.measure.noise_probe import Best, Reading
 
@@ -70,14 +71,21 @@ if "REAL_REFERENCE" not in os.environ:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure() -> None:
-    from midas_bench.measure.plugin import noise, run_journal
+    from midas_bench.measure.plugin import fast_backends, noise, run_journal
 
+    if "FAKE_LOOK" in os.environ:
+        fast_backends.first_look = look
     if "REAL_PROBE" not in os.environ:
         noise.NoiseProbe = ScriptedProbe
     if "FAKE_ROWS_UNTIL_FULL" in os.environ:
         run_journal.append_json_line = disk_with_room_for(int(os.environ["FAKE_ROWS_UNTIL_FULL"]))
     if "FAKE_HOLD_AFTER" in os.environ:
         run_journal.append_json_line = holding_after(int(os.environ["FAKE_HOLD_AFTER"]))
+
+
+def look(*_: object) -> FirstLook:
+    scripted.note("look")
+    return FirstLook((os.environ["FAKE_LOOK"],), ("backend slow: 9 s per photo in a first look",))
 
 
 def holding_after(visits: int):

@@ -8,15 +8,20 @@ import pytest
 from midas_bench import allocator
 from midas_bench.cli import doctor as command
 from midas_bench.cli.main import main
+from midas_bench.cores import Clock, CoreKind
 from midas_bench.errors import UserError
 from midas_bench.measure.doctor import BUSY_CORES_LIMIT, NEEDED_BYTES, SWAP_LIMIT_BYTES, UNSEEN, MachineFinding, examine
 from midas_bench.measure.machine import Condition, MachineFacts
 from midas_bench.measure.noise_probe import STEAL_LIMIT
+from midas_bench.measure.raspberry_pi import BITS, Throttling
 
 GOOD = MachineFacts(
     "abc", "A CPU", ("AVX2",), 4, 8, 8, None, 16 << 30, None, "performance", True, False, "Linux", {}, {}
 )
 QUIET = Condition((0.2, 0.2, 0.2), 0.05, 0.0, 12 << 30, 0, None)
+
+FAST, SLOW = CoreKind("Cortex-A76", (4, 5, 6, 7), 2400, 1024), CoreKind("Cortex-A55", (0, 1, 2, 3), 1800, 530)
+LOW_VOLTAGE, CAPPED = BITS[0], BITS[1]
 
 FINDINGS = {
     "load": ({}, {"busy_cores": BUSY_CORES_LIMIT + 0.01}, f"other work uses 0.2 cores ({UNSEEN})"),
@@ -29,6 +34,27 @@ FINDINGS = {
     "swap": ({}, {"swap_used_bytes": SWAP_LIMIT_BYTES + 1}, "0.1 GiB are swapped out"),
     "one core": ({"allowed_cores": 1}, {}, "this process may use one core"),
     "quota": ({"cpu_quota": 2.5}, {}, "a quota allows 2.5 of 8 cores"),
+    "kinds of core": (
+        {"core_kinds": (FAST, SLOW), "usable_kinds": (FAST, SLOW)},
+        {},
+        "this process may use cores of unequal kind: 4 Cortex-A76 (4-7, up to 2400 MHz); 4 Cortex-A55 (0-3, up to "
+        "1800 MHz)",
+    ),
+    "throttled": (
+        {},
+        {"throttling": Throttling((LOW_VOLTAGE, CAPPED), (LOW_VOLTAGE, CAPPED))},
+        "the board's firmware says that the supply's voltage is too low and that the clock is capped",
+    ),
+    "throttled before": (
+        {},
+        {"throttling": Throttling((), (CAPPED,))},
+        "since the board was started, its firmware has said that the clock is capped",
+    ),
+    "capped clock": (
+        {"core_kinds": (FAST,), "usable_kinds": (FAST,)},
+        {"clock": Clock(1000, 1800, 2400, ("performance",))},
+        "the clock is capped at 1800 of 2400 MHz",
+    ),
 }
 
 EDGES = {
@@ -42,6 +68,10 @@ EDGES = {
     "swap": ({}, {"swap_used_bytes": SWAP_LIMIT_BYTES}),
     "one core": ({"allowed_cores": 2}, {}),
     "quota": ({"cpu_quota": 8.0}, {}),
+    "kinds of core": ({"core_kinds": (FAST, SLOW), "usable_kinds": (FAST,)}, {}),
+    "throttled": ({}, {"throttling": Throttling((), ())}),
+    "capped clock": ({"core_kinds": (FAST,)}, {"clock": Clock(1000, 2400, 2400, ("performance",))}),
+    "clock that a user of x86 lowered": ({}, {"clock": Clock(1000, 1800, 2400, ("performance",))}),
 }
 
 
@@ -81,6 +111,11 @@ def test_a_quota_below_one_core_still_advises_one_thread():
     assert "--threads 1 or fewer" in finding.remedy
 
 
+def test_of_unequal_cores_the_fast_ones_are_advised():
+    [finding] = examine(replace(GOOD, core_kinds=(FAST, SLOW), usable_kinds=(FAST, SLOW)), QUIET)
+    assert finding.remedy.startswith("start with taskset -c 4-7,")
+
+
 def test_a_finding_is_one_line_of_what_why_and_remedy():
     assert str(MachineFinding("it rains", "cables get wet", "go inside")) == "it rains: cables get wet; go inside"
 
@@ -104,6 +139,18 @@ def test_the_command_is_content_with_a_quiet_machine(scripted, capsys):
     assert "The machine is quiet: nothing was found that would spoil a measurement." in printed
     assert "A CPU" in printed
     assert "torch: as built" in printed
+
+
+def test_an_arm_board_its_kinds_of_core_and_its_clock_are_shown(scripted, capsys):
+    facts = {"board": "Radxa ROCK 5B", "core_kinds": (FAST, SLOW), "usable_kinds": (FAST,)}
+    now = {"clock": Clock(1000, 2400, 2400, ("schedutil", "performance"))}
+    scripted(replace(GOOD, **facts), replace(QUIET, **now))
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "board         Radxa ROCK 5B" in lines
+    assert "core kind     4 Cortex-A55 (0-3, up to 1800 MHz)" in lines
+    assert "used          4 Cortex-A76 (4-7, up to 2400 MHz)" in lines
+    assert "clock         1000 MHz now, 2400 of 2400 MHz allowed, schedutil, performance" in lines
 
 
 def test_a_backend_that_cannot_run_is_named_once_with_the_reason(scripted, monkeypatch, capsys):

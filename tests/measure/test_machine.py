@@ -4,10 +4,13 @@ from dataclasses import asdict
 
 import psutil
 import pytest
+from tests.arm_machines import GRAVITON_3, PI_4, PI_5, RK3588
 
-from midas_bench import cpu
+from midas_bench import cores, cpu
 from midas_bench.measure import machine
 from midas_bench.measure.machine import Condition, cgroup_memory_limit, condition, inspect
+from midas_bench.results.json_fields import Fields
+from midas_bench.results.machine_fields import machine_from
 
 GIB = 1 << 30
 
@@ -133,6 +136,50 @@ def test_machines_of_a_kind_have_the_same_fingerprint_whatever_is_installed(pret
 )
 def test_machines_of_another_kind_have_another(pretend, other):
     assert pretend(**other).fingerprint != pretend().fingerprint
+
+
+@pytest.fixture
+def arm(pretend, monkeypatch, tmp_path):
+    """Inspect an ARM machine by its files, with the cores that a process may use."""
+
+    def inspected(described, usable=range(8)):
+        root = described.write(tmp_path)
+        monkeypatch.setattr(machine, "arm_kinds", lambda: cores.arm_kinds(root))
+        monkeypatch.setattr(machine, "board", lambda: cores.board(root))
+        monkeypatch.setattr(machine, "usable_cores", lambda: frozenset(usable))
+        return pretend(brand="", flags=described.flags.split(), cores=len(described.cores), architecture="aarch64")
+
+    return inspected
+
+
+@pytest.mark.parametrize(
+    ("described", "name", "isa"),
+    [
+        (PI_4, "Cortex-A72", ("NEON",)),
+        (PI_5, "Cortex-A76", ("NEON", "NEON FP16", "NEON dot product")),
+        (RK3588, "Cortex-A76 + Cortex-A55", ("NEON", "NEON FP16", "NEON dot product")),
+        (
+            GRAVITON_3,
+            "Neoverse-V1",
+            ("NEON", "NEON FP16", "NEON dot product", "int8 matrix multiply", "NEON BF16", "SVE"),
+        ),
+    ],
+    ids=["Pi 4", "Pi 5", "RK3588", "Graviton 3"],
+)
+def test_an_arm_machine_is_named_by_its_cores(arm, described, name, isa, tmp_path):
+    facts = arm(described)
+    assert (facts.cpu_model, facts.isa, facts.board) == (name, isa, described.board)
+    told = json.loads(json.dumps(facts.to_json()))
+    recorded = machine_from(Fields(tmp_path, "machine_info", {"midas_bench": told}))
+    assert recorded.kind == facts.fingerprint
+    assert name.split()[0] in recorded.facts["core kinds"]
+
+
+def test_a_run_on_other_cores_of_a_board_is_of_another_kind(arm):
+    everywhere, fast = arm(RK3588), arm(RK3588, range(4, 8))
+    assert everywhere.fingerprint != fast.fingerprint
+    assert [kind.name for kind in everywhere.usable_kinds] == ["Cortex-A76", "Cortex-A55"]
+    assert [kind.name for kind in fast.usable_kinds] == ["Cortex-A76"]
 
 
 def test_instruction_sets_have_names_that_people_know(pretend):

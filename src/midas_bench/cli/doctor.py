@@ -7,7 +7,9 @@ import json
 import os
 from typing import Any
 
+from midas_bench.cores import Clock
 from midas_bench.depth.backends import registry
+from midas_bench.errors import printable
 from midas_bench.measure import machine
 from midas_bench.measure.doctor import advise, examine
 from midas_bench.measure.isolated_tasks import MODULE
@@ -52,10 +54,14 @@ def run(arguments: argparse.Namespace) -> int:
     rows: list[tuple[str, Any]] = [
         ("machine", f"{facts.cpu_model}, {facts.system}" + (", virtual" if facts.virtualised else "")),
         ("kind", f"{facts.fingerprint} (equal on machines of the same kind)"),
+        *([("board", printable(facts.board))] if facts.board else []),
         ("cores", f"{facts.physical_cores} physical, {facts.allowed_cores} allowed"),
+        *(("core kind", str(kind)) for kind in facts.core_kinds),
+        *([("used", "; ".join(map(str, facts.usable_kinds)))] if facts.usable_kinds != facts.core_kinds else []),
         ("instructions", ", ".join(facts.isa) or "none that matter"),
         ("memory", memory),
         ("governor", facts.governor or "not visible"),
+        *([("clock", _clock(now.clock))] if now.clock else []),
         ("turbo", {None: "not visible", True: "on", False: "off"}[facts.turbo]),
         ("backends", ", ".join(name for name, reason in backends.items() if reason is None)),
         *(("not here", f"{name}: {reason}") for name, reason in backends.items() if reason is not None),
@@ -73,6 +79,10 @@ def run(arguments: argparse.Namespace) -> int:
     if not findings:
         print("The machine is quiet: nothing was found that would spoil a measurement.")
     return EXIT_DISTURBED if findings else 0
+
+
+def _clock(clock: Clock) -> str:
+    return f"{clock.now_mhz} MHz now, {clock.limit_mhz} of {clock.max_mhz} MHz allowed, {', '.join(clock.governors)}"
 
 
 def _why_missing(row: registry.Row) -> str | None:

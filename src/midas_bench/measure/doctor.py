@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from midas_bench import allocator
+from midas_bench.cores import core_list
 from midas_bench.errors import printable
 from midas_bench.measure.machine import Condition, MachineFacts
 from midas_bench.measure.noise_probe import STEAL_LIMIT
@@ -38,7 +39,15 @@ class MachineFinding:
 
 def examine(machine: MachineFacts, now: Condition) -> list[MachineFinding]:
     """Return what will spoil a measurement, the worst first."""
-    return [*_busy(now), *_stolen(now), *_power(machine, now), *_memory(machine, now), *_cores(machine)]
+    return [
+        *_busy(now),
+        *_stolen(now),
+        *_power(machine, now),
+        *_throttled(machine, now),
+        *_unequal(machine),
+        *_memory(machine, now),
+        *_cores(machine),
+    ]
 
 
 def advise(environment: Mapping[str, str]) -> list[MachineFinding]:
@@ -85,6 +94,39 @@ def _power(machine: MachineFacts, now: Condition) -> Iterator[MachineFinding]:
             f"the frequency governor is {machine.governor!r}",
             "the clock rate rises and falls with the load",
             "cpupower frequency-set -g performance",
+        )
+
+
+def _throttled(machine: MachineFacts, now: Condition) -> Iterator[MachineFinding]:
+    firmware = now.throttling
+    if firmware and firmware.now:
+        yield MachineFinding(
+            f"the board's firmware says that {' and that '.join(firmware.now)}",
+            "it runs slower than it can, by an amount that changes",
+            "cool it, take the supply that is made for it, and wait until doctor no longer says so",
+        )
+    elif firmware and firmware.since_start:
+        yield MachineFinding(
+            f"since the board was started, its firmware has said that {' and that '.join(firmware.since_start)}",
+            "a load of minutes will bring it back",
+            "cool the board or take the supply that is made for it, then restart it to clear this",
+        )
+    # elsewhere many lower the limit on purpose, for steady figures; and the firmware tells more
+    elif machine.core_kinds and now.clock and now.clock.is_capped:
+        yield MachineFinding(
+            f"the clock is capped at {now.clock.limit_mhz} of {now.clock.max_mhz} MHz",
+            "the cores are hot, or a setting slows them",
+            "cool the board, or look at scaling_max_freq in /sys/devices/system/cpu/cpu0/cpufreq",
+        )
+
+
+def _unequal(machine: MachineFacts) -> Iterator[MachineFinding]:
+    kinds = machine.usable_kinds
+    if len(kinds) > 1:
+        yield MachineFinding(
+            f"this process may use cores of unequal kind: {'; '.join(map(str, kinds))}",
+            "a run may move between them, and threads on fast cores wait for those on slow ones",
+            f"start with taskset -c {core_list(kinds[0].cores)}, and measure the other kind in a run of its own",
         )
 
 

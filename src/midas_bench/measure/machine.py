@@ -15,6 +15,7 @@ import cpuinfo
 import psutil
 
 from midas_bench import allocator
+from midas_bench.cores import Clock, CoreKind, allowed_kinds, arm_kinds, board, clock, usable_cores
 from midas_bench.cpu import (
     CGROUP_ROOT,
     OWN_CGROUP,
@@ -25,6 +26,7 @@ from midas_bench.cpu import (
     positive_number,
 )
 from midas_bench.depth.artifacts import library_versions
+from midas_bench.measure.raspberry_pi import Throttling, throttling
 
 LIBRARIES = (
     "midas-bench",
@@ -54,12 +56,19 @@ ISA_FLAGS = {
     "amx_bf16": "AMX BF16",
     "amx_int8": "AMX int8",
     "asimd": "NEON",
+    "asimdhp": "NEON FP16",
     "asimddp": "NEON dot product",
     "i8mm": "int8 matrix multiply",
     "bf16": "NEON BF16",
     "sve": "SVE",
+    "sve2": "SVE2",
+    "sme": "SME",
+    "sme2": "SME2",
 }
-"""The kernel's (or py-cpuinfo's) names of what the runtimes choose their kernels by."""
+"""The kernel's (or py-cpuinfo's) names of what the runtimes choose their kernels by.
+
+Source for ARM: the kernel's documentation, "ARM64 ELF hwcaps".
+"""
 
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_ARENA_MAX", *allocator.OWN_VARIABLES)
 NO_LIMIT_BYTES = 1 << 60
@@ -92,6 +101,9 @@ class MachineFacts:
         versions: of the libraries that the numbers depend on.
         environment: variables that change threads or memory allocation, where set; and those that the suite sets for
             processes it starts, as `NAME (started processes)`.
+        board: as its firmware names it, or None where there is no such name.
+        core_kinds: of an ARM processor's cores, the fastest first; empty elsewhere.
+        usable_kinds: likewise, of the cores that this process may use, and with no others.
     """
 
     fingerprint: str
@@ -109,6 +121,9 @@ class MachineFacts:
     system: str
     versions: dict[str, str]
     environment: dict[str, str]
+    board: str | None = None
+    core_kinds: tuple[CoreKind, ...] = ()
+    usable_kinds: tuple[CoreKind, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types."""
@@ -119,8 +134,11 @@ def inspect() -> MachineFacts:
     """Find out what machine this is."""
     cpu = cpuinfo.get_cpu_info()
     flags = set(cpu.get("flags", ()))
+    kinds = arm_kinds()
+    # the system often names an ARM processor by its architecture alone
+    arm_name = " + ".join(dict.fromkeys(kind.name for kind in kinds))
     facts: dict[str, Any] = {
-        "cpu_model": cpu.get("brand_raw") or platform.processor() or "unknown",
+        "cpu_model": arm_name or cpu.get("brand_raw") or platform.processor() or "unknown",
         "isa": tuple(dict.fromkeys(label for flag, label in ISA_FLAGS.items() if flag in flags)),
         "physical_cores": psutil.cpu_count(logical=False) or psutil.cpu_count() or 1,
         "logical_cores": psutil.cpu_count() or 1,
@@ -131,8 +149,13 @@ def inspect() -> MachineFacts:
         "virtualised": ("hypervisor" in flags) if flags and platform.machine() in ("x86_64", "AMD64") else None,
         "system": f"{platform.system()} {platform.machine()}",
     }
-    # memory differs by a few pages between machines of one kind
-    kind = facts | {"memory_bytes": round(facts["memory_bytes"] / 2**30)}
+    of_arm: dict[str, Any] = {
+        "board": board(),
+        "core_kinds": kinds,
+        "usable_kinds": allowed_kinds(kinds, usable_cores()),
+    }
+    # memory differs by a few pages between machines of one kind; what a machine has none of changes no fingerprint
+    kind = facts | {"memory_bytes": round(facts["memory_bytes"] / 2**30)} | _given(of_arm)
     return MachineFacts(
         fingerprint=hashlib.sha256(json.dumps(kind, sort_keys=True).encode()).hexdigest()[:12],
         governor=kernel_text(SYS_CPU / "cpu0/cpufreq/scaling_governor"),
@@ -140,7 +163,12 @@ def inspect() -> MachineFacts:
         versions=library_versions(LIBRARIES) | {"python": platform.python_version()},
         environment=_environment(os.environ),
         **facts,
+        **of_arm,
     )
+
+
+def _given(facts: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in facts.items() if value}
 
 
 def cgroup_memory_limit(root: Path = CGROUP_ROOT, own: Path = OWN_CGROUP) -> int | None:
@@ -179,6 +207,8 @@ class Condition:
         swap_used_bytes: in use.
         on_battery: or None without a battery.
         hungry: the busiest other processes that this process can see: name with process ID, and cores' worth.
+        clock: rates of the cores that this process may use, or None where the kernel shows none.
+        throttling: what a Raspberry Pi's firmware says, or None elsewhere.
     """
 
     load_average: tuple[float, float, float]
@@ -188,6 +218,8 @@ class Condition:
     swap_used_bytes: int
     on_battery: bool | None
     hungry: tuple[tuple[str, float], ...] = ()
+    clock: Clock | None = None
+    throttling: Throttling | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON types."""
@@ -214,6 +246,8 @@ def condition(look_s: float = 1.0) -> Condition:
         swap_used_bytes=psutil.swap_memory().used,
         on_battery=None if battery is None else not battery.power_plugged,
         hungry=tuple((name, cores_used) for cores_used, name in used[:3] if cores_used >= HUNGRY_CORES),
+        clock=clock(usable_cores()),
+        throttling=throttling(),
     )
 
 

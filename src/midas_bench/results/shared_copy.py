@@ -41,7 +41,8 @@ python_version python_compiler python_build arch_string arch_string_raw raw_arch
 vendor_id_raw brand_raw hz_advertised_friendly hz_actual hardware_raw flags stepping family l1_data_cache_size
 l1_instruction_cache_size l2_cache_line_size l2_cache_associativity l3_cache_size cpuinfo_version
 cpuinfo_version_string fingerprint cpu_model isa physical_cores logical_cores allowed_cores cpu_quota memory_bytes
-memory_limit_bytes governor turbo virtualised environment versions branch author_time dirty group name fullname params
+memory_limit_bytes governor turbo virtualised board core_kinds usable_kinds cores max_mhz capacity clock now_mhz
+limit_mhz governors throttling since_start environment versions branch author_time dirty group name fullname params
 param extra_info options stats timer perf_counter disable_gc min_rounds max_time min_time warmup q1 q3 iqr_outliers
 stddev_outliers ld15iqr hd15iqr ops total iterations cprofile load_average busy_cores steal_fraction available_bytes
 swap_used_bytes on_battery hungry involuntary_switches_per_call page_faults_per_call test_pipeline test_article

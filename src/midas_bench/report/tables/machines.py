@@ -15,8 +15,8 @@ NOT_MEASURED = "not measured"
 NO_COUNTER = "not measured: no counter"
 NO_PRICE = "no price given"
 FACTS = (
-    "physical cores", "logical cores", "allowed cores", "cpu quota", "memory", "memory limit", "isa", "virtualised",
-    "governor", "turbo", "system",
+    "board", "physical cores", "logical cores", "allowed cores", "cpu quota", "memory", "memory limit", "isa",
+    "virtualised", "governor", "turbo", "system",
 )  # fmt: skip
 """Of a machine, as `machine_fields` calls them, in the order they are shown."""
 

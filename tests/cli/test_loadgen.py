@@ -121,12 +121,23 @@ def test_loadgen_reports_bad_input_in_one_line(driven, capsys, flags, said):
     assert len(lines) == 1
 
 
-def test_loadgen_without_its_extra_says_what_to_install(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("machine", "why"),
+    [
+        ("x86_64", "is needed for this and is not installed; pip install 'midas-bench[load]'"),
+        (
+            "aarch64",
+            "is needed for this and is not installed, and has no wheel for aarch64; install g++ and python3-dev, and "
+            "build it with pip install mlcommons-loadgen",
+        ),
+    ],
+)
+def test_loadgen_without_its_extra_says_what_to_install(monkeypatch, capsys, machine, why):
     monkeypatch.setattr(command.loadgen.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(command.loadgen.platform, "machine", lambda: machine)
+    monkeypatch.setattr(command.loadgen.sys, "platform", "linux")
     assert main(["loadgen"]) == 2
-    assert capsys.readouterr().err.strip() == (
-        "midas-bench: MLCommons LoadGen: is needed for this and is not installed; pip install 'midas-bench[load]'"
-    )
+    assert capsys.readouterr().err.strip() == f"midas-bench: MLCommons LoadGen: {why}"
 
 
 def test_a_model_of_ones_own_is_driven_on_ones_own_photos_and_stands_in_the_results(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import platform
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -74,7 +76,12 @@ def check_installed() -> None:
     """
     if importlib.util.find_spec("mlperf_loadgen") is None:
         advice = "pip install 'midas-bench[load]'"
-        raise UserError("MLCommons LoadGen", "is needed for this and is not installed", advice)
+        reason = "is needed for this and is not installed"
+        # the extra leaves it out there
+        if sys.platform == "linux" and platform.machine() != "x86_64":
+            reason += f", and has no wheel for {platform.machine()}"
+            advice = "install g++ and python3-dev, and build it with pip install mlcommons-loadgen"
+        raise UserError("MLCommons LoadGen", reason, advice)
 
 
 def look(plan: LoadPlan, backend: str) -> Look:

@@ -117,7 +117,7 @@ def require_same_depth(backend: Backend, source: Path, interface: NetworkInterfa
         raise ValueError(f"its depth is of {depth.shape}, where ONNX Runtime gives {expected.shape}")
     apart = np.abs(depth - expected).max() / max(np.ptp(expected), np.finfo(np.float32).tiny)
     if not apart <= off:
-        raise ValueError(f"its depth is {apart:.1%} of the range from what ONNX Runtime gives")
+        raise ValueError(f"its depth is off ONNX Runtime's by {apart:.3g} of the range, where {off:g} is allowed")
 
 
 def build(request: Reply) -> Reply:

@@ -22,6 +22,7 @@ from PIL import Image
 from midas_bench import processes
 from midas_bench.depth import artifacts, quantize, weights
 from midas_bench.depth.backends import registry
+from midas_bench.depth.calibration import project_photos
 from midas_bench.files import CACHE_VARIABLE, locked
 from midas_bench.results.run_files import read
 from midas_bench.results.runs import Run
@@ -169,7 +170,7 @@ def graphs(cache_dir: Path, request: pytest.FixtureRequest) -> Path:
 
     Making them takes half a minute, so pytest's own cache keeps them for the next run and for xdist's other workers.
     """
-    kept = request.config.cache.mkdir("graphs")
+    kept = _kept_graphs(request)
     with locked(kept.with_suffix(".lock")):
         if not all(registry.is_prepared(name, weights.seeded(), kept) for name in DEFAULT_GRAPHS):
             shutil.rmtree(kept)  # other versions' graphs would stay for ever
@@ -177,8 +178,39 @@ def graphs(cache_dir: Path, request: pytest.FixtureRequest) -> Path:
             shutil.copytree(request.getfixturevalue("cold_onnx")["cache"], kept, dirs_exist_ok=True)
             for name in DEFAULT_GRAPHS:
                 registry.prepare(name, weights.seeded(), kept)
-        shutil.copytree(kept, cache_dir, dirs_exist_ok=True)
+        _copy_missing(kept, cache_dir)
     return cache_dir
+
+
+@pytest.fixture(scope="session")
+def prepared(graphs: Path, request: pytest.FixtureRequest) -> Callable[[str], Path]:
+    """Put a backend's graph of seeded weights into that cache, calibrated as commands do: `prepared("onnx-int8")`.
+
+    Pytest's own cache keeps it likewise.
+    """
+    kept = _kept_graphs(request)
+
+    def copied(name: str) -> Path:
+        with locked(kept.with_suffix(".lock")):
+            registry.prepare(name, weights.seeded(), kept, project_photos())
+            _copy_missing(kept, graphs)
+        return graphs
+
+    return copied
+
+
+def _kept_graphs(request: pytest.FixtureRequest) -> Path:
+    kept: Path = request.config.cache.mkdir("graphs")
+    return kept
+
+
+def _copy_missing(source: Path, target: Path) -> None:
+    """Copy what is not there yet: graphs are large, and a test may be reading them."""
+    for path in source.rglob("*"):
+        copy = target / path.relative_to(source)
+        if path.is_file() and not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
 
 
 @pytest.fixture(scope="session")

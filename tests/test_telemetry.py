@@ -10,8 +10,6 @@ import pytest
 
 from midas_bench import NO_TELEMETRY
 from midas_bench.depth.backends import registry
-from midas_bench.depth.calibration import project_photos
-from midas_bench.depth.weights import seeded
 
 COUNT_SOCKETS = str(Path(__file__).with_name("count_sockets.py"))
 LOOK_UP = "import socket; socket.getaddrinfo('name.invalid', 80)"
@@ -68,13 +66,13 @@ def test_sockets_are_counted_also_those_of_a_child(watched, script, expected):
 
 
 @pytest.mark.parametrize("name", ONNX_OR_SLOW)
-def test_a_backend_leaves_no_file_at_home_and_looks_nothing_up(watched, tmp_path, graphs, name):
+def test_a_backend_leaves_no_file_at_home_and_looks_nothing_up(watched, tmp_path, prepared, name):
     row = registry.find(name)
     if registry.missing(row):
         pytest.skip(str(registry.missing(row)))
     # onnx names a file of a quantised graph by uuid1, for which libuuid opens a socket to read the machine's address:
     # nothing is sent, but it counts
-    registry.prepare(name, seeded(), graphs, project_photos() if row.calibrated else ())
+    prepared(name)
     arguments = [
         "--weights",
         "seeded",
@@ -95,7 +93,8 @@ from midas_bench.cli.main import main
 threading.Timer({WATCHED_S}, os.kill, (os.getpid(), signal.SIGTERM)).start()
 sys.exit(main(["serve", "--port", "0", "--weights", "seeded"]))
 """
-QUICK = ("--quick", "--backend=onnx", "--weights=seeded", "--benchmark-min-rounds=2", "--benchmark-max-time=0.01")
+QUICK = ("--quick", f"--budget={WATCHED_S}s", "--backend=onnx", "--weights=seeded", "--benchmark-min-rounds=2",
+         "--benchmark-max-time=0.01")  # fmt: skip
 LONG_RUNNING = {
     "a server that waits": lambda _: ["-c", LINGER],
     "a benchmark run": lambda folder: [

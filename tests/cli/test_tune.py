@@ -13,8 +13,6 @@ from midas_bench import bundle
 from midas_bench.cli import tune as command
 from midas_bench.cli.main import main
 from midas_bench.depth.backends import registry
-from midas_bench.depth.calibration import project_photos
-from midas_bench.depth.weights import seeded
 from midas_bench.errors import UserError
 from midas_bench.measure import tune as search
 from midas_bench.measure import tune_output
@@ -311,13 +309,14 @@ def test_a_model_and_no_backend_that_reads_it_is_one_line(tuned, own_model, caps
 @pytest.mark.parametrize("setup", [(1, 0), (4, 0), (1, 12)])
 @pytest.mark.parametrize("backend", ["onnx", "onnx-int8"])
 def test_the_printed_python_runs_as_it_is_in_a_folder_with_nothing_but_a_photo(
-    tuned, graphs, tmp_path, backend, photos, setup
+    tuned, prepared, tmp_path, backend, photos, setup
 ):
     """It uses the graph that tuning used, so that nothing is made anew."""
     batch_size, stream_photos = setup
     assert run(tuned) == 0
     config = tuned.plans[0].config
-    registry.prepare(backend, config.weights, Path(config.cache_dir), config.calibration)
+    graphs = prepared(backend)
+    assert registry.is_prepared(backend, config.weights, Path(config.cache_dir), config.calibration)
     before = sorted(Path(graphs).glob("artifacts/*"))
     folder = tmp_path / "elsewhere"
     folder.mkdir()
@@ -334,9 +333,9 @@ def test_the_printed_python_runs_as_it_is_in_a_folder_with_nothing_but_a_photo(
 
 @pytest.mark.slow
 @pytest.mark.alone
-def test_tune_measures_this_machine(graphs, project, tmp_path, monkeypatch, capsys):
+def test_tune_measures_this_machine(prepared, project, tmp_path, monkeypatch, capsys):
     """Whether each process really makes its calls; that the passes add up is tested with scripted ones."""
-    registry.prepare("onnx-int8", seeded(), graphs, project_photos())
+    prepared("onnx-int8")
     monkeypatch.chdir(project)
     # however slow the machine, there is time for all of them
     monkeypatch.setattr(search, "MOST_PASSES", 3)

@@ -131,7 +131,8 @@ def test_a_damaged_manifest_stops_only_what_is_calibrated_on_it(checkout, manife
 
 
 @pytest.mark.slow
-def test_python_opens_int8_with_the_graph_of_the_command(graphs, project, tmp_path, photos):
+def test_python_opens_int8_with_the_graph_of_the_command(prepared, project, tmp_path, photos):
+    graphs = prepared("onnx-int8")
     photo = str(photos["pet"].path)
     program = "from midas_bench.depth.pipeline import DepthPipeline; import sys\n"
     program += "with DepthPipeline.open('onnx-int8', weights='seeded') as pipeline: print(len(pipeline([sys.argv[1]])))"

@@ -12,6 +12,7 @@ import pytest
 from midas_bench.cpu import allowed_cores
 from midas_bench.depth import photo
 from midas_bench.depth.backends import registry
+from midas_bench.depth.calibration import project_photos
 from midas_bench.depth.interface import MIDAS
 from midas_bench.depth.preprocess import preprocess
 from midas_bench.depth.weights import resolve, seeded
@@ -56,11 +57,11 @@ def row(request):
 
 
 @pytest.fixture(scope="module")
-def load(graphs, calibration):
+def load(prepared):
     """Open a backend on seeded weights."""
 
     def loaded(row, threads=THREADS):
-        return registry.load(row.name, seeded(), threads, graphs, calibration)
+        return registry.load(row.name, seeded(), threads, prepared(row.name), project_photos())
 
     return loaded
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from midas_bench.depth.backends import base, registry
+from midas_bench.depth.calibration import project_photos
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import UserError
 
@@ -106,10 +107,10 @@ print([name for name in ("torch", "timm", "nncf") if name in sys.modules])
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["onnx-int8", "openvino", "openvino-int8", "opencv", "ncnn", "mnn"])
-def test_what_runs_a_graph_never_imports_torch_nor_prints(graphs, calibration, name):
+def test_what_runs_a_graph_never_imports_torch_nor_prints(prepared, name):
     if registry.missing(registry.find(name)):
         pytest.skip(str(registry.missing(registry.find(name))))
-    command = [sys.executable, "-c", WITHOUT_TORCH, name, str(graphs), *calibration]
+    command = [sys.executable, "-c", WITHOUT_TORCH, name, str(prepared(name)), *project_photos()]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
 

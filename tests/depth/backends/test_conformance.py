@@ -14,6 +14,7 @@ from midas_bench.depth import photo
 from midas_bench.depth.backends import registry
 from midas_bench.depth.calibration import project_photos
 from midas_bench.depth.interface import MIDAS
+from midas_bench.depth.network import load_network
 from midas_bench.depth.preprocess import preprocess
 from midas_bench.depth.weights import resolve, seeded
 
@@ -157,29 +158,15 @@ def test_a_closed_backend_says_so_and_another_can_be_opened(row, load, batch):
         second.close()
 
 
-SIZES = {"onnx": [(160, 256), (256, 160), (384, 384)]}
+SIZES = [(160, 256), (256, 160), (384, 384)]
 
 
-@pytest.mark.slow  # one more graph for each size
-def test_it_agrees_with_eager_at_other_sizes(row, seeded_network, graphs, photos, calibration):
-    import torch
-
-    for height, width in SIZES.get(row.name, [(160, 256)]):
-        other = replace(seeded(), interface=replace(MIDAS, height=height, width=width))
-        # one photo: compile would compile a second time for several
-        batch = preprocess([photo.decode(photos["street"].data)], other.interface)
-        opened = registry.load(row.name, other, THREADS, graphs, calibration)
-        try:
-            depth = opened(batch)
-            with pytest.raises(ValueError, match=f"expected float32 .N, 3, {height}, {width}., got float32"):
-                opened(np.zeros((1, 3, 256, 256), np.float32))
-        finally:
-            opened.close()
-        with torch.inference_mode():
-            expected = seeded_network(torch.from_numpy(batch)).numpy()
-        assert depth.shape == (1, height, width)
-        assert np.abs(depth - expected).max() / np.ptp(expected) <= (registry.MAX_RELATIVE_ERROR if row.exact else 0.5)
-        assert row.exact or np.corrcoef(depth.ravel(), expected.ravel())[0, 1] > 0.9
+def at_other_sizes():
+    """Give every backend at one other size, and onnx at all; what takes minutes to make is for the night."""
+    for row in filter(registry.suits_cpu, registry.ROWS):
+        for size in SIZES if row.name == "onnx" else SIZES[:1]:
+            nightly = [pytest.mark.nightly] * (row.compiles or size != SIZES[0])
+            yield pytest.param(row.name, size, marks=[pytest.mark.slow, *nightly], id=f"{row.name}-{size[0]}x{size[1]}")
 
 
 @pytest.fixture(scope="module")
@@ -190,14 +177,29 @@ def of_any_name(checkpoint, tmp_path_factory):
     return path, folder / os.fsdecode(b"cach\xe9")
 
 
-@pytest.mark.slow  # one more graph each
-def test_it_computes_with_the_weights_it_is_given_and_both_they_and_the_cache_have_any_name(
-    row, of_any_name, calibration, batch, eager_depth
+# one more graph each: other weights and other sizes are tested on the same
+@pytest.mark.parametrize(("row", "size"), list(at_other_sizes()), indirect=["row"])
+def test_it_agrees_with_eager_on_other_weights_at_other_sizes_and_weights_and_cache_have_any_name(
+    row, size, of_any_name, seeded_network, photos, calibration
 ):
+    import torch
+
+    height, width = size
     path, cache_dir = of_any_name
-    opened = registry.load(row.name, resolve(str(path), cache_dir), THREADS, cache_dir, calibration)
+    given = resolve(str(path), cache_dir)
+    other = replace(given, interface=replace(MIDAS, height=height, width=width))
+    # one photo: compile would compile a second time for several
+    batch = preprocess([photo.decode(photos["street"].data)], other.interface)
+    opened = registry.load(row.name, other, THREADS, cache_dir, calibration)
     try:
-        depth = opened(batch[:1])
+        depth = opened(batch)
+        with pytest.raises(ValueError, match=f"expected float32 .N, 3, {height}, {width}., got float32"):
+            opened(np.zeros((1, 3, 256, 256), np.float32))
     finally:
         opened.close()
-    assert np.abs(depth[0] - eager_depth[0]).max() > 0.01 * np.ptp(eager_depth[0])
+    with torch.inference_mode():
+        expected, of_seeded = (one(torch.from_numpy(batch)).numpy() for one in (load_network(given), seeded_network))
+    assert depth.shape == (1, height, width)
+    assert np.abs(depth - expected).max() / np.ptp(expected) <= (registry.MAX_RELATIVE_ERROR if row.exact else 0.5)
+    assert row.exact or np.corrcoef(depth.ravel(), expected.ravel())[0, 1] > 0.9
+    assert np.abs(depth - of_seeded).max() > 0.01 * np.ptp(of_seeded)

@@ -16,6 +16,7 @@ import pytest
 
 from midas_bench.cli.main import main
 from midas_bench.depth.pipeline import DepthPipeline
+from midas_bench.measure import students, tune
 
 PROJECT = Path(__file__).parents[2]
 PAGE = PROJECT / "docs/distill.md"
@@ -79,7 +80,11 @@ def test_the_student_gives_a_map_for_each_photo_of_a_batch(student, photos):
 
 
 @pytest.mark.slow
-def test_the_student_runs_in_the_commands(student, photos, tmp_path, capsys):
+def test_the_student_runs_in_the_commands(student, photos, tmp_path, monkeypatch, capsys):
+    # how many passes there are, scripted ones test
+    monkeypatch.setattr(students, "MOST_PASSES", 1)
+    monkeypatch.setattr(tune, "LOOK_PASSES", 1)
+    monkeypatch.setattr(tune, "MOST_PASSES", 1)
     heatmap = tmp_path / "heatmap.png"
     assert main(["depth", str(photos["pet"].path), "-o", str(heatmap), "--model", student]) == 0
     assert heatmap.is_file()
@@ -105,6 +110,9 @@ def test_the_student_runs_in_the_commands(student, photos, tmp_path, capsys):
 @pytest.mark.slow
 def test_the_student_runs_in_the_benchmarks(student):
     command = [sys.executable, "-m", "pytest", "bench/", "--quick", "--model", student, "--backend", "onnx", "-q"]
-    ran = subprocess.run([*command, "-p", "no:cacheprovider"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    # two passes over the cells, for more would settle only what they cost
+    ran = subprocess.run(
+        [*command, "--budget", "1s", "-p", "no:cacheprovider"], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "pipeline[onnx-b1-street]" in ran.stdout

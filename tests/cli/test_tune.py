@@ -332,9 +332,11 @@ def test_the_printed_python_runs_as_it_is_in_a_folder_with_nothing_but_a_photo(
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 def test_tune_measures_this_machine(prepared, project, tmp_path, monkeypatch, capsys):
-    """Whether each process really makes its calls; that the passes add up is tested with scripted ones."""
+    """Whether each process really makes its calls; that the passes add up is tested with scripted ones.
+
+    Each backend stays to the end, however disturbed: the best two of each precision do.
+    """
     prepared("onnx-int8")
     monkeypatch.chdir(project)
     # however slow the machine, there is time for all of them

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from midas_bench.gate import rule
+
 PROJECT = Path(__file__).parents[2]
 
 CALLS = """
@@ -83,6 +85,12 @@ class Repository:
         files = {path: path.read_bytes() for path in self.folder.rglob("src/**/*") if path.is_file()}
         listed = sorted(str(path) for path in self.folder.rglob("src/**/*"))
         return self.git("status", "--porcelain=v2", "--branch"), self.git("worktree", "list"), files, listed
+
+
+@pytest.fixture
+def first_look_after_8_blocks(monkeypatch):
+    """Let real gates look sooner, with bounds as certain as ever: after the fewest blocks that can decide a figure."""
+    monkeypatch.setattr(rule, "FIRST_LOOK", 8)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from midas_bench.cli.main import main
 from midas_bench.depth.artifacts import artifact
 from midas_bench.depth.weights import seeded
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,8 @@ def with_a_convolution_more(path):
     return model, {"planted", *(node.output[0] for node in model.graph.node if "planted" in node.input)}
 
 
+@pytest.mark.alone
+@pytest.mark.usefixtures("first_look_after_8_blocks")
 def test_a_model_with_a_convolution_more_regresses_and_the_convolution_is_named(network, tmp_path, monkeypatch, capsys):
     model, tensors = with_a_convolution_more(network)
     changed, output = tmp_path / "größer.onnx", tmp_path / "gate.json"

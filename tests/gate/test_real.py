@@ -33,6 +33,8 @@ def change(clone, module, old, new):
     path.write_text(text.replace(old, new))
 
 
+# the base's graph is that of the project
+@pytest.mark.usefixtures("graphs", "first_look_after_8_blocks")
 def test_gate_locates_injected_regressions_in_the_real_package(clone, monkeypatch, tmp_path, capsys):
     change(clone, "photo.py", ONE_LINE, ONE_LINE * 2)
     change(clone, "heatmap.py", COLOURS, "cv2.COLORMAP_JET")

@@ -122,7 +122,7 @@ def test_the_benchmarks_and_the_report_take_it(model, small_photos, project, tmp
     saved = tmp_path / "run.json"
     command = [
         sys.executable, "-m", "pytest", "bench/test_pipeline.py", "-p", "no:cacheprovider", "-p", "no:schemathesis",
-        "--quick", "-k", "b1", "--budget", "10s", "--model", model.path, "--backend", ",".join(backends),
+        "--quick", "-k", "b1", "--budget", "1s", "--model", model.path, "--backend", ",".join(backends),
         "--threads", "1", "--photos", str(small_photos), "--benchmark-min-rounds=1", "--benchmark-max-time=0.01",
         f"--benchmark-json={saved}",
     ]  # fmt: skip

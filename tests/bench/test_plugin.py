@@ -22,7 +22,8 @@ from midas_bench.depth.weights import seeded
 from midas_bench.files import CACHE_VARIABLE, sha256_of
 
 pytestmark = pytest.mark.slow  # each starts pytest once or more
-FEW_ROUNDS = ("--benchmark-min-rounds=2", "--benchmark-max-time=0.01", "--benchmark-json=out.json")
+# two passes, for more would settle only what the cells cost
+FEW_ROUNDS = ("--budget=1s", "--benchmark-min-rounds=2", "--benchmark-max-time=0.01", "--benchmark-json=out.json")
 
 
 @pytest.fixture
@@ -114,8 +115,7 @@ def one_error(ran, message):
 
 @pytest.mark.usefixtures("graphs")
 def test_a_cell_is_timed_and_described(bench, tree):
-    quick = ("--benchmark-min-rounds=2", "--benchmark-max-time=0.01", "--benchmark-json=out.json")
-    ran = bench("-k", "onnx and street and b2", *quick)
+    ran = bench("-k", "onnx and street and b2", *FEW_ROUNDS)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "timing only" in ran.stdout
     table = re.search(r"-+ benchmark .*?-+\n(.*?)\n\n", ran.stdout, re.DOTALL)[0].splitlines()

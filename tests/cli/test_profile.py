@@ -199,9 +199,12 @@ BACKENDS = [
 
 @pytest.mark.usefixtures("graphs")
 @pytest.mark.parametrize(("backend", "flop"), BACKENDS)
-def test_a_real_backends_operations_are_those_of_its_network(run, tmp_path, backend, flop):
+def test_a_real_backends_operations_are_those_of_its_network(run, tmp_path, monkeypatch, backend, flop):
     if registry.missing(registry.find(backend)):
         pytest.skip(str(registry.missing(registry.find(backend))))
+    if backend != "onnx":
+        # the machine's peak is the same behind all of them, and takes as long as the rest
+        monkeypatch.setattr(command, "machine_peaks", lambda _: {})
     photo, figures = tmp_path / "grey.png", tmp_path / "profile.json"
     Image.new("RGB", (64, 48), (90, 90, 90)).save(photo)
     code, out, _ = run("--backend", backend, "--photo", photo, "--rounds", 2, "--batch-size", 2, "--json", figures)

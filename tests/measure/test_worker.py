@@ -133,3 +133,25 @@ def test_a_slowdown_makes_each_call_longer_by_its_share(monkeypatch, slowdown, s
 
     monkeypatch.setattr(worker.time, "perf_counter", read)
     assert worker._timed_s(call, slowdown) == pytest.approx(seconds, abs=0.51)
+
+
+CALLS_OF_A_PEER = """
+from contextlib import contextmanager
+
+
+@contextmanager
+def calls(photos=(), **config):
+    yield {b"".join(photos).decode() + str(sorted(config.items())): lambda: None}
+"""
+
+
+@pytest.mark.parametrize(
+    ("photos", "named"), [(["a.jpg"], "A[('peer', 'mine')]"), ([], "[]")], ids=["of a peer", "of a user"]
+)
+def test_a_worker_gives_named_calls_photos_and_configuration_where_it_has_photos(package, tmp_path, photos, named):
+    (package / "peer_calls.py").write_text(CALLS_OF_A_PEER)
+    (tmp_path / "a.jpg").write_text("A")
+    how = {"photos": [str(tmp_path / photo) for photo in photos], "config": {"peer": "mine"}}
+    ran, replies = spoken_to(package, {"open": {"one": how}, "calls": "peer_calls:calls"})
+    assert ran.returncode == 0, ran.stderr
+    assert replies[0]["ready"] == {"one": [named]}

@@ -58,6 +58,7 @@ KINDS = {
     "checkpoint": Kind(".pt"),
     "jit": Kind(".pt"),
     "onnx": Kind(".onnx"),
+    "onnx-plain": Kind(".onnx"),
     "onnx-int8": Kind(".onnx", QUANTIZE, "onnx", calibrated=True),
     "openvino-int8": Kind(".zip", QUANTIZE, "onnx", calibrated=True),
     "opencv": Kind(".onnx", CONVERT, "onnx"),

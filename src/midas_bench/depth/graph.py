@@ -23,6 +23,7 @@ EXPORT_OPTIONS = {
     "jit": {"trace_batch": 1},
     # a dimension of 1 would be taken for a constant
     "onnx": {"example_batch": 2, "dynamic_batch": True},
+    "onnx-plain": {"example_batch": 1},
 }
 """Part of an artifact's key: change them and the artifact is built anew."""
 
@@ -58,13 +59,28 @@ def export_onnx(network: MidasSmall, path: Path, interface: NetworkInterface = M
     onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
 
 
+def export_plain_onnx(network: MidasSmall, path: Path, interface: NetworkInterface = MIDAS) -> None:
+    """Export the network as it was trained to one ONNX file, for one image: what others run, who publish it so."""
+    example = torch.zeros(interface.shape(EXPORT_OPTIONS["onnx-plain"]["example_batch"]))
+    torch.onnx.export(
+        network,
+        (example,),
+        str(path),
+        dynamo=True,
+        external_data=False,
+        input_names=["batch"],
+        output_names=["depth"],
+        verbose=False,
+    )
+
+
 def save_checkpoint(network: MidasSmall, path: Path, _: NetworkInterface = MIDAS) -> None:
     """Save the state dict, which all sizes share, so that other revisions of this package load the same weights."""
     with path.open("wb") as file:
         torch.save(network.state_dict(), file)
 
 
-BUILDERS = {"jit": trace, "onnx": export_onnx, "checkpoint": save_checkpoint}
+BUILDERS = {"jit": trace, "onnx": export_onnx, "onnx-plain": export_plain_onnx, "checkpoint": save_checkpoint}
 
 
 def build(request: Reply) -> Reply:

@@ -25,6 +25,10 @@ from midas_bench.results.record import (
 PHASES = ("import", "load", "first_inference", "steady")
 """Of a process's start, in `startup_s`, in their order; the last is a call of the ones that follow."""
 
+PeerName = Annotated[str, "name of the other program or network that was measured beside this one."]
+PeerSeconds = Annotated[Seconds | None, "median seconds per call of a peer, where its rounds are not the cell's."]
+"""Keys of two kinds: of a peer's own time, and of its ratio to ours."""
+
 
 class Latency(CellInfo, frozen=True, kw_only=True, tag="latency"):
     """The whole way from photos to heat maps."""
@@ -145,13 +149,50 @@ class SceneRatio(Ratio, frozen=True, kw_only=True, tag="scene"):
 class Peer(CellInfo, frozen=True, kw_only=True, tag="peer"):
     """Somebody else's program or network in the same run."""
 
-    peer: Annotated[str, "name of the other program or network that was measured beside this one."]
-    peer_median_s: Annotated[Seconds | None, "median seconds per call, where a peer timed itself."] = None
+    peer: PeerName
+    peer_median_s: PeerSeconds = None
+
+
+class PeerRatio(Ratio, frozen=True, kw_only=True, tag="peer-ratio"):
+    """Another program's time from photo to heat map over ours."""
+
+    peer: PeerName
+    peer_median_s: PeerSeconds = None
+    own_median_s: Annotated[Seconds | None, "median seconds per call of ours in the blocks of a ratio to a peer."] = (
+        None
+    )
+
+
+class StepTime(Struct, frozen=True, omit_defaults=True):
+    """One step on the way from a photo to a PNG of its heat map, beside the least that this machine allows.
+
+    Attributes:
+        step: decode, preprocess, inference, heatmap or write.
+        median_s: of the rounds.
+        least_s: seconds of the limit; None where it is not known.
+        bytes_moved: that the step reads and writes at least; None where the limit is another one.
+        flop: of the step, likewise.
+    """
+
+    step: str
+    median_s: Seconds
+    least_s: Seconds | None = None
+    bytes_moved: Whole | None = None
+    flop: Whole | None = None
+
+
+class Floor(CellInfo, frozen=True, kw_only=True, tag="floor"):
+    """The steps from one photo to a PNG, each beside its limit."""
+
+    steps: Annotated[
+        tuple[StepTime, ...],
+        "step, median_s, least_s, and bytes_moved or flop of each step from a photo to a PNG.",
+    ]
 
 
 KINDS: Mapping[str, type[CellInfo]] = {
     str(kind.__struct_config__.tag): kind
-    for kind in (Latency, Stage, Stream, Memory, Startup, Ratio, SceneRatio, Peer, Load)
+    for kind in (Latency, Stage, Stream, Memory, Startup, Ratio, SceneRatio, Peer, Load, PeerRatio, Floor)
 }
 """By the value of the key `kind`, the type of the cell."""
 

@@ -32,7 +32,7 @@ def measured(run, measured_once):
     """Measure all backends together, once, in blocks."""
 
     def all_blocks():
-        photos = {"usual": scene_photos.first_per_scene(run.scenes)[0], "large": scene_photos.largest(run.photos)}
+        photos = scene_photos.usual_and_largest(run.scenes)
         arms = [arm(run, name, photos) for name in (ARTICLE, *run.settings.backends)]
         groups = [[TimedCall(each.name, photo) for each in arms] for photo in photos]
         return blocks(arms, groups, ROUNDS, SEED, BLOCKS, pinned=False)

@@ -149,6 +149,11 @@ def largest(photos: Sequence[Photo]) -> Photo:
     return max(photos, key=lambda photo: photo.width * photo.height)
 
 
+def usual_and_largest(scenes: Scenes) -> dict[str, Photo]:
+    """Return the photos that benchmarks of the whole way take, by their names in ids: `usual` and `large`."""
+    return {"usual": first_per_scene(scenes)[0], "large": largest(all_photos(scenes))}
+
+
 def chosen(folder: str | Path | None, manifest: Path, left_out: Callable[[str], object]) -> dict[str, list[Photo]]:
     """Return the photos of the user's folder, else those of the manifest; `left_out` hears of what is passed over.
 

@@ -9,12 +9,14 @@ from midas_bench.report import photo_strip, tables
 from midas_bench.report.charts import fidelity as charts_fidelity
 from midas_bench.report.charts import forest, resources, throughput, timing
 from midas_bench.report.charts.load import load
+from midas_bench.report.charts.other_programs import other_programs
 from midas_bench.report.charts.trend import trend
 from midas_bench.report.comparison import comparison_section
 from midas_bench.report.report_data import Progress, ReportData
 from midas_bench.results import fidelity_results, recommendations, roofline
 from midas_bench.results.json_fields import clean
 from midas_bench.results.load_records import Load
+from midas_bench.results.other_programs import contests
 from midas_bench.results.ranking import Recommendation
 from midas_bench.results.runs import Run, of_type
 
@@ -30,6 +32,7 @@ def document(data: ReportData, progress: Progress = lambda _: None) -> Document:
         ("ratios", lambda: ratio_section(run)),
         ("timing charts", lambda: timing_section(run)),
         ("speed against fidelity", lambda: fidelity_section(run)),
+        ("other programs", lambda: other_programs_section(run)),
         ("the roofline and peers", lambda: limits_section(run)),
         ("load", lambda: load_section(run)),
         ("memory and start-up charts", lambda: resources_section(data)),
@@ -159,6 +162,15 @@ def fidelity_section(run: Run) -> Section:
         tables=present(tables.fidelity(points)),
         charts=present(charts_fidelity.agreement(points), charts_fidelity.fidelity(points)),
     )  # fmt: skip
+
+
+def other_programs_section(run: Run) -> Section:
+    """Show other programs from photo to heat map beside ours, and say whether ours is ahead of all of them."""
+    measured = contests(run.records)
+    text = tuple(contest.text for contest in measured)
+    all_tables = present(tables.other_programs(measured))
+    charts = present(other_programs(measured))
+    return Section("other-programs", "Other programs, photo to heat map", text=text, tables=all_tables, charts=charts)
 
 
 def limits_section(run: Run) -> Section:

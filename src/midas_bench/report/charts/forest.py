@@ -49,7 +49,7 @@ def comparison(compared: Comparison, number: int) -> Chart | None:
             range(len(rows)), [row_name(c.fullname) + (f", {c.figure}" if several else "") for c, _ in rows]
         )
         axes.set_ylim(len(rows) - 0.4, -0.6)
-        _log_ratio_axis(axes)
+        log_ratio_axis(axes)
         sides = " / ".join(style.short(side.label) for side in (compared.after, compared.before))
         axes.set_xlabel(f"{sides} ({_kind_of_interval(compared)})")
 
@@ -75,7 +75,8 @@ def _kind_of_interval(compared: Comparison) -> str:
     return "bars: 95 % interval within these runs, no verdict"
 
 
-def _log_ratio_axis(axes: Axes) -> None:
+def log_ratio_axis(axes: Axes) -> None:
+    """Give ratios along x a logarithmic scale that holds 1."""
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     axes.set_xlim(min(low, 0.9), max(high, 1.1))

@@ -7,6 +7,7 @@ from midas_bench.report.tables.compared_runs import comparison, machines_differ,
 from midas_bench.report.tables.limits import fidelity, peers, roofline
 from midas_bench.report.tables.load import load_points, loads, soaks
 from midas_bench.report.tables.machine import facts, noisy, unmeasured, versions
+from midas_bench.report.tables.other_programs import other_programs
 from midas_bench.report.tables.price import prices
 from midas_bench.report.tables.resources import memory, startup
 from midas_bench.report.tables.timing import cells_table, ratios, streams
@@ -25,6 +26,7 @@ __all__ = [
     "memory",
     "noisy",
     "one_sided",
+    "other_programs",
     "peers",
     "prices",
     "ratios",

@@ -93,6 +93,30 @@ def test_of_ones_own_photos_the_first_is_profiled_and_int8_is_calibrated_on_all(
 
 
 @pytest.mark.usefixtures("stand_in")
+def test_steps_stand_beside_their_limits_in_a_table_of_their_own_and_in_the_file(run, monkeypatch, tmp_path):
+    asked = {}
+    steps = [{"step": "decode", "median_s": 0.002, "least_s": 0.001}, {"step": "write", "median_s": 0.004}]
+    monkeypatch.setattr(command, "ask", lambda _, request, __: asked.update(request) or {"steps": steps})
+    code, out, _ = run("--steps", "--rounds", 7, "--json", tmp_path / "a.json")
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert code == 0
+    assert "decode 2.00 ms 1.00 ms 50.0 %" in lines
+    assert f"the photo 6.00 ms {units.NOTHING} {units.NOTHING}" in lines
+    assert (asked["task"], asked["rounds"], asked["peak"]) == ("floor", 7, 400e9)
+    assert json.loads((tmp_path / "a.json").read_text())["steps"] == steps
+
+
+def test_steps_whose_process_died_are_one_line(run, stand_in, monkeypatch):
+    def dies(*_):
+        raise ProcessDiedError("killed by SIGKILL")
+
+    monkeypatch.setattr(command, "ask", dies)
+    code, out, err = run("--steps")
+    assert (code, out, len(stand_in)) == (2, "", 1)
+    assert "--steps: failed (killed by SIGKILL); see what `midas-bench doctor` finds, or leave --steps out" in err
+
+
+@pytest.mark.usefixtures("stand_in")
 def test_files_hold_every_operator_and_a_trace(run, tmp_path):
     figures, trace = tmp_path / "new" / "profile.json", tmp_path / "trace.json"
     code, out, _ = run("--top", 1, "--json", figures, "--trace", trace)

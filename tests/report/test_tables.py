@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from msgspec import structs
 
 from midas_bench.render.document import Table
+from midas_bench.render.floor import floor_table
 from midas_bench.report import tables
 from midas_bench.report.charts.throughput import stage_means
 from midas_bench.report.claims import findings
@@ -13,7 +15,7 @@ from midas_bench.results import fidelity_results, units
 from midas_bench.results.compare import ComparedRuns, compare
 from midas_bench.results.frame import frame
 from midas_bench.results.intervals import Interval
-from midas_bench.results.kinds import RatioBounds, Stage
+from midas_bench.results.kinds import RatioBounds, Stage, StepTime
 from midas_bench.results.recommendations import answers
 from midas_bench.results.record import CellNoise
 from midas_bench.results.roofline import beside_peers, roofs
@@ -254,3 +256,23 @@ def test_the_parameters_are_as_many_as_the_claim_says(seeded_network):
     unused = sum(value.numel() for name, value in named.items() if "refinenet4.resConfUnit1" in name)
     stored = sum(value.numel() for value in named.values())
     assert (claim["stored"], claim["used"]) == (stored, stored - unused)
+
+
+def test_a_photos_floor_is_the_sum_of_its_steps_and_an_impossible_share_is_flagged():
+    steps = [StepTime("decode", 0.002, 0.001), StepTime("heatmap", 0.001, 0.002, 3_000_000)]
+    table = floor_table("floor", "a title", steps)
+    assert texts(table) == [
+        ["decode", "2.00 ms", "1.00 ms", "50.0 %", ""],
+        ["heatmap", "1.00 ms", "2.00 ms", "above 100 %", "3.00 MB read and written"],
+        ["the photo", "3.00 ms", "3.00 ms", "100 %", ""],
+    ]
+    assert table.rows[1][3].status == "unsure"
+    unknown = texts(floor_table("floor", "a title", [*steps, StepTime("inference", 0.05, None, None, 10**9)]))
+    assert unknown[2:] == [["inference", "50.0 ms", NOTHING, NOTHING, "1.00 GFLOP"],
+                           ["the photo", "53.0 ms", NOTHING, NOTHING, ""]]  # fmt: skip
+
+
+def test_a_run_has_a_floor_table_for_each_photo_and_backend():
+    [table] = tables.floors(read(Path(__file__).parent / "data/every-kind.json").records)
+    assert table.title.startswith("Distance to the limit: onnx, ")
+    assert texts(table)[-1] == ["the photo", "63.2 ms", "36.1 ms", "57.1 %", ""]

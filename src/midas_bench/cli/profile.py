@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -30,12 +31,15 @@ from midas_bench.profile.operators import Profile
 from midas_bench.profile.profiled import profile_in_turns
 from midas_bench.profile.recorders import LIBRARIES
 from midas_bench.profile.text import WIDTH, costs, operator_table, share_of_peak
+from midas_bench.render.floor import floor_table
 from midas_bench.render.terminal import print_table
 from midas_bench.results import units
+from midas_bench.results.kinds import StepTime
 
 PIPELINE, CALL = "profiled", "inference"
 LEFT_OUT = "decoding, preprocessing and the heat map"
 PEAK_TIMEOUT_S = 120.0
+STEPS_TIMEOUT_S = 600.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="photos per call (default: 1)")
     parser.add_argument("--rounds", type=int, default=20, metavar="N", help="calls that are profiled (default: 20)")
     parser.add_argument("--top", type=int, default=20, metavar="N", help="operators to print (default: 20)")
+    parser.add_argument(
+        "--steps", action="store_true", help="show each step from the photo to a PNG beside what this machine allows"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every operator with its rounds as JSON")
     parser.add_argument("--trace", type=Path, metavar="FILE", help="write a trace for Perfetto or speedscope")
 
@@ -75,6 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     make_graph(config, warn)
     peaks = machine_peaks(config)
     profile = profiled(config, photo, arguments.batch_size, arguments.rounds)
+    steps = measured_steps(config, photo, arguments.rounds, peaks) if arguments.steps else []
     title = f"{config.backend}, {units.counted(config.threads, 'thread')}, batch {arguments.batch_size}"
     console = Console(width=max(WIDTH, Console().width))
     print(f"{title}, {units.counted(arguments.rounds, 'round')}, {printable(photo.name)}")
@@ -82,8 +90,13 @@ def run(arguments: argparse.Namespace) -> int:
     print(costs(profile, LEFT_OUT))
     if not peaks:
         print("The machine's peak is not known: install PyTorch, which measures it.")
+    if steps:
+        table = floor_table("floor", "Distance to the limit", steps)
+        print()
+        print_table(table, console)
+        print(table.note)
     if arguments.json:
-        document = to_json(profile, config, photo, peaks)
+        document = to_json(profile, config, photo, peaks) | {"steps": [msgspec.to_builtins(step) for step in steps]}
         write_whole(arguments.json, json.dumps(document, indent=1).encode())
     if arguments.trace:
         write_whole(arguments.trace, json.dumps(chrome_trace(profile, f"midas-bench: {title}")).encode())
@@ -145,6 +158,23 @@ def machine_peaks(config: Resolved) -> dict[str, float]:
         return {}
     # PyTorch's product of int8 is slow without instructions for it, and then no peak of what other libraries do
     return {name: peak for name, peak in peaks.items() if peak >= peaks.get("f32", 0.0)}
+
+
+def measured_steps(config: Resolved, photo: Path, rounds: int, peaks: dict[str, float]) -> list[StepTime]:
+    """Time the steps from the photo to a PNG beside their limits, in a process of their own.
+
+    Raises:
+        UserError: the pipeline cannot be opened, or the process died.
+    """
+    warn("measuring the steps from the photo to a PNG")
+    peak = peaks.get(registry.find(config.backend).precision)
+    request = {"task": "floor", "config": config.to_json(), "photo": str(photo.absolute()), "rounds": rounds}
+    try:
+        reply = ask(MODULE, request | {"peak": peak}, STEPS_TIMEOUT_S)
+    except ProcessDiedError as error:
+        next_step = error.next_step or "see what `midas-bench doctor` finds, or leave --steps out"
+        raise UserError("--steps", f"failed ({error})", next_step) from error
+    return msgspec.convert(reply["steps"], list[StepTime])
 
 
 def profiled(config: Resolved, photo: Path, batch_size: int, rounds: int) -> Profile:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from midas_bench.depth.backends import registry
@@ -122,6 +123,15 @@ def peak(request: Reply) -> Reply:
     return peak_flop_per_s(request["threads"], request["precisions"], request.get("sizes", SIZES))
 
 
+def floor(request: Reply) -> Reply:
+    """Report the `steps` from a `photo` (path) to a PNG beside their limits, of which `peak` is one; see floor.py."""
+    from midas_bench.measure import floor as measuring
+
+    config = resolve(PipelineConfig.from_json(request["config"]))
+    steps = measuring.floor(config, Path(request["photo"]).read_bytes(), request["rounds"], request["peak"])
+    return {"steps": [msgspec.to_builtins(step) for step in steps]}
+
+
 TASKS: dict[str, Callable[[Reply], Reply]] = {
     "reference": reference,
     "memory": memory,
@@ -129,6 +139,7 @@ TASKS: dict[str, Callable[[Reply], Reply]] = {
     "graph": graph,
     "builds": builds,
     "peak": peak,
+    "floor": floor,
 }
 
 

@@ -176,7 +176,9 @@ def other_programs_section(run: Run) -> Section:
 def limits_section(run: Run) -> Section:
     """Show what the machine would allow, and what others reach on it."""
     roofs = roofline.roofs(run.records)
-    all_tables = present(tables.roofline(roofs), tables.peers(roofline.beside_peers(run.records)))
+    all_tables = present(
+        tables.roofline(roofs), tables.peers(roofline.beside_peers(run.records)), *tables.floors(run.records)
+    )
     return Section("limits", "The network alone, and what this machine allows", tables=all_tables)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from midas_bench.report.tables.answer import alternatives, article_table, claims
 from midas_bench.report.tables.compared_runs import comparison, machines_differ, one_sided
-from midas_bench.report.tables.limits import fidelity, peers, roofline
+from midas_bench.report.tables.limits import fidelity, floors, peers, roofline
 from midas_bench.report.tables.load import load_points, loads, soaks
 from midas_bench.report.tables.machine import facts, noisy, unmeasured, versions
 from midas_bench.report.tables.other_programs import other_programs
@@ -20,6 +20,7 @@ __all__ = [
     "comparison",
     "facts",
     "fidelity",
+    "floors",
     "load_points",
     "loads",
     "machines_differ",

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from midas_bench.render.document import Table, TableCell, code, count, number, table
+from midas_bench.render.floor import floor_table, share_cell
 from midas_bench.report.charts.fidelity import correlation
 from midas_bench.results import units
 from midas_bench.results.fidelity_results import FidelityPoint
 from midas_bench.results.intervals import Interval
 from midas_bench.results.json_fields import clean
-from midas_bench.results.kinds import Stage
+from midas_bench.results.kinds import Floor, Stage
 from midas_bench.results.roofline import Roof
-from midas_bench.results.runs import Record, input_sizes
+from midas_bench.results.runs import Record, input_sizes, of_type
 
 
 def fidelity(points: Sequence[FidelityPoint]) -> Table | None:
@@ -81,11 +82,17 @@ def roofline(roofs: Sequence[Roof]) -> Table | None:
     return table("roofline", "How far from this machine's peak", columns, rows, note=note)
 
 
-def share_cell(share: Interval) -> TableCell:
-    """Return the share of the peak that is reached; one above all of it is none."""
-    if share.estimate <= 1:
-        return number(units.percent_span(share), share.estimate)
-    return TableCell("above 100 %", key=share.estimate, status="unsure")
+def floors(records: Sequence[Record]) -> list[Table]:
+    """Show the steps from a photo to a PNG beside their limits, one table for each backend and photo."""
+    found = []
+    for number_of_table, r in enumerate(of_type(records, Floor)):
+        if not r.info.steps:
+            continue
+        photo = next((f"{p.width}x{p.height}" for p in r.info.photos), "a photo")
+        threads = units.counted(r.info.threads or 0, "thread")
+        title = f"Distance to the limit: {r.info.backend_name}, {photo}, {threads}"
+        found.append(floor_table(f"floor-{number_of_table}", title, r.info.steps))
+    return found
 
 
 def peers(timings: Sequence[tuple[str, Record, Interval]]) -> Table | None:

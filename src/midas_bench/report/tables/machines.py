@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from midas_bench.render.document import Column, Table, TableCell, code, number, table
-from midas_bench.report.tables.limits import share_cell
+from midas_bench.render.floor import share_cell
 from midas_bench.results import units
 from midas_bench.results.json_fields import clean
 from midas_bench.results.machines import MachineResult, Machines, cpu

@@ -37,7 +37,7 @@ def test_ours_is_ahead_of_every_peer_where_each_interval_is_above_1(measured):
     [contest] = contests(measured(slow=[log + 1 for log in AHEAD], close=AHEAD))
     assert contest.text == (
         "onnx is ahead of every peer on a photo of 640x427 with 2 threads: 2 other programs, and each interval is "
-        f"above 1. The closest is close, which takes 2.00{X} (1.97 to 2.03) its time."
+        f"above 1. The closest, close, takes 2.00{X} (1.97 to 2.03) as long."
     )
 
 

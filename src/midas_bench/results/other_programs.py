@@ -47,7 +47,7 @@ class Contest:
             closest, ratio = next(iter(self.ratios.items()))
             return (
                 f"{self.backend} is ahead of every peer on {with_what}: {count}, and each interval is above 1. "
-                f"The closest is {closest}, which takes {units.times_span(ratio)} its time."
+                f"The closest, {closest}, takes {units.times_span(ratio)} as long."
             )
         named = ", ".join(f"{peer} {_beside(ratio)}" for peer, ratio in unsure.items())
         return (

@@ -48,7 +48,7 @@ def other_programs(contests: Sequence[Contest]) -> Chart | None:
         counts = sorted({len(cell.info.block_log_ratios) for contest in drawn for cell in contest.cells})
         threads = sorted({contest.threads for contest in drawn if contest.threads})
         conditions = f"n = {' or '.join(map(str, counts))} blocks, {' or '.join(map(str, threads))} threads"
-        axes.set_xlabel(f"its time over ours, one photo (bars: 95 % interval; {conditions})")
+        axes.set_xlabel(f"its time over ours (bars: 95 % interval; {conditions})")
         style.legend(figure, axes)
 
     alt = "Times of other programs over ours. " + "; ".join(

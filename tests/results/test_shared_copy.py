@@ -277,3 +277,8 @@ def test_names_come_from_the_file_too(tmp_path):
     assert read(path).records
     text = as_text(json.loads(path.read_text()))
     assert not re.search("annelise|build-07", text)
+
+
+@pytest.mark.parametrize("word", ["steps", "least_s", "moved", "floor", "peer-ratio", "own_median_s"])
+def test_a_host_of_the_name_of_a_steps_key_takes_no_key_away(word):
+    assert word in own_words()

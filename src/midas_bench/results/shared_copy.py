@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from midas_bench.errors import printable
-from midas_bench.results.kinds import KINDS, RatioBounds, RssSamples
+from midas_bench.results.kinds import KINDS, RatioBounds, RssSamples, StepTime
 from midas_bench.results.load_records import LoadPoint
 from midas_bench.results.record import CellNoise, Interface, Percentiles, PhotoRecord, Weights
 from midas_bench.results.struct_reader import keys_of
@@ -47,7 +47,8 @@ param extra_info options stats timer perf_counter disable_gc min_rounds max_time
 stddev_outliers ld15iqr hd15iqr ops total iterations cprofile load_average busy_cores steal_fraction available_bytes
 swap_used_bytes on_battery hungry involuntary_switches_per_call page_faults_per_call test_pipeline test_article
 test_inference test_stages test_decode test_preprocess test_heatmap test_memory test_startup test_stream test_threads
-test_scenes test_ratios test_peers test_service import steady eager jit frozen onnx openvino int8 bf16 f32 fast warm
+test_scenes test_ratios test_peers test_floor test_service import steady eager jit frozen onnx openvino int8 bf16 f32 fast
+warm
 empty official seeded street indoor pet portrait own closed-loop open-loop soak full short SingleStream MultiStream
 Offline Server photo Linux Darwin Windows x86_64 AMD64 aarch64 arm64 CPython PyPy GenuineIntel AuthenticAMD Intel EPYC
 Xeon torch torchvision timm onnxruntime numpy opencv-python-headless pillow pytest-benchmark mlcommons-loadgen nncf
@@ -142,7 +143,7 @@ def is_removable(word: str) -> bool:
 @cache
 def own_words() -> frozenset[str]:
     """Return the words that a file of this suite is made of, in small letters: its keys, and what they are made of."""
-    parts = (PhotoRecord, Weights, Interface, CellNoise, Percentiles, RatioBounds, RssSamples, LoadPoint)
+    parts = (PhotoRecord, Weights, Interface, CellNoise, Percentiles, RatioBounds, RssSamples, StepTime, LoadPoint)
     keys = {key.encode_name for record in (*KINDS.values(), *parts) for key in keys_of(record)}
     whole = {word.casefold() for word in (*keys, *KINDS, *OWN_TEXT.split())}
     return frozenset(whole.union(*(re.findall(f"{LETTER}+", word) for word in whole)))

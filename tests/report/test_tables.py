@@ -264,9 +264,11 @@ def test_a_photos_floor_is_the_sum_of_its_steps_and_an_impossible_share_is_flagg
     assert texts(table) == [
         ["decode", "2.00 ms", "1.00 ms", "50.0 %", ""],
         ["heatmap", "1.00 ms", "2.00 ms", "above 100 %", "3.00 MB read and written"],
-        ["the photo", "3.00 ms", "3.00 ms", "100 %", ""],
+        ["the photo", "3.00 ms", NOTHING, NOTHING, ""],
     ]
     assert table.rows[1][3].status == "unsure"
+    whole = floor_table("floor", "a title", [steps[0], StepTime("write", 0.002, 0.001, 10**6)])
+    assert texts(whole)[-1] == ["the photo", "4.00 ms", "2.00 ms", "50.0 %", ""]
     unknown = texts(floor_table("floor", "a title", [*steps, StepTime("inference", 0.05, None, None, 10**9)]))
     assert unknown[2:] == [["inference", "50.0 ms", NOTHING, NOTHING, "1.00 GFLOP"],
                            ["the photo", "53.0 ms", NOTHING, NOTHING, ""]]  # fmt: skip

@@ -13,7 +13,7 @@ NOTE = (
     "Least time: for decode, libjpeg-turbo's own fastest decode at the same scale. For inference, operations over this "
     "machine's peak. For the other steps, a copy of the bytes that they must read and write. The last line is the "
     "photo's floor. It is a bound and no aim: a PNG must also be compressed. "
-    "A share above 100 % is none: the limit was disturbed."
+    "A share above 100 % is none: the limit was disturbed, and there is no floor."
 )
 
 
@@ -25,8 +25,11 @@ def share_cell(share: Interval) -> TableCell:
 
 
 def floor_table(id: str, title: str, steps: Sequence[StepTime]) -> Table:
-    """Return a row for each step, and the sum of all as the last; a limit that is not known leaves a dash."""
-    least_s = [step.least_s for step in steps if step.least_s is not None]
+    """Return a row for each step, and the sum of all as the last.
+
+    A limit that is not known leaves a dash there, and so does one that a step fell below: then their sum is no floor.
+    """
+    least_s = [step.least_s for step in steps if step.least_s is not None and step.least_s <= step.median_s]
     whole_s = sum(least_s) if len(least_s) == len(steps) else None
     rows = [_row(step.step, step.median_s, step.least_s, _work(step)) for step in steps]
     rows.append(_row("the photo", sum(step.median_s for step in steps), whole_s, ""))

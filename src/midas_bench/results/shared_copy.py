@@ -47,12 +47,11 @@ param extra_info options stats timer perf_counter disable_gc min_rounds max_time
 stddev_outliers ld15iqr hd15iqr ops total iterations cprofile load_average busy_cores steal_fraction available_bytes
 swap_used_bytes on_battery hungry involuntary_switches_per_call page_faults_per_call test_pipeline test_article
 test_inference test_stages test_decode test_preprocess test_heatmap test_memory test_startup test_stream test_threads
-test_scenes test_ratios test_peers test_floor test_service import steady eager jit frozen onnx openvino int8 bf16 f32 fast
-warm
+test_scenes test_ratios test_peers test_service import steady eager jit frozen onnx openvino int8 bf16 f32 fast warm
 empty official seeded street indoor pet portrait own closed-loop open-loop soak full short SingleStream MultiStream
 Offline Server photo Linux Darwin Windows x86_64 AMD64 aarch64 arm64 CPython PyPy GenuineIntel AuthenticAMD Intel EPYC
 Xeon torch torchvision timm onnxruntime numpy opencv-python-headless pillow pytest-benchmark mlcommons-loadgen nncf
-model nchw nhwc float16 float32 uint8 inverse depth
+model nchw nhwc float16 float32 uint8 inverse depth test_floor
 root user users home host localhost
 """
 """Keys and values that reports rest on, and words that every machine knows. They give nobody away, so a host or a user

@@ -128,6 +128,21 @@ def until(happened, patience_s=20.0):
         time.sleep(0.05)
 
 
+WITHOUT_ERRORS = """
+import os, sys
+from midas_bench.processes import STANDARD_ERROR, without_output
+with without_output(STANDARD_ERROR):
+    os.write(1, b"an answer")
+    os.write(2, b"an announcement")
+print("an error", file=sys.stderr)
+"""
+
+
+def test_what_they_print_to_standard_error_is_dropped_by_itself():
+    ran = subprocess.run([sys.executable, "-c", WITHOUT_ERRORS], capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == ("an answer", "an error\n")
+
+
 WITHOUT_OUTPUT = """
 import ctypes, os, sys
 from midas_bench.processes import without_output

@@ -23,6 +23,8 @@ from midas_bench.errors import UserError
 
 EXIT_USER_ERROR = 2
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
+"""Their descriptors, whatever `sys.stdout` and `sys.stderr` are."""
 
 Reply = dict[str, Any]
 
@@ -118,23 +120,27 @@ def die_with_parent() -> None:
 
 
 @contextmanager
-def without_output() -> Iterator[None]:
-    """Drop what native libraries print to this process's standard output meanwhile, whichever thread they run in."""
+def without_output(descriptor: int = STANDARD_OUTPUT) -> Iterator[None]:
+    """Drop what native libraries print to this process's standard output meanwhile, whichever thread they run in.
+
+    Args:
+        descriptor: `STANDARD_OUTPUT` or `STANDARD_ERROR`.
+    """
     try:
-        kept = os.dup(1)
-    # standard output is closed
+        kept = os.dup(descriptor)
+    # it is closed
     except OSError:
         yield
         return
     flush_all = ctypes.CDLL(None).fflush
     with Path(os.devnull).open("w") as nowhere:
         flush_all(None)
-        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), descriptor)
         try:
             yield
         finally:
             flush_all(None)
-            os.dup2(kept, 1)
+            os.dup2(kept, descriptor)
             os.close(kept)
 
 

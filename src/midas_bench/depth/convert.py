@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+from numpy.typing import NDArray
 
 from midas_bench.depth.backends.base import Backend
 from midas_bench.depth.graph_paths import readable
@@ -25,7 +26,7 @@ from midas_bench.depth.quantize import FLOAT16_ERROR, widened
 from midas_bench.processes import Reply, answer, die_with_parent, last_words
 
 SAME = 1e-3
-"""Of the depth's range: how far a converted graph may be from ONNX Runtime, which is rounding."""
+"""Of the depth's range: how far a converted graph may be from what it is made of, which is rounding."""
 
 
 def for_opencv(graph: Path, target: Path, interface: NetworkInterface) -> Backend:
@@ -112,12 +113,20 @@ def require_same_depth(backend: Backend, source: Path, interface: NetworkInterfa
     with readable(source, ".onnx") as name:
         session = onnxruntime.InferenceSession(name, providers=["CPUExecutionProvider"])
     outputs = session.run([interface.output] if interface.output else None, {session.get_inputs()[0].name: noise})
-    expected, depth = interface.inverse_depth(outputs[0]), backend(noise)
+    require_close(backend(noise), interface.inverse_depth(outputs[0]), off, "ONNX Runtime")
+
+
+def require_close(depth: NDArray[np.float32], expected: NDArray[np.float32], off: float, runtime: str) -> None:
+    """Compare depth of two runtimes, float32 (N, H, W).
+
+    Raises:
+        ValueError: they differ in shape, or by more than the share `off` of the range of `expected`.
+    """
     if depth.shape != expected.shape:
-        raise ValueError(f"its depth is of {depth.shape}, where ONNX Runtime gives {expected.shape}")
+        raise ValueError(f"its depth is of {depth.shape}, where {runtime} gives {expected.shape}")
     apart = np.abs(depth - expected).max() / max(np.ptp(expected), np.finfo(np.float32).tiny)
     if not apart <= off:
-        raise ValueError(f"its depth is off ONNX Runtime's by {apart:.3g} of the range, where {off:g} is allowed")
+        raise ValueError(f"its depth is off {runtime}'s by {apart:.3g} of the range, where {off:g} is allowed")
 
 
 def build(request: Reply) -> Reply:

@@ -24,6 +24,8 @@ from midas_bench.depth.weights import seeded
         ("opencv", DEPLOYED_FLOP, "f32"),
         ("ncnn-bf16", DEPLOYED_FLOP, "bf16"),
         ("mnn-fp16", DEPLOYED_FLOP, "fp16"),
+        ("litert", DEPLOYED_FLOP, "f32"),
+        ("litert-int8", DEPLOYED_FLOP, "int8"),
     ],
 )
 def test_a_backends_work_and_precision(backend, flop, precision):

@@ -183,6 +183,12 @@ def plan(photos, tmp_path):
     return make_plan
 
 
+def test_graphs_of_other_runtimes_come_first_whatever_they_are_made_of():
+    assert by_promise(["eager", "jit", "litert", "onnx", "litert-int8"]) == (
+        "litert-int8", "litert", "onnx", "jit", "eager",
+    )  # fmt: skip
+
+
 def find(world, plan):
     tuned = tune(plan, world.progress, world.now)
     assert world.alive == set()

@@ -1,4 +1,4 @@
-"""What graph.py, quantize.py and convert.py make, in the user's cache.
+"""What graph.py, convert.py, quantize.py and quantize_litert.py make, in the user's cache.
 
 It is keyed, locked, written atomically, and checked when it is taken out.
 """
@@ -52,7 +52,8 @@ class Kind:
 
 
 QUANTIZE, CONVERT = "midas_bench.depth.quantize", "midas_bench.depth.convert"
-
+LITERT = ("litert-torch", "litert-converter", "ai-edge-quantizer", "ai-edge-litert")
+"""The converter, its compiler, the quantiser, and the interpreter that the result is compared with."""
 
 KINDS = {
     "checkpoint": Kind(".pt"),
@@ -64,6 +65,8 @@ KINDS = {
     "opencv": Kind(".onnx", CONVERT, "onnx"),
     "ncnn": Kind(".zip", CONVERT, "onnx", libraries=("ncnn", "pnnx")),
     "mnn": Kind(".mnn", CONVERT, "onnx", libraries=("MNN",)),
+    "litert": Kind(".tflite", libraries=LITERT),
+    "litert-int8": Kind(".tflite", "midas_bench.depth.quantize_litert", "litert", calibrated=True, libraries=LITERT),
 }
 
 BUILD_TIMEOUT_S = 600.0

@@ -18,7 +18,7 @@ def flop_per_image(row: Row, weights: Weights) -> int | None:
     """Return what a backend computes for one image; None for a user's own model that cannot be counted."""
     if weights.source == "model":
         return _of_model(weights)
-    flop = DEPLOYED_FLOP if row.reads_onnx else PLAIN_FLOP
+    flop = DEPLOYED_FLOP if row.deployed else PLAIN_FLOP
     # convolutions alone, each with a fixed share of the input's pixels
     return flop * weights.interface.height * weights.interface.width // (MIDAS.height * MIDAS.width)
 

@@ -1,4 +1,4 @@
-"""The network as a file that a runtime loads: TorchScript or ONNX; or its weights, as a checkpoint.
+"""The network as a file that a runtime loads: TorchScript, ONNX or LiteRT; or its weights, as a checkpoint.
 
 Run as a process of its own (`python -m midas_bench.depth.graph`), so that a process that only runs ONNX Runtime never
 imports torch, and the memory that tracing takes is given back. `artifacts.py` is its only caller.
@@ -13,6 +13,8 @@ from pathlib import Path
 import onnxruntime
 import torch
 
+from midas_bench.depth.backends.base import Backend
+from midas_bench.depth.convert import SAME, require_close
 from midas_bench.depth.interface import MIDAS, NetworkInterface
 from midas_bench.depth.network import MidasSmall, load_network
 from midas_bench.depth.optimize import deployed
@@ -74,13 +76,41 @@ def export_plain_onnx(network: MidasSmall, path: Path, interface: NetworkInterfa
     )
 
 
+def export_litert(network: MidasSmall, path: Path, interface: NetworkInterface = MIDAS) -> None:
+    """Convert what is deployed by litert-torch: float32 (1, 3, H, W) to (1, H, W), which LiteRT cannot resize.
+
+    Raises:
+        ValueError: its depth is not the network's.
+    """
+    import litert_torch
+
+    from midas_bench.depth.backends.litert_interpreter import LiteRtBackend
+
+    # bytes, since the converter takes names of UTF-8 alone
+    path.write_bytes(litert_torch.convert(deployed(network), (torch.zeros(interface.shape(1)),)).model_content())
+    _require_same_depth(LiteRtBackend(path, 1, interface), network, interface)
+
+
+def _require_same_depth(backend: Backend, network: MidasSmall, interface: NetworkInterface) -> None:
+    noise = interface.noise()
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(noise)).numpy()
+    require_close(backend(noise), expected, SAME, "PyTorch")
+
+
 def save_checkpoint(network: MidasSmall, path: Path, _: NetworkInterface = MIDAS) -> None:
     """Save the state dict, which all sizes share, so that other revisions of this package load the same weights."""
     with path.open("wb") as file:
         torch.save(network.state_dict(), file)
 
 
-BUILDERS = {"jit": trace, "onnx": export_onnx, "onnx-plain": export_plain_onnx, "checkpoint": save_checkpoint}
+BUILDERS = {
+    "jit": trace,
+    "onnx": export_onnx,
+    "onnx-plain": export_plain_onnx,
+    "litert": export_litert,
+    "checkpoint": save_checkpoint,
+}
 
 
 def build(request: Reply) -> Reply:

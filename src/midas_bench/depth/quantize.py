@@ -90,7 +90,7 @@ def for_onnx_runtime(source: Path, target: Path, photos: Sequence[str], interfac
         weight_type=QuantType.QInt8,
         reduce_range=_saturates(),
     )
-    _check(*_outputs(onnx.load_model_from_string(target.read_bytes()), first))
+    require_finite(*_outputs(onnx.load_model_from_string(target.read_bytes()), first))
 
 
 def _quantisable(source: Path, batch: Batch) -> onnx.ModelProto:
@@ -188,7 +188,7 @@ def _outputs(model: onnx.ModelProto, batch: Batch) -> list[NDArray[Any]]:
     return outputs
 
 
-def _check(*outputs: NDArray[Any]) -> None:
+def require_finite(*outputs: NDArray[Any]) -> None:
     """Refuse what must not enter the cache: a graph whose depth is no number."""
     if not all(np.isfinite(output).all() for output in outputs):
         raise ValueError("the quantised graph gives NaN or infinity")
@@ -219,7 +219,7 @@ def for_openvino(source: Path, target: Path, photos: Sequence[str], interface: N
     with tempfile.TemporaryDirectory(prefix="midas-bench-") as folder:
         xml = Path(folder) / IR_XML
         openvino.save_model(quantised, xml, compress_to_fp16=False)
-        _check(*core.compile_model(xml, "CPU")(next(inputs(photos, interface))).values())
+        require_finite(*core.compile_model(xml, "CPU")(next(inputs(photos, interface))).values())
         with zipfile.ZipFile(target, "w") as archive:
             for part in (IR_XML, IR_BIN):
                 archive.write(Path(folder) / part, part)

@@ -40,6 +40,8 @@ LIBRARIES = (
     "ncnn",
     "pnnx",
     "MNN",
+    "ai-edge-litert",
+    "litert-torch",
     "mlcommons-loadgen",
     "numpy",
     "opencv-python-headless",

@@ -36,7 +36,7 @@ def by_promise(backends: Iterable[str]) -> tuple[str, ...]:
 
     def place(name: str) -> tuple[bool, int, bool]:
         row = registry.find(name)
-        return not row.reads_onnx, PRECISIONS.index(row.precision), row.artifact is None
+        return not row.deployed, PRECISIONS.index(row.precision), row.artifact is None
 
     return tuple(sorted(backends, key=place))
 
@@ -48,7 +48,7 @@ def first_looks(backends: Sequence[str], threads: Sequence[int]) -> list[Setup]:
     """
     fewest = threads[-1]
     pairs = [(Setup(b, 1, threads[0]), Setup(b, 1, fewest, stream_photos=long_stream_photos(fewest))) for b in backends]
-    early = [pair for pair in pairs if registry.find(pair[0].backend).reads_onnx]
+    early = [pair for pair in pairs if registry.find(pair[0].backend).deployed]
     late = [pair for pair in pairs if pair not in early]
     return [*(setup for pair in early for setup in pair), *(one for one, _ in late), *(stream for _, stream in late)]
 

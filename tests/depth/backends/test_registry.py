@@ -37,6 +37,15 @@ def test_a_backend_whose_library_is_missing_says_so(monkeypatch):
         registry.select(["odd"])
 
 
+def test_a_library_without_a_wheel_for_this_machine_is_not_advised(monkeypatch):
+    row = registry.Row("odd", "odd", "fp32", ("no_such_library",), extra="oddities", wheels=frozenset({"x86_64"}))
+    monkeypatch.setattr(registry.sys, "platform", "linux")
+    monkeypatch.setattr(registry.platform, "machine", lambda: "aarch64")
+    assert str(registry.missing(row)).endswith("leave the backend out, for they have no wheel for aarch64")
+    monkeypatch.setattr(registry.platform, "machine", lambda: "x86_64")
+    assert str(registry.missing(row)).endswith("pip install 'midas-bench[oddities]'")
+
+
 def test_a_cpu_without_the_instructions_is_said_before_the_library(monkeypatch):
     row = registry.Row("odd", "odd", "bf16", ("no_such_library",), cpu_flags=frozenset({"a1", "b2"}))
     monkeypatch.setattr(registry.cpu, "flags", lambda: frozenset({"avx2"}))
@@ -59,9 +68,10 @@ def test_without_a_compiler_or_headers_compile_is_left_out(monkeypatch, tmp_path
 
 
 def test_int8_is_calibrated_and_its_fidelity_reduced():
-    assert {row.name for row in registry.ROWS if row.calibrated} == {"onnx-int8", "openvino-int8"}
+    assert {row.name for row in registry.ROWS if row.calibrated} == {"onnx-int8", "openvino-int8", "litert-int8"}
     reduced = {
         "eager-bf16", "openvino-bf16", "onnx-int8", "openvino-int8", "ncnn-bf16", "ncnn-fp16", "mnn-fp16",
+        "litert-int8",
     }  # fmt: skip
     assert {row.name for row in registry.ROWS if not row.exact} == reduced
 
@@ -77,7 +87,7 @@ def test_a_users_own_model_runs_where_graphs_are_read():
     model = Weights("model", "0" * 64, "model.onnx")
     for name in ("onnx", "onnx-int8", "openvino", "openvino-bf16", "openvino-int8", "opencv", "ncnn", "mnn"):
         registry.check_runs(name, model)
-    for name in ("eager", "jit", "compile"):
+    for name in ("eager", "jit", "compile", "litert", "litert-int8"):
         with pytest.raises(UserError, match=f"backend {name}: cannot run an ONNX model; choose from onnx, onnx-int8"):
             registry.check_runs(name, model)
 
@@ -106,7 +116,7 @@ print([name for name in ("torch", "timm", "nncf") if name in sys.modules])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["onnx-int8", "openvino", "openvino-int8", "opencv", "ncnn", "mnn"])
+@pytest.mark.parametrize("name", ["onnx-int8", "openvino", "openvino-int8", "opencv", "ncnn", "mnn", "litert"])
 def test_what_runs_a_graph_never_imports_torch_nor_prints(prepared, name):
     if registry.missing(registry.find(name)):
         pytest.skip(str(registry.missing(registry.find(name))))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import platform
 import shutil
+import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -36,6 +38,7 @@ class Row:
         extra: of this distribution, that installs the libraries; empty where they always are.
         cpu_flags: any one of them makes it worth running; empty where every CPU does.
         compiles: whether it needs a C++ compiler and Python's headers.
+        wheels: the machines, as Python names them, that Linux wheels of its libraries are for; empty where all are.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Row:
     extra: str = ""
     cpu_flags: frozenset[str] = frozenset()
     compiles: bool = False
+    wheels: frozenset[str] = frozenset()
 
     @property
     def precision(self) -> str:
@@ -59,6 +63,11 @@ class Row:
         return self.artifact is not None and KINDS[self.artifact].calibrated
 
     @property
+    def deployed(self) -> bool:
+        """Whether it runs a graph of the network as `optimize.deployed` gives it, in another runtime than PyTorch."""
+        return self.artifact not in (None, "jit")
+
+    @property
     def reads_onnx(self) -> bool:
         """Whether it runs a user's own ONNX model, as it is, quantised or converted."""
         return self.artifact is not None and "onnx" in (self.artifact, KINDS[self.artifact].base)
@@ -68,7 +77,9 @@ MODULES = "midas_bench.depth.backends."
 EAGER, SCRIPT, COMPILE = MODULES + "torch_eager", MODULES + "torchscript", MODULES + "torch_compile"
 ORT, OPENVINO = MODULES + "onnx_runtime", MODULES + "openvino"
 OPENCV, NCNN, MNN = MODULES + "opencv_dnn", MODULES + "ncnn_net", MODULES + "mnn_session"
-TORCH, OV, PNNX = ("torch", "timm"), ("openvino",), ("ncnn", "pnnx")
+LITERT = MODULES + "litert_interpreter"
+TORCH, OV, PNNX, TFLITE = ("torch", "timm"), ("openvino",), ("ncnn", "pnnx"), ("ai_edge_litert", "litert_torch")
+X86 = frozenset({"x86_64"})
 
 ROWS = (
     Row("eager", EAGER, "fp32", TORCH, extra=EXTRA),
@@ -87,6 +98,8 @@ ROWS = (
     Row("ncnn-fp16", NCNN, "fp16", PNNX, exact=False, artifact="ncnn", extra="ncnn", cpu_flags=cpu.FP16),
     Row("mnn", MNN, "f32", ("MNN",), artifact="mnn", extra="mnn"),
     Row("mnn-fp16", MNN, "fp16", ("MNN",), exact=False, artifact="mnn", extra="mnn", cpu_flags=cpu.FP16),
+    Row("litert", LITERT, "litert", TFLITE, artifact="litert", extra="litert", wheels=X86),
+    Row("litert-int8", LITERT, "litert-int8", TFLITE, exact=False, artifact="litert-int8", extra="litert", wheels=X86),
 )
 REGISTRY = {row.name: row for row in ROWS}
 DEFAULT = ("eager", "jit", "onnx")
@@ -138,6 +151,9 @@ def missing(row: Row) -> UserError | None:
     if not suits_cpu(row):
         return UserError(thing, f"needs a CPU with {' or '.join(sorted(row.cpu_flags))}", "leave the backend out")
     next_step = f"pip install 'midas-bench[{row.extra}]'" if row.extra else "install it"
+    # the extra leaves them out there
+    if row.wheels and sys.platform == "linux" and platform.machine() not in row.wheels:
+        next_step = f"leave the backend out, for they have no wheel for {platform.machine()}"
     absent = missing_libraries(thing, row.libraries, next_step)
     if absent:
         return absent

@@ -33,6 +33,7 @@ FIXED = {
     "eager": (0, 0), "jit": (1, 1), "onnx": (2, 2), "article's recipe": (3, 3), "openvino": (4, 4), "onnx-int8": (5, 5),
     "openvino-int8": (6, 6), "eager-bf16": (0, 5), "jit-frozen": (1, 4), "compile": (3, 0), "openvino-bf16": (4, 1),
     "opencv": (5, 0), "ncnn": (6, 1), "ncnn-bf16": (6, 2), "ncnn-fp16": (6, 3), "mnn": (2, 0), "mnn-fp16": (2, 3),
+    "litert": (1, 0), "litert-int8": (1, 5),
 }  # fmt: skip
 """A backend keeps its colour and marker, by number, in all charts; others take the next pair that is free."""
 

@@ -164,8 +164,9 @@ SIZES = [(160, 256), (256, 160), (384, 384)]
 def at_other_sizes():
     """Give every backend at one other size, and onnx at all; what takes minutes to make is for the night."""
     for row in filter(registry.suits_cpu, registry.ROWS):
+        is_slow_to_make = row.compiles or row.extra == "litert"
         for size in SIZES if row.name == "onnx" else SIZES[:1]:
-            nightly = [pytest.mark.nightly] * (row.compiles or size != SIZES[0])
+            nightly = [pytest.mark.nightly] * (is_slow_to_make or size != SIZES[0])
             yield pytest.param(row.name, size, marks=[pytest.mark.slow, *nightly], id=f"{row.name}-{size[0]}x{size[1]}")
 
 

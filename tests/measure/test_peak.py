@@ -52,6 +52,11 @@ def test_the_shortest_of_a_few_calls_counts_and_the_first_does_not(monkeypatch):
     assert len(calls) == 1 + peak.LEAST_CALLS
 
 
+def test_without_torch_numpy_measures_float32(monkeypatch):
+    monkeypatch.setattr(peak, "has_torch", lambda: False)
+    assert peak.peak_flop_per_s(1, ("f32", "bf16", "int8"), (16,), patience_s=0).keys() == {"f32"}
+
+
 @pytest.mark.slow
 def test_a_fresh_process_measures_the_peak_of_every_precision_that_backends_use_here():
     precisions = {row.precision for row in registry.ROWS if registry.suits_cpu(row)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -146,9 +145,7 @@ def configured(arguments: argparse.Namespace, scenes: scene_photos.Scenes) -> Re
 
 
 def machine_peaks(config: Resolved) -> dict[str, float]:
-    """Measure the machine's operations per second, by precision; empty without PyTorch, which measures it."""
-    if importlib.util.find_spec("torch") is None:
-        return {}
+    """Measure the machine's operations per second, by precision; empty where that fails."""
     precisions = sorted({"f32", registry.find(config.backend).precision})
     warn("measuring the machine's peak")
     try:

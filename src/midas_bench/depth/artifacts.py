@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import shutil
 import time
 from collections.abc import Sequence
@@ -131,6 +132,8 @@ def key(kind: str, weights: Weights, calibration: Sequence[str] = ()) -> str:
         parts |= {
             "photos": sorted(map(_photo_sha256, calibration)),
             "vnni": bool(cpu.flags() & cpu.VNNI),
+            # 8-bit activations are signed on ARM, and unsigned on x86
+            "machine": platform.machine(),
         }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

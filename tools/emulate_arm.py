@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -41,6 +43,8 @@ DEBIAN, PYTHON, WHEELS = "bookworm", "3.11", "aarch64-manylinux_2_36"
 """A release, its Python, and the wheels that its C library takes (glibc 2.36)."""
 INSTALLED = "bash,ca-certificates,coreutils,dash,git,libgomp1,libstdc++6,procps,python3,sed,tzdata"
 TESTERS = ("pytest>=8.4,<10", "pytest-benchmark>=5.3,<5.4", "hypothesis>=6.130,<7", "pytest-xdist>=3.6,<4")
+OWN = ("-r", "pyproject.toml", "--extra", "openvino", "--extra", "mnn")
+"""The suite's dependencies, and the extras that need no PyTorch."""
 WITHOUT_TORCH = ("ncnn", "pnnx")
 """Both want PyTorch by their metadata or our extra, and convert an ONNX graph without it."""
 
@@ -60,10 +64,9 @@ exec chroot "$ROOT" /usr/bin/env -i -C /checkout PATH=/usr/bin:/bin HOME=/tmp QE
   PYTHONPATH=/checkout/src:/checkout/tools:/opt/site PYTHONPYCACHEPREFIX=/opt/compiled \
   MIDAS_BENCH_CACHE=/shared/cache "$@"
 """
-"""Run by a shell in namespaces of its own, with which its mounts end.
-
-Needs Linux 6.7, since which a namespace has a binfmt_misc of its own.
-"""
+"""Run by a shell in namespaces of its own, with which its mounts end."""
+LEAST_KERNEL = (6, 7)
+"""Since it, a namespace has a binfmt_misc of its own."""
 
 MAGIC = bytes([*b"\x7fELF", 2, 1, 1, *[0] * 9, 2, 0, 0xB7, 0])
 MASK = bytes([*[0xFF] * 7, 0, *[0xFF] * 8, 0xFE, *[0xFF] * 3])
@@ -94,8 +97,15 @@ def require_programs() -> None:
     if absent:
         names = ", ".join(f"{program} (package {package})" for program, package in absent.items())
         sys.exit(f"emulate_arm: needs {names}; install with apt, then run it again")
+    if "binfmt_misc" not in Path("/proc/filesystems").read_text() or _kernel() < LEAST_KERNEL:
+        least = ".".join(map(str, LEAST_KERNEL))
+        sys.exit(f"emulate_arm: needs Linux {least} with binfmt_misc, and this is {platform.release()}; run it there")
     if os.geteuid() != 0:
         sys.exit("emulate_arm: makes a root folder of another system, which needs root; run it with sudo")
+
+
+def _kernel() -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"[0-9]+", platform.release())[:2])
 
 
 def make_root(root: Path) -> None:
@@ -109,7 +119,7 @@ def make_root(root: Path) -> None:
         "uv", "pip", "install", "--quiet", "--no-sources", "--python-platform", WHEELS, "--python-version", PYTHON,
         "--target", str(root / "opt/site"),
     ]  # fmt: skip
-    subprocess.run([*install, "--only-binary", ":all:", *TESTERS, "-r", "pyproject.toml"], check=True, cwd=PROJECT)
+    subprocess.run([*install, "--only-binary", ":all:", *TESTERS, *OWN], check=True, cwd=PROJECT)
     subprocess.run([*install, "--only-binary", ":all:", "--no-deps", *WITHOUT_TORCH], check=True, cwd=PROJECT)
     # its metadata; the sources are those of the checkout
     subprocess.run([*install, "--no-deps", "--reinstall-package", "midas-bench", "."], check=True, cwd=PROJECT)

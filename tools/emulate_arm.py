@@ -30,9 +30,10 @@ sys.path.insert(0, str(PROJECT))
 from tests.arm_machines import PI_5  # noqa: E402 - the path comes first
 
 from midas_bench.depth.artifacts import artifact  # noqa: E402
-from midas_bench.depth.backends.registry import MAX_RELATIVE_ERROR  # noqa: E402
+from midas_bench.depth.backends import registry  # noqa: E402
 from midas_bench.depth.config import cache_folder  # noqa: E402
 from midas_bench.depth.weights import seeded  # noqa: E402
+from midas_bench.errors import UserError  # noqa: E402
 
 PACKAGES = {
     "mmdebstrap": "mmdebstrap", "qemu-aarch64-static": "qemu-user-static", "unshare": "util-linux",
@@ -78,7 +79,10 @@ Sources: man 5 elf, and https://docs.kernel.org/admin-guide/binfmt-misc.html.
 HEATMAP = """
 import sys
 import numpy as np
+from midas_bench.depth import artifacts
 from midas_bench.depth.pipeline import DepthPipeline
+# an emulated converter takes longer than any real one
+artifacts.BUILD_TIMEOUT_S = 7200.0
 backend, model, photo, target = sys.argv[1:]
 with DepthPipeline.open(backend, model=model, threads=1) as pipeline:
     made = pipeline.run([open(photo, "rb").read()])
@@ -160,9 +164,11 @@ def heatmaps(root: Path, shared: Path, processor: str, backends: list[str], star
             agree = False
             continue
         depth, colours = compare(here, there)
-        good = depth <= MAX_RELATIVE_ERROR and colours <= COLOUR_STEP
+        good = depth <= registry.MAX_RELATIVE_ERROR and colours <= COLOUR_STEP
         agree &= good
-        told = f"depth differs by {depth:.1e} of its range (bound {MAX_RELATIVE_ERROR:g}), colours by {colours}"
+        told = (
+            f"depth differs by {depth:.1e} of its range (bound {registry.MAX_RELATIVE_ERROR:g}), colours by {colours}"
+        )
         say(f"{backend}: {told} (bound {COLOUR_STEP}): {'equal' if good else 'NOT EQUAL'}", start_s)
     return agree
 
@@ -177,6 +183,10 @@ def main() -> int:
     arguments = parser.parse_args()
     start_s = time.monotonic()
     require_programs()
+    try:
+        registry.select(arguments.backend, own_model=True)
+    except UserError as error:
+        sys.exit(f"emulate_arm: here, {error}")
     root = arguments.root.resolve()
     say(f"Debian and wheels for arm64 in {root}", start_s)
     make_root(root)

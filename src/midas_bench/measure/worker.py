@@ -66,10 +66,12 @@ def _open(request: dict[str, Any], opened: dict[str, Any], stack: ExitStack) -> 
         raise ImportError(f"{origin} was imported, which is not in {tree}: has a folder of its package no __init__.py?")
     calls = getattr(module, function)
     for name, how in request["open"].items():
-        photos = [Path(photo).read_bytes() for photo in how["photos"]]
         # a user's own calls take nothing
-        own = "calls" in request and not photos
-        opened[name] = stack.enter_context(calls() if own else calls(photos, **how["config"]))
+        if "calls" in request and not how.get("photos"):
+            opened[name] = stack.enter_context(calls())
+        else:
+            photos = [Path(photo).read_bytes() for photo in how["photos"]]
+            opened[name] = stack.enter_context(calls(photos, **how["config"]))
     ready_s = time.perf_counter()
     return {"ready": {name: sorted(opened[name]) for name in sorted(opened)}, "at_s": ready_s, "queued_s": queued_s()}
 

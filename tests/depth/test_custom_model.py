@@ -539,7 +539,7 @@ def test_streams_of_openvino_that_give_other_depth_than_a_single_one_are_not_use
         pytest.skip(str(registry.missing(registry.find("openvino"))))
     from midas_bench.depth.backends import openvino
 
-    monkeypatch.setattr(openvino, "allowed_cores", lambda: 2)
+    monkeypatch.setattr(openvino, "calls_side_by_side", lambda _: 2)
     own = own_model(str(saved(model())))
     batch = np.random.default_rng(0).random(size=(3, 3, 256, 256)).astype(np.float32)
     made = []
@@ -672,7 +672,7 @@ ANY_NAME = [
 ]  # fmt: skip
 SLOW_NAMES = [
     pytest.param(name, backend, marks=pytest.mark.slow)
-    for backend in ("openvino", "openvino-bf16", "onnx-int8", "openvino-int8", "opencv", "ncnn", "mnn")
+    for backend in ("openvino", "openvino-bf16", "onnx-int8", "openvino-int8", "opencv", "mnn")
     for name in ANY_NAME[:: 1 if backend == "openvino" else 4]
     if registry.suits_cpu(registry.find(backend))
 ]

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +22,15 @@ from numpy.typing import NDArray
 from midas_bench.depth.backends.base import Backend
 from midas_bench.depth.graph_paths import readable
 from midas_bench.depth.interface import NetworkInterface
-from midas_bench.depth.quantize import FLOAT16_ERROR, widened
+from midas_bench.depth.quantize import FLOAT16_ERROR, read_graph, widened
 from midas_bench.processes import Reply, answer, die_with_parent, last_words
 
 SAME = 1e-3
 """Of the depth's range: how far a converted graph may be from what it is made of, which is rounding."""
+
+
+# not MNN.tools, which installs a package and reports to a server when it is imported
+MNN_CONVERT = "import sys, _tools; _tools.mnnconvert(['mnnconvert', *sys.argv[1:]])"
 
 
 def for_opencv(graph: Path, target: Path, interface: NetworkInterface) -> Backend:
@@ -48,13 +52,7 @@ def for_ncnn(graph: Path, target: Path, interface: NetworkInterface) -> Backend:
     # weights in float32, where pnnx would keep halves
     options = [f"inputshape=[{sizes}]f32", f"ncnnparam={PARAM}", f"ncnnbin={BIN}", "fp16=0"]
     # it writes further files beside the graph
-    ran = subprocess.run(
-        [Path(folder, "pnnx"), graph.name, *options],
-        cwd=graph.parent,
-        capture_output=True,
-        errors="replace",
-        preexec_fn=die_with_parent,
-    )
+    ran = _run([Path(folder, "pnnx"), graph.name, *options], graph.parent)
     parts = [graph.parent / PARAM, graph.parent / BIN]
     if ran.returncode != 0 or not all(part.is_file() for part in parts):
         raise ValueError(f"pnnx: {last_words(ran.stderr)}")
@@ -65,19 +63,30 @@ def for_ncnn(graph: Path, target: Path, interface: NetworkInterface) -> Backend:
 
 
 def for_mnn(graph: Path, target: Path, interface: NetworkInterface) -> Backend:
-    """Convert with MNN's own converter."""
-    # not MNN.tools, which installs a package and reports to a server when it is imported
-    import _tools
-
+    """Convert with MNN's own converter, in a process of its own, whose words tell why it failed."""
     from midas_bench.depth.backends.mnn_session import MnnBackend
 
     made = graph.with_suffix(".mnn")
     # the last is the name of a product, which the converter asks for
-    _tools.mnnconvert(
-        ["mnnconvert", "-f", "ONNX", "--modelFile", str(graph), "--MNNModel", str(made), "--bizCode", "own"]
-    )
+    words = ["-f", "ONNX", "--modelFile", str(graph), "--MNNModel", str(made), "--bizCode", "own"]
+    ran = _run([sys.executable, "-c", MNN_CONVERT, *words], graph.parent)
+    if not made.is_file():
+        raise ValueError(f"MNN's converter: {_complaint(ran.stdout) or last_words(ran.stderr)}")
     target.write_bytes(made.read_bytes())
     return MnnBackend(target, 1, interface, one_by_one=True)
+
+
+def _run(command: Sequence[str | Path], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a converter, which ends with this process, and may print what is no UTF-8."""
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, errors="replace", preexec_fn=die_with_parent
+    )
+
+
+def _complaint(printed: str) -> str:
+    """Return the line that names operators which MNN lacks, without its time and place."""
+    lines = [line.rpartition("] ")[2] for line in printed.splitlines() if "Not Support" in line]
+    return lines[0].lstrip(":0123456789 ").strip() if lines else ""
 
 
 CONVERTERS: dict[str, Callable[[Path, Path, NetworkInterface], Backend]] = {
@@ -92,7 +101,7 @@ def in_float32(source: Path, output: str) -> tuple[onnx.ModelProto, float]:
 
     Not every converter knows float16 and uint8. Float32 holds all their numbers.
     """
-    model = onnx.load(source)
+    model = read_graph(source)
     given = {value.name for value in model.graph.input} - {value.name for value in model.graph.initializer}
     if output and len(model.graph.output) > 1:
         model = onnx.utils.Extractor(model).extract_model(sorted(given), [output])

@@ -125,6 +125,15 @@ def _quantisable(source: Path, batch: Batch) -> onnx.ModelProto:
     return converted
 
 
+def read_graph(source: Path) -> onnx.ModelProto:
+    """Return a graph with its weights inside; onnx.load would choose the format by the file's ending."""
+    import onnx
+
+    model = onnx.load_model_from_string(source.read_bytes())
+    onnx.external_data_helper.load_external_data_for_model(model, str(source.parent))
+    return model
+
+
 def _in_float32(source: Path, batch: Batch) -> onnx.ModelProto:
     """Return the graph with float32 in place of float16, which the quantiser does not know; its input stays as it is.
 
@@ -133,8 +142,7 @@ def _in_float32(source: Path, batch: Batch) -> onnx.ModelProto:
     """
     import onnx
 
-    model = onnx.load_model_from_string(source.read_bytes())
-    onnx.external_data_helper.load_external_data_for_model(model, str(source.parent))
+    model = read_graph(source)
     converted = onnx.ModelProto()
     converted.CopyFrom(model)
     if not widened(converted):

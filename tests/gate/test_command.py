@@ -16,7 +16,7 @@ from midas_bench.cli import gate as cli
 from midas_bench.cli import gate_question as command
 from midas_bench.cli.main import main
 from midas_bench.errors import UserError
-from midas_bench.gate import measurement
+from midas_bench.gate import measurement, rule
 from midas_bench.gate.fake_revision import CALLS
 from midas_bench.measure.noise_probe import NoiseReading
 
@@ -261,18 +261,26 @@ def test_a_worker_that_dies_again_and_again_makes_its_figures_invalid(gate, repo
     assert document["figures"][0]["reason"].startswith("arm head: FileExistsError")
 
 
+@pytest.fixture
+def far_first_look(monkeypatch):
+    """Let the gate need more blocks than any machine makes in some seconds."""
+    monkeypatch.setattr(rule, "FIRST_LOOK", 100)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("far_first_look")
 def test_a_budget_that_is_too_short_is_inconclusive_and_says_so(gate):
     code, said, document = gate("--base", "main", "--budget", "3s")
     assert code == 3
     assert verdicts(document)["pipeline[eager-b1-street]"] == "inconclusive"
-    assert "12 are needed" in said.out
+    assert "100 are needed" in said.out
     assert "INCONCLUSIVE: pipeline[eager-b1-street]" in said.out
-    assert 0 < document["figures"][0]["blocks"] < 12
+    assert 0 < document["figures"][0]["blocks"] < 100
     assert gate("--base", "main", "--budget", "3s", "--inconclusive", "pass")[0] == 0
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("far_first_look")
 def test_undecided_figures_are_invalid_on_a_disturbed_machine(gate, machine):
     machine["others_fraction"] = 0.9
     code, said, document = gate("--base", "main", "--budget", "3s")

@@ -110,13 +110,23 @@ def imported(path):
             yield node.module.partition(".")[0]
 
 
-def test_every_library_that_depth_imports_is_part_of_the_key():
-    names = {name for path in DEPTH_FOLDER.rglob("*.py") for name in imported(path)}
+def libraries_of(paths):
+    names = {name for path in paths for name in imported(path)}
     foreign = names - sys.stdlib_module_names - {"midas_bench", "pytest"}
     # these find files and show progress, and nothing that is computed passes through them
     foreign -= {"rich", "platformdirs", "filelock"}
-    libraries = {distribution for name in foreign for distribution in packages_distributions().get(name, ())}
-    assert libraries <= set(artifacts.LIBRARIES)
+    return {distribution for name in foreign for distribution in packages_distributions().get(name, ())}
+
+
+def test_every_library_that_depth_imports_is_part_of_the_key():
+    of_kinds = {library for kind in artifacts.KINDS.values() for library in kind.libraries}
+    assert libraries_of(DEPTH_FOLDER.rglob("*.py")) <= set(artifacts.LIBRARIES) | of_kinds
+
+
+@pytest.mark.parametrize("row", [row for row in registry.ROWS if row.artifact], ids=lambda row: row.name)
+def test_every_library_that_a_backend_imports_is_part_of_the_key_of_its_graph(row):
+    module = DEPTH_FOLDER / "backends" / f"{row.module.rpartition('.')[2]}.py"
+    assert libraries_of([module]) <= {*artifacts.LIBRARIES, *artifacts.KINDS[row.artifact].libraries}
 
 
 @pytest.mark.parametrize("library", artifacts.LIBRARIES)

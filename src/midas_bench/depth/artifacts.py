@@ -65,7 +65,7 @@ KINDS = {
     "openvino-int8": Kind(".zip", QUANTIZE, "onnx", calibrated=True),
     "opencv": Kind(".onnx", CONVERT, "onnx"),
     "ncnn": Kind(".zip", CONVERT, "onnx", libraries=("ncnn", "pnnx")),
-    "mnn": Kind(".mnn", CONVERT, "onnx", libraries=("MNN",)),
+    "mnn": Kind(".mnn", CONVERT, "onnx", libraries=("mnn",)),
     "litert": Kind(".tflite", libraries=LITERT),
     "litert-int8": Kind(".tflite", "midas_bench.depth.quantize_litert", "litert", calibrated=True, libraries=LITERT),
 }

@@ -30,6 +30,11 @@ def allowed_cores() -> int:
     return logical if quota is None else max(1, min(logical, math.ceil(quota)))
 
 
+def calls_side_by_side(threads: int, cores: int | None = None) -> int:
+    """Return how many calls of so many threads the cores have room for at a time: all that this process may use."""
+    return max(1, (cores or allowed_cores()) // threads)
+
+
 def pinnable_core() -> int | None:
     """Return a core to pin processes to, the last that this one may use, or None where the system cannot pin."""
     affinity = getattr(os, "sched_getaffinity", None)

@@ -220,14 +220,14 @@ def test_memory_is_bounded_by_what_is_ahead(pipeline, pictures):
 
 
 def test_a_runtime_with_all_cores_is_given_one_photo_at_a_time(pictures, monkeypatch):
-    monkeypatch.setattr("midas_bench.depth.pipeline.allowed_cores", lambda: 1)
+    monkeypatch.setattr("midas_bench.cpu.allowed_cores", lambda: 1)
     pipeline = DepthPipeline(resolve(PipelineConfig(weights="seeded", threads=1)), Brightness(1))
     list(pipeline.map(pictures * 4, ahead=8))
     assert pipeline.backend.most_inside == 1
 
 
 def test_a_runtime_with_one_of_several_cores_is_called_from_several_threads(pictures, monkeypatch):
-    monkeypatch.setattr("midas_bench.depth.pipeline.allowed_cores", lambda: 2)
+    monkeypatch.setattr("midas_bench.cpu.allowed_cores", lambda: 2)
     both_inside = threading.Barrier(2, timeout=PATIENCE_S)
 
     class Meets(Brightness):

@@ -46,8 +46,8 @@ def for_ncnn(graph: Path, target: Path, interface: NetworkInterface) -> Backend:
     from midas_bench.depth.backends.ncnn_net import BIN, PARAM, NcnnBackend
 
     # importing the package would import torch
-    found = importlib.util.find_spec("pnnx")
-    [folder] = found.submodule_search_locations if found and found.submodule_search_locations else [""]
+    package = importlib.util.find_spec("pnnx")
+    [folder] = package.submodule_search_locations if package and package.submodule_search_locations else [""]
     sizes = ",".join(map(str, interface.shape(1)))
     # weights in float32, where pnnx would keep halves
     options = [f"inputshape=[{sizes}]f32", f"ncnnparam={PARAM}", f"ncnnbin={BIN}", "fp16=0"]
@@ -66,13 +66,13 @@ def for_mnn(graph: Path, target: Path, interface: NetworkInterface) -> Backend:
     """Convert with MNN's own converter, in a process of its own, whose words tell why it failed."""
     from midas_bench.depth.backends.mnn_session import MnnBackend
 
-    made = graph.with_suffix(".mnn")
+    converted = graph.with_suffix(".mnn")
     # the last is the name of a product, which the converter asks for
-    words = ["-f", "ONNX", "--modelFile", str(graph), "--MNNModel", str(made), "--bizCode", "own"]
+    words = ["-f", "ONNX", "--modelFile", str(graph), "--MNNModel", str(converted), "--bizCode", "own"]
     ran = _run([sys.executable, "-c", MNN_CONVERT, *words], graph.parent)
-    if not made.is_file():
+    if not converted.is_file():
         raise ValueError(f"MNN's converter: {_complaint(ran.stdout) or last_words(ran.stderr)}")
-    target.write_bytes(made.read_bytes())
+    target.write_bytes(converted.read_bytes())
     return MnnBackend(target, 1, interface, one_by_one=True)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
 import torch
@@ -46,24 +47,17 @@ def trace(network: MidasSmall, path: Path, interface: NetworkInterface = MIDAS) 
 def export_onnx(network: MidasSmall, path: Path, interface: NetworkInterface = MIDAS) -> None:
     """Export what is deployed to one ONNX file: `batch` (N, 3, H, W) to `depth` (N, H, W), N alone free."""
     example = torch.zeros(interface.shape(EXPORT_OPTIONS["onnx"]["example_batch"]))
-    torch.onnx.export(
-        deployed(network),
-        (example,),
-        str(path),
-        dynamo=True,
-        external_data=False,
-        input_names=["batch"],
-        output_names=["depth"],
-        dynamic_shapes={"batch": {0: torch.export.Dim("n")}},
-        verbose=False,
-    )
+    _export(deployed(network), example, path, dynamic_shapes={"batch": {0: torch.export.Dim("n")}})
     # a graph that cannot be loaded must not enter the cache
     onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
 
 
 def export_plain_onnx(network: MidasSmall, path: Path, interface: NetworkInterface = MIDAS) -> None:
     """Export the network as it was trained to one ONNX file, for one image: what others run, who publish it so."""
-    example = torch.zeros(interface.shape(EXPORT_OPTIONS["onnx-plain"]["example_batch"]))
+    _export(network, torch.zeros(interface.shape(EXPORT_OPTIONS["onnx-plain"]["example_batch"])), path)
+
+
+def _export(network: torch.nn.Module, example: torch.Tensor, path: Path, **options: Any) -> None:
     torch.onnx.export(
         network,
         (example,),
@@ -73,6 +67,7 @@ def export_plain_onnx(network: MidasSmall, path: Path, interface: NetworkInterfa
         input_names=["batch"],
         output_names=["depth"],
         verbose=False,
+        **options,
     )
 
 

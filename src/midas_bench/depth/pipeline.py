@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from midas_bench.cpu import allowed_cores
+from midas_bench.cpu import calls_side_by_side
 from midas_bench.depth.backends import registry
 from midas_bench.depth.backends.base import Backend
 from midas_bench.depth.backends.validation import non_finite_depth
@@ -64,7 +64,7 @@ class DepthPipeline:
         self.config = config
         self.backend = backend
         self.recipe = find_recipe(config.recipe, config.weights.interface)
-        self.max_concurrent = max(1, (cores or allowed_cores()) // config.threads)
+        self.max_concurrent = calls_side_by_side(config.threads, cores)
         self.inference_slots = threading.BoundedSemaphore(self.max_concurrent)
 
     @classmethod

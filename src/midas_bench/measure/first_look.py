@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from midas_bench.depth.backends import registry
@@ -38,8 +37,8 @@ class FirstLook:
 
 def able_backends(own_model: bool) -> tuple[str, ...]:
     """Return the backends that can run here, the most promising first; what compiles for long is no first look."""
-    rows = [row for row in registry.ROWS if not row.compiles and (row.reads_onnx or not own_model)]
-    return by_promise(row.name for row in rows if registry.missing(row) is None)
+    able = registry.select(["all"], own_model)
+    return by_promise(name for name in able if not registry.find(name).compiles)
 
 
 def first_look(
@@ -102,11 +101,9 @@ def _fastest(calls_s: dict[str, float], left_out: dict[str, str]) -> FirstLook:
     if not ranked:
         reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
         raise UserError("--backend fast", f"no backend could be timed ({reasons})", "name backends instead")
-    with suppress(StopIteration):
-        exact = next(name for name in ranked if registry.find(name).exact)
-        others = [name for name in ranked if name != exact][:OTHERS]
-        ranked = [name for name in ranked if name in (exact, *others)]
-    kept = ranked[: OTHERS + 1]
+    exact = [name for name in ranked if registry.find(name).exact][:1]
+    others = [name for name in ranked if name not in exact][: OTHERS + 1 - len(exact)]
+    kept = [name for name in ranked if name in (*exact, *others)]
     fastest = units.seconds(calls_s[kept[0]])
     slower = {
         name: f"{units.seconds(value)} per photo in a first look, where {kept[0]} took {fastest}"

@@ -50,10 +50,10 @@ def throttling() -> Throttling | None:
 
 def parse(answer: str) -> Throttling | None:
     """Read an answer such as `throttled=0x50005`; None where it is no such answer."""
-    found = re.fullmatch(r"throttled=0x([0-9a-fA-F]{1,8})", answer.strip())
-    if not found:
+    match = re.fullmatch(r"throttled=0x([0-9a-fA-F]{1,8})", answer.strip())
+    if not match:
         return None
-    bits = int(found[1], 16)
+    bits = int(match[1], 16)
     now = tuple(text for bit, text in BITS.items() if bits >> bit & 1)
     since_start = tuple(text for bit, text in BITS.items() if bits >> (bit + SINCE_START) & 1)
     return Throttling(now, since_start)

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from midas_bench.cpu import allowed_cores
+from midas_bench.cpu import calls_side_by_side
 from midas_bench.depth.backends import registry
 from midas_bench.depth.calls import long_stream_photos
 from midas_bench.depth.config import Resolved
@@ -135,7 +135,7 @@ def opened(setup: Setup, config: Resolved, photos: Sequence[str], time_out: Time
         call_s = median([worker.call(_one(setup), time_out()) for _ in range(WARM_UP_CALLS)])
         one_s = call_s
         if setup.stream_photos:
-            call_s *= setup.stream_photos / max(1, allowed_cores() // (setup.threads or 1))
+            call_s *= setup.stream_photos / calls_side_by_side(setup.threads or 1)
         candidate = Candidate(setup, worker, stack.pop_all(), call_s, 0.0)
     candidate.visit_s = probe_s + one_s + candidate.calls * call_s
     candidate.peak_bytes = worker.peak_bytes()

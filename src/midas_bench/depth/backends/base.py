@@ -12,7 +12,6 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from midas_bench.cpu import allowed_cores
 from midas_bench.depth.interface import MIDAS, Batch, NetworkInterface
 from midas_bench.depth.weights import Weights
 
@@ -43,11 +42,6 @@ class Build:
     threads: int
     cache_dir: Path
     calibration: tuple[str, ...] = ()
-
-
-def calls_side_by_side(threads: int) -> int:
-    """Return how many calls of so many threads the cores that this process may use have room for at a time."""
-    return max(1, allowed_cores() // threads)
 
 
 T = TypeVar("T")

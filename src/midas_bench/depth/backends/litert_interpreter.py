@@ -8,8 +8,9 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
+from midas_bench.cpu import calls_side_by_side
 from midas_bench.depth.artifacts import artifact
-from midas_bench.depth.backends.base import Build, Requests, calls_side_by_side, checked, in_batches
+from midas_bench.depth.backends.base import Build, Requests, checked, in_batches
 from midas_bench.depth.graph_paths import readable
 from midas_bench.depth.interface import Batch, NetworkInterface
 from midas_bench.processes import STANDARD_ERROR, without_output

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from midas_bench.cpu import calls_side_by_side
 from midas_bench.depth.artifacts import artifact
-from midas_bench.depth.backends.base import Build, Requests, calls_side_by_side, checked_float32, in_batches
+from midas_bench.depth.backends.base import Build, Requests, checked_float32, in_batches
 from midas_bench.depth.graph_paths import readable
 from midas_bench.depth.interface import Batch, NetworkInterface
 from midas_bench.processes import without_output
@@ -51,8 +52,8 @@ class Session:
     @property
     def threads(self) -> int:
         """What the session says; MNN puts an integer into the memory of a float."""
-        told = self._interpreter.getSessionInfo(self._session, THREAD_NUMBER)
-        return int(struct.unpack("=i", struct.pack("=f", told))[0])
+        as_float = self._interpreter.getSessionInfo(self._session, THREAD_NUMBER)
+        return int(struct.unpack("=i", struct.pack("=f", as_float))[0])
 
 
 def _on_host(array: NDArray[np.float32]) -> MNN.Tensor:

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from midas_bench.cpu import calls_side_by_side
 from midas_bench.depth.artifacts import artifact
-from midas_bench.depth.backends.base import Build, Requests, calls_side_by_side, checked_float32, in_batches
+from midas_bench.depth.backends.base import Build, Requests, checked_float32, in_batches
 from midas_bench.depth.interface import Batch, NetworkInterface
 
 
@@ -17,12 +18,9 @@ class OpenCvBackend:
     """Run one graph, with a copy of the network for each call at a time."""
 
     def __init__(self, graph: Path, threads: int, interface: NetworkInterface, one_by_one: bool) -> None:
-        # bytes, since OpenCV takes names of UTF-8 alone
-        content = np.fromfile(graph, np.uint8)
-
         def opened() -> cv2.dnn.Net:
-            # the older engine gives wrong depth for several photos, without a word
-            return cv2.dnn.readNetFromONNX(content, cv2.dnn.ENGINE_NEW)
+            # bytes, since OpenCV takes names of UTF-8 alone; the older engine gives wrong depth for several photos
+            return cv2.dnn.readNetFromONNX(np.fromfile(graph, np.uint8), cv2.dnn.ENGINE_NEW)
 
         cv2.setNumThreads(threads)
         self._requests = Requests(opened, calls_side_by_side(threads))

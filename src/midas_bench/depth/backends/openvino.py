@@ -8,8 +8,9 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
+from midas_bench.cpu import calls_side_by_side
 from midas_bench.depth.artifacts import artifact
-from midas_bench.depth.backends.base import Build, Requests, calls_side_by_side, checked, in_batches
+from midas_bench.depth.backends.base import Build, Requests, checked, in_batches
 from midas_bench.depth.graph_paths import readable, without_links
 from midas_bench.depth.interface import Batch, NetworkInterface
 from midas_bench.depth.quantize import IR_BIN, IR_XML, fix_sizes

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from midas_bench.cpu import allowed_cores
+from midas_bench.cpu import calls_side_by_side
 from midas_bench.depth.config import PipelineConfig
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.measure import memory_sampler
@@ -190,7 +190,7 @@ def look(pipeline: DepthPipeline, photos: Sequence[bytes], request: Reply) -> Re
 
 def workers_for(pipeline: DepthPipeline) -> int:
     """Return how many photos run in parallel: the allowed cores over the pipeline's threads."""
-    return max(1, allowed_cores() // pipeline.config.threads)
+    return calls_side_by_side(pipeline.config.threads)
 
 
 def latency_s(pipeline: DepthPipeline, photos: Sequence[bytes]) -> float:

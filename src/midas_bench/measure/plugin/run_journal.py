@@ -90,7 +90,7 @@ def new_journal(folder: Path) -> RunJournal:
 
 def take_abandoned_journal(folder: Path) -> RunJournal | None:
     """Return the newest journal that no living run holds, now held by this one."""
-    for path in sorted(folder.glob("journal-*.jsonl"), key=_changed_s, reverse=True):
+    for path in _newest_first(folder):
         with suppress(Timeout, UserError):
             journal = RunJournal(path)
             if path.exists():
@@ -102,10 +102,12 @@ def take_abandoned_journal(folder: Path) -> RunJournal | None:
 
 def newest_identity(folder: Path) -> Row:
     """Return what identifies the newest run whose journal is there, without taking it; empty where there is none."""
-    for path in sorted(folder.glob("journal-*.jsonl"), key=_changed_s, reverse=True)[:1]:
-        rows = read_rows(path)
-        return dict(rows[0].get("identity") or {}) if rows else {}
-    return {}
+    rows = next((read_rows(path) for path in _newest_first(folder)), [])
+    return dict(rows[0].get("identity") or {}) if rows else {}
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("journal-*.jsonl"), key=_changed_s, reverse=True)
 
 
 def _changed_s(path: Path) -> float:

@@ -84,15 +84,15 @@ def roofline(roofs: Sequence[Roof]) -> Table | None:
 
 def floors(records: Sequence[Record]) -> list[Table]:
     """Show the steps from a photo to a PNG beside their limits, one table for each backend and photo."""
-    found = []
+    tables = []
     for number_of_table, r in enumerate(of_type(records, Floor)):
         if not r.info.steps:
             continue
         photo = next((f"{p.width}x{p.height}" for p in r.info.photos), "a photo")
         threads = units.counted(r.info.threads or 0, "thread")
         title = f"Distance to the limit: {r.info.backend_name}, {photo}, {threads}"
-        found.append(floor_table(f"floor-{number_of_table}", title, r.info.steps))
-    return found
+        tables.append(floor_table(f"floor-{number_of_table}", title, r.info.steps))
+    return tables
 
 
 def peers(timings: Sequence[tuple[str, Record, Interval]]) -> Table | None:

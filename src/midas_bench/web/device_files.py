@@ -1,0 +1,128 @@
+"""What a browser needs to compute depth itself: scripts of this package, runtime and decoder of npm's, and graphs.
+
+A server hands them out in one folder, which the scripts know by its address alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from midas_bench.depth.heatmap import COLOURED_SIDE, INFERNO_RGB
+from midas_bench.depth.interface import NetworkInterface
+from midas_bench.depth.preprocess import least_side
+from midas_bench.files import sha256_of
+
+STATIC = Path(__file__).with_name("static")
+SCRIPTS = ("depth-worker.js", "heatmap.js", "network.js", "photo.js", "resize.js")
+SETTINGS = "settings.json"
+RUNTIME, RUNTIME_VERSION = "onnxruntime-web", "1.30.0"
+RUNTIME_FILES = {
+    "wasm": ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"),
+    "webgpu": ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm"),
+}
+"""By the provider that computes: the module to import, and what it loads itself."""
+RUNTIME_FOLDER = f"{RUNTIME}-{RUNTIME_VERSION}"
+DECODER = "jpeg-turbo-0.1.3/jpeg-turbo.wasm"
+DTYPES = ("float32", "uint8")
+"""Inputs that the scripts can make; browsers have no arrays of float16 yet."""
+
+MEDIA_TYPES = {
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".json": "application/json",
+    ".onnx": "application/octet-stream",
+    ".wasm": "application/wasm",
+}
+
+
+@dataclass(frozen=True)
+class DeviceFile:
+    """One file to hand out.
+
+    Attributes:
+        content: its bytes, or where they are.
+        media_type: as HTTP calls it.
+        immutable: whether its name changes with its content, so that it may be kept for ever.
+    """
+
+    content: bytes | Path
+    media_type: str
+    immutable: bool
+
+
+@dataclass(frozen=True)
+class DeviceFiles:
+    """All that a browser asks for below one folder.
+
+    Attributes:
+        graphs: by the name that users choose by, such as `fp32`, an ONNX file.
+        interface: of all of them.
+        assets: the folder of what was taken from npm's packages.
+        max_pixels: of a photo.
+    """
+
+    graphs: Mapping[str, Path]
+    interface: NetworkInterface
+    assets: Path
+    max_pixels: int
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """What the scripts go by: the network's interface, the pipeline's constants, and the files with their sizes."""
+        runtime = {provider: self._sizes(RUNTIME_FOLDER, names) for provider, names in RUNTIME_FILES.items()}
+        return {
+            "version": version("midas-bench"),
+            "interface": asdict(self.interface),
+            "least_side": least_side(self.interface),
+            "coloured_side": COLOURED_SIDE,
+            "max_pixels": self.max_pixels,
+            "palette": INFERNO_RGB.ravel().tolist(),
+            "models": [
+                {"name": name, "file": file, "bytes": path.stat().st_size}
+                for name, (file, path) in self._models.items()
+            ],
+            "runtime": {
+                "name": RUNTIME,
+                "version": RUNTIME_VERSION,
+                "folder": RUNTIME_FOLDER,
+                # one that lacks a file cannot run
+                "files": {name: files for name, files in runtime.items() if all(file["bytes"] for file in files)},
+            },
+            "decoder": {"file": DECODER, "bytes": self._bytes(DECODER)},
+        }
+
+    @cached_property
+    def _models(self) -> dict[str, tuple[str, Path]]:
+        return {name: (f"{name}-{sha256_of(path)[:16]}.onnx", path) for name, path in self.graphs.items()}
+
+    def _sizes(self, folder: str, names: tuple[str, ...]) -> list[dict[str, Any]]:
+        return [{"name": name, "bytes": self._bytes(f"{folder}/{name}")} for name in names]
+
+    def _bytes(self, name: str) -> int:
+        path = self.assets / name
+        return path.stat().st_size if path.is_file() else 0
+
+    def find(self, name: str) -> DeviceFile | None:
+        """Return the file of a name, or None: names that are not listed here reach no folder."""
+        content = self._content(name)
+        immutable = name != SETTINGS and name not in SCRIPTS
+        return None if content is None else DeviceFile(content, MEDIA_TYPES[Path(name).suffix], immutable)
+
+    def _content(self, name: str) -> bytes | Path | None:
+        if name == SETTINGS:
+            return json.dumps(self.settings).encode()
+        if name in SCRIPTS:
+            return STATIC / name
+        if name in self._assets and (self.assets / name).is_file():
+            return self.assets / name
+        return next((path for file, path in self._models.values() if file == name), None)
+
+    @cached_property
+    def _assets(self) -> frozenset[str]:
+        return frozenset({DECODER, *(f"{RUNTIME_FOLDER}/{name}" for names in RUNTIME_FILES.values() for name in names)})

@@ -1,0 +1,56 @@
+import json
+
+import pytest
+
+from midas_bench.depth.interface import MIDAS
+from midas_bench.web.device_files import DECODER, RUNTIME_FILES, RUNTIME_FOLDER, SCRIPTS, STATIC, DeviceFiles
+
+
+@pytest.fixture
+def files(tmp_path):
+    assets = tmp_path / "assets"
+    for name in (DECODER, *(f"{RUNTIME_FOLDER}/{name}" for name in RUNTIME_FILES["wasm"])):
+        (assets / name).parent.mkdir(parents=True, exist_ok=True)
+        (assets / name).write_bytes(b"content of " + name.encode())
+    (assets / "secret.js").write_text("not listed")
+    graph = tmp_path / "graph.onnx"
+    graph.write_bytes(b"a graph")
+    return DeviceFiles({"fp32": graph}, MIDAS, assets, 64_000_000)
+
+
+def test_settings_name_files_that_are_handed_out(files):
+    settings = json.loads(files.find("settings.json").content)
+    [model] = settings["models"]
+    named = [(model["file"], model["bytes"]), (settings["decoder"]["file"], settings["decoder"]["bytes"])]
+    folder = settings["runtime"]["folder"]
+    # those for WebGPU are not there
+    assert list(settings["runtime"]["files"]) == ["wasm"]
+    named += [(f"{folder}/{file['name']}", file["bytes"]) for file in settings["runtime"]["files"]["wasm"]]
+    for name, size in named:
+        found = files.find(name)
+        assert found.content.stat().st_size == size
+        assert found.immutable
+    assert settings["interface"]["layout"] == "NCHW"
+    assert len(settings["palette"]) == 3 * 256
+
+
+def test_a_changed_graph_has_another_name(files, tmp_path):
+    name = files.settings["models"][0]["file"]
+    (tmp_path / "graph.onnx").write_bytes(b"another")
+    again = DeviceFiles(files.graphs, MIDAS, files.assets, 1)
+    assert again.settings["models"][0]["file"] != name
+    assert again.find(name) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "secret.js", "../graph.onnx", "static/photo.js", "/etc/passwd", "fp32.onnx", "a\0b.js"]
+)
+def test_nothing_else_is_handed_out(files, name):
+    assert files.find(name) is None
+
+
+def test_scripts_are_all_there_is(files):
+    assert sorted(SCRIPTS) == sorted(path.name for path in STATIC.glob("*.js"))
+    for name in SCRIPTS:
+        assert not files.find(name).immutable
+        assert files.find(name).media_type == "text/javascript"

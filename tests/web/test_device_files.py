@@ -54,3 +54,14 @@ def test_scripts_are_all_there_is(files):
     for name in SCRIPTS:
         assert not files.find(name).immutable
         assert files.find(name).media_type == "text/javascript"
+
+
+def test_an_exported_folder_holds_what_a_server_hands_out(files, tmp_path):
+    site = tmp_path / "my site" / "gerät"
+    files.export(site)
+    files.export(site)
+    names = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
+    assert names > {"settings.json", "depth-worker.js", DECODER}
+    for name in names:
+        content = files.find(name).content
+        assert (site / name).read_bytes() == (content if isinstance(content, bytes) else content.read_bytes())

@@ -16,7 +16,7 @@ from typing import Any
 from midas_bench.depth.heatmap import COLOURED_SIDE, INFERNO_RGB
 from midas_bench.depth.interface import NetworkInterface
 from midas_bench.depth.preprocess import least_side
-from midas_bench.files import sha256_of
+from midas_bench.files import sha256_of, write_whole
 
 STATIC = Path(__file__).with_name("static")
 SCRIPTS = ("depth-worker.js", "heatmap.js", "network.js", "photo.js", "resize.js")
@@ -108,21 +108,29 @@ class DeviceFiles:
         path = self.assets / name
         return path.stat().st_size if path.is_file() else 0
 
-    def find(self, name: str) -> DeviceFile | None:
-        """Return the file of a name, or None: names that are not listed here reach no folder."""
-        content = self._content(name)
-        immutable = name != SETTINGS and name not in SCRIPTS
-        return None if content is None else DeviceFile(content, MEDIA_TYPES[Path(name).suffix], immutable)
-
-    def _content(self, name: str) -> bytes | Path | None:
-        if name == SETTINGS:
-            return json.dumps(self.settings).encode()
-        if name in SCRIPTS:
-            return STATIC / name
-        if name in self._assets and (self.assets / name).is_file():
-            return self.assets / name
-        return next((path for file, path in self._models.values() if file == name), None)
-
     @cached_property
-    def _assets(self) -> frozenset[str]:
-        return frozenset({DECODER, *(f"{RUNTIME_FOLDER}/{name}" for names in RUNTIME_FILES.values() for name in names)})
+    def _contents(self) -> dict[str, bytes | Path]:
+        """By name, all there is; one that is not listed here reaches no folder."""
+        assets = (DECODER, *(f"{RUNTIME_FOLDER}/{name}" for names in RUNTIME_FILES.values() for name in names))
+        return {
+            SETTINGS: json.dumps(self.settings).encode(),
+            **{name: STATIC / name for name in SCRIPTS},
+            **{name: self.assets / name for name in assets if self._bytes(name)},
+            **dict(self._models.values()),
+        }
+
+    def find(self, name: str) -> DeviceFile | None:
+        """Return the file of a name, or None."""
+        content = self._contents.get(name)
+        if content is None:
+            return None
+        return DeviceFile(content, MEDIA_TYPES[Path(name).suffix], immutable=name not in (SETTINGS, *SCRIPTS))
+
+    def export(self, folder: Path) -> None:
+        """Write all files to a folder, for a site of one's own; files of other names in it stay.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        for name, content in self._contents.items():
+            write_whole(folder / name, content if isinstance(content, bytes) else content.read_bytes())

@@ -27,6 +27,7 @@ from midas_bench.files import CACHE_VARIABLE, locked
 from midas_bench.results.run_files import read
 from midas_bench.results.runs import Run
 from midas_bench.scene_photos import Photo, from_manifest
+from midas_bench.web import assets
 
 PROJECT = Path(__file__).parent.parent
 SMALL = PROJECT / "tests/results/data/small.json"
@@ -198,6 +199,17 @@ def prepared(graphs: Path, request: pytest.FixtureRequest) -> Callable[[str], Pa
         return graphs
 
     return copied
+
+
+@pytest.fixture(scope="session")
+def web_assets(cache_dir: Path, request: pytest.FixtureRequest) -> Path:
+    """Give a cache that holds what runs in a browser, fetched by npm once; pytest's own cache keeps it."""
+    if assets.find_npm() is None:
+        pytest.skip("needs npm: the extra [browser] or Debian's package")
+    kept: Path = request.config.cache.mkdir("web-assets")
+    assets.fetch(kept)
+    _copy_missing(kept, cache_dir)
+    return cache_dir
 
 
 def _kept_graphs(request: pytest.FixtureRequest) -> Path:

@@ -29,6 +29,7 @@ COMMANDS = {
     "profile": "show which operators of the network take the time",
     "self-test": "simulate runs beside scripted disturbances, and count how often their answers are right",
     "serve": "serve a web page and an API that turn photos into depth heat maps",
+    "web-assets": "fetch what the page and the benchmarks run in a browser, once",
     "fleet": "run the benchmarks on every machine of a Ray cluster, and report on them together",
     "doctor": "describe this machine, and what would spoil a measurement on it now",
 }

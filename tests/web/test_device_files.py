@@ -3,15 +3,16 @@ import json
 import pytest
 
 from midas_bench.depth.interface import MIDAS
-from midas_bench.web.device_files import DECODER, RUNTIME_FILES, RUNTIME_FOLDER, SCRIPTS, STATIC, DeviceFiles
+from midas_bench.web.device_files import SCRIPTS, STATIC, DeviceFiles
+from midas_bench.web.npm_packages import FILES
 
 
 @pytest.fixture
 def files(tmp_path):
     assets = tmp_path / "assets"
-    for name in (DECODER, *(f"{RUNTIME_FOLDER}/{name}" for name in RUNTIME_FILES["wasm"])):
-        (assets / name).parent.mkdir(parents=True, exist_ok=True)
-        (assets / name).write_bytes(b"content of " + name.encode())
+    assets.mkdir()
+    for file in FILES:
+        (assets / file.name).write_bytes(b"content of " + file.name.encode())
     (assets / "secret.js").write_text("not listed")
     graph = tmp_path / "graph.onnx"
     graph.write_bytes(b"a graph")
@@ -21,15 +22,14 @@ def files(tmp_path):
 def test_settings_name_files_that_are_handed_out(files):
     settings = json.loads(files.find("settings.json").content)
     [model] = settings["models"]
-    named = [(model["file"], model["bytes"]), (settings["decoder"]["file"], settings["decoder"]["bytes"])]
-    folder = settings["runtime"]["folder"]
-    # those for WebGPU are not there
-    assert list(settings["runtime"]["files"]) == ["wasm"]
-    named += [(f"{folder}/{file['name']}", file["bytes"]) for file in settings["runtime"]["files"]["wasm"]]
-    for name, size in named:
-        found = files.find(name)
-        assert found.content.stat().st_size == size
-        assert found.immutable
+    assert files.find(model["file"]).content.stat().st_size == model["bytes"]
+    runtime = settings["runtime"]
+    of_providers = [file["name"] for provider in ("wasm", "webgpu") for file in runtime["files"][provider]]
+    named = [settings["decoder"]["file"], *(f"{runtime['folder']}/{name}" for name in of_providers)]
+    assert len(named) == len(FILES)
+    for name in (*named, model["file"]):
+        assert files.find(name).content.is_file()
+        assert files.find(name).immutable
     assert settings["interface"]["layout"] == "NCHW"
     assert len(settings["palette"]) == 3 * 256
 
@@ -61,7 +61,7 @@ def test_an_exported_folder_holds_what_a_server_hands_out(files, tmp_path):
     files.export(site)
     files.export(site)
     names = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
-    assert names > {"settings.json", "depth-worker.js", DECODER}
+    assert names > {"settings.json", "depth-worker.js", files.settings["decoder"]["file"]}
     for name in names:
         content = files.find(name).content
         assert (site / name).read_bytes() == (content if isinstance(content, bytes) else content.read_bytes())

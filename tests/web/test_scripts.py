@@ -8,8 +8,8 @@ from midas_bench.depth.heatmap import COLOURED_SIDE, INFERNO_RGB, palette_map
 
 pytestmark = pytest.mark.browser
 
-MOST_UNEQUAL = 2e-3
-"""Share of the pixels of a picture of noise that may differ by 1: some sums end near a half."""
+MOST_UNEQUAL = 1e-4
+"""Share of the pixels that may differ by 1; on x86 none does, and OpenCV has code of its own for other processors."""
 
 
 def picture(height, width, channels=3):
@@ -61,7 +61,8 @@ def test_depth_is_coloured_as_the_pipeline_colours_it(call, size):
     made = np.frombuffer(call("heatmap.js", "grey", depth, 256, 256, *size, COLOURED_SIDE), np.uint8)
     theirs = palette_map(depth, *size)
     made = made.reshape(theirs.shape)
-    assert unequal(made, theirs) <= MOST_UNEQUAL
+    # depth is stretched in float32, and some of it ends near a half
+    assert unequal(made, theirs) <= 1e-3
     colours = np.frombuffer(call("heatmap.js", "coloured", made, INFERNO_RGB.ravel().tolist()), np.uint8)
     colours = colours.reshape(*theirs.shape, 4)
     assert (colours[..., :3] == INFERNO_RGB[:, 0][made]).all()

@@ -17,18 +17,17 @@ from midas_bench.depth.heatmap import COLOURED_SIDE, INFERNO_RGB
 from midas_bench.depth.interface import NetworkInterface
 from midas_bench.depth.preprocess import least_side
 from midas_bench.files import sha256_of, write_whole
+from midas_bench.web.assets import VERSION
+from midas_bench.web.npm_packages import FILES, JPEG_TURBO, ONNX_RUNTIME
 
 STATIC = Path(__file__).with_name("static")
 SCRIPTS = ("depth-worker.js", "heatmap.js", "network.js", "photo.js", "resize.js")
 SETTINGS = "settings.json"
-RUNTIME, RUNTIME_VERSION = "onnxruntime-web", "1.30.0"
 RUNTIME_FILES = {
     "wasm": ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"),
     "webgpu": ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm"),
 }
 """By the provider that computes: the module to import, and what it loads itself."""
-RUNTIME_FOLDER = f"{RUNTIME}-{RUNTIME_VERSION}"
-DECODER = "jpeg-turbo-0.1.3/jpeg-turbo.wasm"
 DTYPES = ("float32", "uint8")
 """Inputs that the scripts can make; browsers have no arrays of float16 yet."""
 
@@ -63,7 +62,7 @@ class DeviceFiles:
     Attributes:
         graphs: by the name that users choose by, such as `fp32`, an ONNX file.
         interface: of all of them.
-        assets: the folder of what was taken from npm's packages.
+        assets: the folder that `assets.require` gives.
         max_pixels: of a photo.
     """
 
@@ -75,7 +74,12 @@ class DeviceFiles:
     @cached_property
     def settings(self) -> dict[str, Any]:
         """What the scripts go by: the network's interface, the pipeline's constants, and the files with their sizes."""
-        runtime = {provider: self._sizes(RUNTIME_FOLDER, names) for provider, names in RUNTIME_FILES.items()}
+        size_bytes = {file.name: file.size_bytes for file in FILES}
+        runtime = {
+            provider: [{"name": name, "bytes": size_bytes[name]} for name in names]
+            for provider, names in RUNTIME_FILES.items()
+        }
+        [decoder] = JPEG_TURBO.files
         return {
             "version": version("midas-bench"),
             "interface": asdict(self.interface),
@@ -88,34 +92,25 @@ class DeviceFiles:
                 for name, (file, path) in self._models.items()
             ],
             "runtime": {
-                "name": RUNTIME,
-                "version": RUNTIME_VERSION,
-                "folder": RUNTIME_FOLDER,
-                # one that lacks a file cannot run
-                "files": {name: files for name, files in runtime.items() if all(file["bytes"] for file in files)},
+                "name": ONNX_RUNTIME.name,
+                "version": ONNX_RUNTIME.version,
+                "folder": VERSION,
+                "files": runtime,
             },
-            "decoder": {"file": DECODER, "bytes": self._bytes(DECODER)},
+            "decoder": {"file": f"{VERSION}/{decoder.name}", "bytes": decoder.size_bytes},
         }
 
     @cached_property
     def _models(self) -> dict[str, tuple[str, Path]]:
         return {name: (f"{name}-{sha256_of(path)[:16]}.onnx", path) for name, path in self.graphs.items()}
 
-    def _sizes(self, folder: str, names: tuple[str, ...]) -> list[dict[str, Any]]:
-        return [{"name": name, "bytes": self._bytes(f"{folder}/{name}")} for name in names]
-
-    def _bytes(self, name: str) -> int:
-        path = self.assets / name
-        return path.stat().st_size if path.is_file() else 0
-
     @cached_property
     def _contents(self) -> dict[str, bytes | Path]:
         """By name, all there is; one that is not listed here reaches no folder."""
-        assets = (DECODER, *(f"{RUNTIME_FOLDER}/{name}" for names in RUNTIME_FILES.values() for name in names))
         return {
             SETTINGS: json.dumps(self.settings).encode(),
             **{name: STATIC / name for name in SCRIPTS},
-            **{name: self.assets / name for name in assets if self._bytes(name)},
+            **{f"{VERSION}/{file.name}": self.assets / file.name for file in FILES},
             **dict(self._models.values()),
         }
 

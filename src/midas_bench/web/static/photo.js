@@ -60,7 +60,7 @@ export class Photos {
       const target = allocate(width * height * 3);
       if (turbo.tjDecompress2(decompressor, source, bytes.length, target, width, 0, height, TURBOJPEG_RGB, 0)) return null;
       const pixels = new Uint8Array(turbo.memory.buffer, target, width * height * 3).slice();
-      return upright({ pixels, width, height, photoWidth: storedWidth, photoHeight: storedHeight }, orientationOf(bytes));
+      return upright({ pixels, width, height, photoWidth: storedWidth, photoHeight: storedHeight }, storage(bytes).orientation);
     } catch (error) {
       // libjpeg ended by an error, and left its memory as it was
       this.#exports = null;
@@ -76,7 +76,11 @@ export class Photos {
 
   async #whole(file) {
     const options = { colorSpaceConversion: "none", premultiplyAlpha: "none" };
-    const bitmap = await createImageBitmap(new Blob([file]), options).catch(() => {
+    const bytes = new Uint8Array(file);
+    const stored = storage(bytes);
+    // browsers turn some formats upright and others not, unless the file itself says that it is upright
+    if (stored.place) new DataView(file).setUint16(stored.place, 1, stored.small);
+    const bitmap = await createImageBitmap(new Blob([bytes]), options).catch(() => {
       throw new PhotoError("The photo cannot be decoded", "It is damaged, or of a format that this browser does not read.", "Convert it to JPEG.");
     });
     const { width, height } = bitmap;
@@ -91,7 +95,7 @@ export class Photos {
       pixels[to + 1] = rgba[from + 1];
       pixels[to + 2] = rgba[from + 2];
     }
-    return { pixels, width, height, photoWidth: width, photoHeight: height };
+    return upright({ pixels, width, height, photoWidth: width, photoHeight: height }, stored.orientation);
   }
 
   #check(width, height) {
@@ -123,19 +127,42 @@ function instance(module) {
 const APP1 = 0xe1;
 const SCAN = 0xda;
 const ORIENTATION = 0x0112;
+const text = (letters) => [...letters].reduce((number, letter) => (number << 8) | letter.charCodeAt(0), 0) >>> 0;
+const [EXIF, PNG, WEBP] = ["Exif", "\x89PNG", "WEBP"].map(text);
 
-/** Read how a JPEG is stored, 1 to 8 as in EXIF; 1, which is upright, for whatever says nothing sound. */
-export function orientationOf(bytes) {
+/** Read how a photo is stored, 1 to 8 as in EXIF; 1, which is upright, for whatever says nothing sound. */
+function storage(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   try {
-    for (let at = 2; view.getUint8(at) === 0xff && view.getUint8(at + 1) !== SCAN; at += 2 + view.getUint16(at + 2)) {
-      // "Exif" and two zeros
-      if (view.getUint8(at + 1) === APP1 && view.getUint32(at + 4) === 0x45786966 && view.getUint16(at + 8) === 0) return orientationIn(view, at + 10);
-    }
+    const start = exifIn(view);
+    // a JPEG has "Exif" and two zeros before it, and some WebPs too
+    return (start && orientationIn(view, view.getUint32(start) === EXIF ? start + 6 : start)) || { orientation: 1 };
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
+    return { orientation: 1 };
   }
-  return 1;
+}
+
+/** Return where a photo's EXIF begins, or 0. Whatever ends before it should raises a RangeError. */
+function exifIn(view) {
+  if (view.getUint32(0) === PNG) return partIn(view, 8, text("eXIf"), (at) => [view.getUint32(at + 4), at + 8, 12 + view.getUint32(at)]);
+  if (view.getUint32(8) === WEBP) return partIn(view, 12, text("EXIF"), (at) => [view.getUint32(at), at + 8, 8 + evenly(view.getUint32(at + 4, true))]);
+  for (let at = 2; view.getUint8(at) === 0xff && view.getUint8(at + 1) !== SCAN; at += 2 + view.getUint16(at + 2))
+    if (view.getUint8(at + 1) === APP1 && view.getUint32(at + 4) === EXIF) return at + 4;
+  return 0;
+}
+
+function partIn(view, start, wanted, read) {
+  for (let at = start; at < view.byteLength; ) {
+    const [name, content, length] = read(at);
+    if (name === wanted) return content;
+    at += length;
+  }
+  return 0;
+}
+
+function evenly(length) {
+  return length + (length % 2);
 }
 
 function orientationIn(view, start) {
@@ -146,9 +173,9 @@ function orientationIn(view, start) {
     const at = directory + 2 + 12 * entry;
     if (view.getUint16(at, small) !== ORIENTATION) continue;
     const orientation = view.getUint16(at + 8, small);
-    return orientation >= 1 && orientation <= 8 ? orientation : 1;
+    return orientation >= 1 && orientation <= 8 ? { orientation, place: at + 8, small } : null;
   }
-  return 1;
+  return null;
 }
 
 /** Turn pixels upright as EXIF's orientation says how they are stored. */

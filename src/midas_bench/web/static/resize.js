@@ -88,17 +88,21 @@ function wholeArea(pixels, width, toWidth, toHeight, across, down) {
   return out;
 }
 
-/** For each output pixel of one axis: two source pixels, and their weights as integers of 2048. */
-function linearWeights(from, to) {
+/**
+ * For each output pixel of one axis: two source pixels, and their weights as integers of 2048.
+ *
+ * Beyond the first and the last pixel both are the same one. OpenCV then weighs columns by 2048 and 0, and rows by their
+ * place, which is rounded otherwise.
+ */
+function linearWeights(from, to, edgeByPlace) {
   const axis = { low: new Int32Array(to), high: new Int32Array(to), lowWeight: new Int32Array(to), highWeight: new Int32Array(to) };
   const scale = from / to;
   for (let i = 0; i < to; i++) {
     const place = fround((i + 0.5) * scale - 0.5);
-    let pixel = floor(place);
-    let rest = fround(place - pixel);
-    if (pixel < 0) [pixel, rest] = [0, 0];
-    if (pixel >= from - 1) [pixel, rest] = [from - 1, 0];
-    axis.low[i] = pixel;
+    const pixel = floor(place);
+    const inside = pixel >= 0 && pixel < from - 1;
+    const rest = inside || edgeByPlace ? fround(place - pixel) : 0;
+    axis.low[i] = max(0, pixel);
     axis.high[i] = min(pixel + 1, from - 1);
     axis.lowWeight[i] = round(fround(fround(1 - rest) * 2048));
     axis.highWeight[i] = round(fround(rest * 2048));
@@ -112,8 +116,8 @@ function linearWeights(from, to) {
  * @returns {Uint8Array} (toHeight, toWidth, channels)
  */
 export function linear(pixels, width, height, toWidth, toHeight, channels) {
-  const columns = linearWeights(width, toWidth);
-  const rows = linearWeights(height, toHeight);
+  const columns = linearWeights(width, toWidth, false);
+  const rows = linearWeights(height, toHeight, true);
   const length = toWidth * channels;
   const out = new Uint8Array(toHeight * length);
   // a source line serves several lines of a larger picture

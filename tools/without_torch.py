@@ -61,8 +61,10 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup() -> Generator[None, object, object]:
-    """Skip where a fixture needs it."""
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """Skip where a fixture needs it, or a mark says that the test does."""
+    if item.get_closest_marker("torch"):
+        pytest.skip("needs torch")
     return (yield from _skipping())
 
 

@@ -86,12 +86,14 @@ def checkout(tmp_path, encode, monkeypatch):
     return folder
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("backend", CALIBRATED)
 def test_every_door_of_python_takes_the_projects_photos_in_any_folder(backend, tmp_path, project):
     every = set(paths(all_photos(from_manifest(project / MANIFEST))))
     assert opened_with(tmp_path, backend) == [every] * 4
 
 
+@pytest.mark.torch
 def test_photos_that_are_named_are_taken_in_place_of_the_projects(tmp_path, photos):
     own = str(photos["pet"].path)
     assert opened_with(tmp_path, "onnx-int8", own) == [{own}] * 4

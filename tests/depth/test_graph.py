@@ -45,6 +45,7 @@ def test_the_graphs_are_files_that_this_machines_other_programs_can_read(graphs)
         assert artifact(kind, seeded(), graphs).path.stat().st_size > 60_000_000
 
 
+@pytest.mark.torch
 def test_the_exporter_is_a_process_of_its_own(cold_onnx):
     for told in cold_onnx["processes"]:
         assert "midas_bench.depth.graph" not in told["modules"]

@@ -191,6 +191,7 @@ def test_an_unknown_field_is_an_error():
         DepthPipeline.open("onnx", colour="viridis")
 
 
+@pytest.mark.torch
 def test_a_cold_cache_is_filled_without_importing_torch(cold_onnx, photos):
     for told in cold_onnx["processes"]:
         assert "onnxruntime" in told["modules"]

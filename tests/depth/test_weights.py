@@ -263,6 +263,7 @@ def test_seeded_weights_are_no_file(tmp_path, closed, name):
     assert resolve(name, tmp_path, Release(closed)) == Weights("seeded", weights.seeded().sha256, None)
 
 
+@pytest.mark.torch
 def test_seeded_weights_are_identified_without_torch():
     script = """
 import sys

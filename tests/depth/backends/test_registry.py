@@ -54,6 +54,7 @@ def test_a_cpu_without_the_instructions_is_said_before_the_library(monkeypatch):
     assert registry.suits_cpu(row)
 
 
+@pytest.mark.torch
 def test_without_a_compiler_or_headers_compile_is_left_out(monkeypatch, tmp_path):
     row = registry.REGISTRY["compile"]
     monkeypatch.setattr(registry.sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
@@ -76,6 +77,7 @@ def test_int8_is_calibrated_and_its_fidelity_reduced():
     assert {row.name for row in registry.ROWS if not row.exact} == reduced
 
 
+@pytest.mark.torch
 def test_a_calibrated_backend_without_photos_is_the_users_error(tmp_path):
     from midas_bench.depth.weights import seeded
 

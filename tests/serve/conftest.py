@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ import pytest
 from midas_bench.depth.config import PipelineConfig, resolve
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.serve.serve_config import ServeConfig
+from midas_bench.web.device_graphs import open_device_files
 
 WAIT_S = 60.0
 """Far more than anything here takes, even on a machine that stands still for seconds: a test that hangs ends."""
@@ -181,10 +182,13 @@ def serving() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def below_path() -> Callable[..., Any]:
-    """Run a proxy that strips a prefix: `with below_path(url, "/some/where") as url_of_the_page`."""
+    """Run a proxy that strips a prefix: `with below_path(url, "/some/where") as url_of_the_page`.
+
+    In place of a URL, a function may give it for each request. Headers in `without` are left out of answers.
+    """
 
     @contextmanager
-    def proxied(url: str, prefix: str):
+    def proxied(url: str | Callable[[], str], prefix: str, without: Collection[str] = ()):
         class Proxy(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
@@ -193,14 +197,16 @@ def below_path() -> Callable[..., Any]:
                 if not self.path.startswith(f"{prefix}/"):
                     self.send_error(404, "outside of the prefix")
                     return
-                connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=WAIT_S)
+                target = url() if callable(url) else url
+                connection = http.client.HTTPConnection(urlsplit(target).netloc, timeout=WAIT_S)
                 connection.request(self.command, self.path.removeprefix(prefix), body, dict(self.headers))
                 answer = connection.getresponse()
                 data = answer.read()
                 connection.close()
                 self.send_response_only(answer.status)
                 for name, value in answer.getheaders():
-                    self.send_header(name, value)
+                    if name not in without:
+                        self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(data)
 
@@ -239,3 +245,11 @@ def samples(photos):
 @pytest.fixture(scope="session")
 def photo(project: Path) -> bytes:
     return (project / "fixtures/images/china.jpg").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def device_files(prepared, web_assets):
+    """Give what browsers compute with: the real runtime, and both graphs of seeded weights."""
+    prepared("onnx-int8")
+    pipeline = resolve(PipelineConfig("onnx", threads=1, weights="seeded", cache_dir=str(web_assets)))
+    return open_device_files(pipeline, ServeConfig().max_pixels, lambda _: None)

@@ -7,17 +7,20 @@ import contextlib
 import os
 import sys
 from dataclasses import replace
+from functools import partial
 from typing import NoReturn
 
 from midas_bench import scene_photos
 from midas_bench.bundle import suite_photos
 from midas_bench.cli.depth import resolve_and_prepare
 from midas_bench.cli.main import EXIT_INTERRUPTED, warn
-from midas_bench.depth.config import PipelineConfig
+from midas_bench.depth.config import PipelineConfig, Resolved
 from midas_bench.errors import UserError, printable
 from midas_bench.options import MODEL_FLAGS, SINGLE, add_to_parser, at_most_one, model_settings, one_thread_count, split
 from midas_bench.scene_photos import Photo
 from midas_bench.serve.serve_config import MIB, ServeConfig, check_installed
+from midas_bench.web.device_files import DeviceFiles
+from midas_bench.web.device_graphs import open_device_files
 
 DEFAULTS = ServeConfig()
 MAX_PORT = 65_535
@@ -42,6 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         help_text = f"{meaning} (default: {default:g})"
         parser.add_argument(flag, type=kind, default=default, metavar=metavar, help=help_text)
+    parser.add_argument(
+        "--on-device", choices=("yes", "no"),
+        help="let the page compute in visitors' browsers, which get the model's file (default: yes with the project's "
+        "weights, if midas-bench web-assets has fetched what that takes)",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -57,14 +65,16 @@ def run(arguments: argparse.Namespace) -> int:
     pipeline = PipelineConfig(
         backend, threads, arguments.weights, model=arguments.model, model_settings=model_settings(arguments)
     )
+    resolved = resolve_and_prepare(pipeline)
     config = ServeConfig(
-        pipeline=resolve_and_prepare(pipeline),
+        pipeline=resolved,
         queue_size=arguments.queue,
         workers=arguments.workers,
         batch=arguments.batch,
         deadline_s=arguments.deadline,
         max_upload_bytes=int(arguments.max_upload * MIB),
         samples=samples,
+        device=_device_files(arguments.on_device, resolved),
     )
     server = DepthServer(config, arguments.host, arguments.port)
     server.stop_on_signals()
@@ -100,6 +110,20 @@ def _check_limits(arguments: argparse.Namespace) -> None:
         if not 0 < value <= UPPER_LIMITS[flag]:
             thing = f"--{flag.replace('_', '-')} {value:g}"
             raise UserError(thing, "is out of range", f"give a number above 0, up to {UPPER_LIMITS[flag]}")
+
+
+def _device_files(wish: str | None, pipeline: Resolved) -> DeviceFiles | None:
+    """Return what browsers need to compute themselves; without a wish, none where something is in the way."""
+    # whoever visits the page can keep the model's file, which an operator may not want of a model of their own
+    if wish == "no" or (wish is None and pipeline.weights.source not in ("official", "seeded")):
+        return None
+    try:
+        return open_device_files(pipeline, DEFAULTS.max_pixels, partial(print, flush=True))
+    except UserError as error:
+        if wish == "yes":
+            raise
+        print(f"the page does not compute in browsers: {error}", flush=True)
+        return None
 
 
 def _samples(folder: str | None) -> tuple[Photo, ...]:

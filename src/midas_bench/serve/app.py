@@ -17,7 +17,7 @@ from werkzeug.wsgi import ClosingIterator
 from midas_bench.depth.config import resolve
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.errors import UserError
-from midas_bench.serve import client_mistakes, page, problems
+from midas_bench.serve import client_mistakes, device_page, page, problems
 from midas_bench.serve.engine import STAGES, DepthResult, Engine
 from midas_bench.serve.metrics import CONTENT_TYPE, Metrics
 from midas_bench.serve.openapi import description
@@ -28,12 +28,19 @@ from midas_bench.serve.serve_config import ServeConfig
 MALFORMED = "midas_bench.malformed"
 """In a request's environment: why its body could not be read."""
 
+POLICY = (
+    "default-src 'none'; script-src 'self'{scripts}; style-src 'self'; img-src 'self' data: blob:; "
+    "connect-src 'self'; {workers}form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+ON_DEVICE = {"scripts": " 'wasm-unsafe-eval'", "workers": "worker-src 'self'; "}
+"""What the policy allows in addition where the page may compute on the visitor's device."""
 SECURITY = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
+    # only a page that is isolated from others by both may use threads
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
 }
 FORM_PARTS = 16
 FORM_START_BYTES = 1024
@@ -130,6 +137,7 @@ def create_app(config: ServeConfig, open_pipeline: Callable[[], DepthPipeline] |
     metrics = Metrics()
     metrics.watch(lambda: engine.queue_length, lambda: engine.in_work)
     about = page.About.of(resolved)
+    policy = POLICY.format(**ON_DEVICE if config.device else dict.fromkeys(ON_DEVICE, ""))
     weights = f"{resolved.weights.source}; sha256={resolved.weights.sha256}"
     samples = {photo.file: photo for photo in config.samples}
     app = _Application("midas_bench.serve")
@@ -190,6 +198,9 @@ def create_app(config: ServeConfig, open_pipeline: Callable[[], DepthPipeline] |
         response = Response(data, content_type=JPEG.media_type if small else page.media_type(data))
         response.cache_control.max_age = SAMPLES_CACHED_S
         return response
+
+    if config.device is not None:
+        device_page.add_routes(app, config.device, lambda: page_response().get_data())
 
     @app.get("/healthz")
     def alive() -> Response:
@@ -258,7 +269,7 @@ def create_app(config: ServeConfig, open_pipeline: Callable[[], DepthPipeline] |
 
     @app.after_request
     def finish(response: Response) -> Response:
-        response.headers.extend(SECURITY)
+        response.headers.extend(SECURITY | {"Content-Security-Policy": policy})
         if "Cache-Control" not in response.headers:
             response.cache_control.no_store = True
         rule = request.url_rule.rule if request.url_rule else "none"

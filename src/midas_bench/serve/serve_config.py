@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from midas_bench.depth.config import PipelineConfig
 from midas_bench.errors import missing_libraries
 from midas_bench.scene_photos import Photo
+from midas_bench.web.device_files import DeviceFiles
 
 LIBRARIES = ("flask", "cheroot", "prometheus_client")
 MIB = 1 << 20
@@ -26,6 +27,7 @@ class ServeConfig:
         max_upload_bytes: of a request's body.
         max_pixels: of a photo; the pipeline's own limit holds too.
         samples: photos that the page offers to try.
+        device: what visitors' browsers need to compute themselves; None where the page does not offer it.
     """
 
     pipeline: PipelineConfig = field(default_factory=lambda: PipelineConfig(threads=1))
@@ -37,6 +39,7 @@ class ServeConfig:
     max_upload_bytes: int = 20 * MIB
     max_pixels: int = 64_000_000
     samples: tuple[Photo, ...] = ()
+    device: DeviceFiles | None = None
 
 
 def check_installed() -> None:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from midas_bench.depth.backends.registry import REGISTRY
-from midas_bench.depth.config import check_threads
+from midas_bench.depth.config import PipelineConfig, check_threads
 from midas_bench.depth.model_settings import FLAGS, PRESETS
 from midas_bench.errors import UserError
 
@@ -144,6 +144,24 @@ def model_settings(options: object) -> tuple[tuple[str, str], ...]:
     """Return what the flags of a command or of pytest say of the model; flags that are not given are left out."""
     given = ((name, getattr(options, f"model_{name}", None)) for name in FLAGS)
     return tuple((name, value) for name, value in given if value is not None)
+
+
+def pipeline_config(arguments: argparse.Namespace, **fields: Any) -> PipelineConfig:
+    """Return what the flags of a command say of the pipeline.
+
+    Args:
+        arguments: with the flags of weights and model, and of backend and threads unless `fields` has them.
+        fields: of `PipelineConfig`, in place of what flags say or beside it.
+
+    Raises:
+        UserError: several backends or thread counts are named, or no number of threads.
+    """
+    if "backend" not in fields:
+        fields["backend"] = at_most_one("--backend", split(arguments.backend)) or "onnx"
+    if "threads" not in fields:
+        fields["threads"] = one_thread_count(arguments.threads)
+    usual = {"weights": arguments.weights, "model": arguments.model, "model_settings": model_settings(arguments)}
+    return PipelineConfig(**usual | fields)
 
 
 def split(values: Iterable[str] | None) -> list[str]:

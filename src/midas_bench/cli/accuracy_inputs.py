@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from midas_bench.depth.backends import registry
-from midas_bench.depth.config import PipelineConfig, Resolved, resolve
+from midas_bench.depth.config import Resolved, resolve
 from midas_bench.depth.interface import MIDAS
 from midas_bench.depth.weights import Weights
 from midas_bench.errors import printable
-from midas_bench.options import model_settings, one_thread_count, split
+from midas_bench.options import pipeline_config, split
 
 EXIT_CANNOT_JUDGE = 3
 BUDGET_S = 120.0
@@ -36,14 +36,9 @@ def configured(
     Raises:
         UserError: a model, a setting or the weights are not usable, or a backend does not run them.
     """
-    threads, settings = one_thread_count(arguments.threads), model_settings(arguments)
     configs: dict[str, Resolved] = {}
     for model in dict.fromkeys(arguments.model or [None]):
-        config = resolve(
-            PipelineConfig(
-                backends[0], threads, arguments.weights, calibration=calibration, model=model, model_settings=settings
-            )
-        )
+        config = resolve(pipeline_config(arguments, backend=backends[0], calibration=calibration, model=model))
         for backend in backends:
             registry.check_runs(backend, config.weights)
         name = weights_name(config.weights)

@@ -20,7 +20,12 @@ from midas_bench.depth.stages import STAGES
 from midas_bench.depth.weights import TIMING_ONLY
 from midas_bench.errors import UserError, printable
 from midas_bench.heatmap_files import FORMATS, has_palette, save, tasks
-from midas_bench.options import MODEL_FLAGS, SINGLE, add_to_parser, at_most_one, model_settings, one_thread_count, split
+from midas_bench.options import (
+    MODEL_FLAGS,
+    SINGLE,
+    add_to_parser,
+    pipeline_config,
+)
 
 NOT_TIMED = "reading the photo and writing the heat map"
 
@@ -54,11 +59,7 @@ def _place(text: str) -> Path | str:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the heat map and print the stage times of a second, warm call, or write a folder's heat maps."""
-    backend = at_most_one("--backend", split(arguments.backend)) or "onnx"
-    threads = one_thread_count(arguments.threads)
-    config = PipelineConfig(
-        backend, threads, arguments.weights, model=arguments.model, model_settings=model_settings(arguments)
-    )
+    config = pipeline_config(arguments)
     photo, output = arguments.photo, arguments.output
     suffix = f".{arguments.format or 'png'}"
     if arguments.ray:

@@ -17,7 +17,7 @@ from midas_bench import scene_photos
 from midas_bench.bundle import suite_photos
 from midas_bench.cli.main import warn
 from midas_bench.depth.backends import registry
-from midas_bench.depth.config import PipelineConfig, make_graph, resolve
+from midas_bench.depth.config import make_graph, resolve
 from midas_bench.depth.weights import TIMING_ONLY
 from midas_bench.errors import UserError
 from midas_bench.files import check_writable, write_whole
@@ -28,7 +28,14 @@ from midas_bench.measure.loadgen.benchmark_json import cell, cell_name, document
 from midas_bench.measure.loadgen.result_lines import headline, verdict
 from midas_bench.measure.loadgen.rules import BOUND_OF_P90, RULES, SCENARIOS
 from midas_bench.measure.reference import Reference
-from midas_bench.options import MODEL_FLAGS, ONE_COUNT, add_to_parser, model_settings, one_thread_count, split
+from midas_bench.options import (
+    MODEL_FLAGS,
+    ONE_COUNT,
+    add_to_parser,
+    one_thread_count,
+    pipeline_config,
+    split,
+)
 from midas_bench.processes import ProcessDiedError
 from midas_bench.results.units import duration
 
@@ -104,16 +111,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError(logs, "is a file and not a folder", "choose another one with --logs")
     check_writable((logs if logs.exists() else logs.parent) / "log", "--logs")
     photos = scene_photos.all_photos(scene_photos.chosen(arguments.photos, suite_photos(), warn))
-    config = resolve(
-        PipelineConfig(
-            backends[0],
-            threads,
-            arguments.weights,
-            calibration=scene_photos.paths(photos),
-            model=arguments.model,
-            model_settings=model_settings(arguments),
-        )
-    )
+    calibration = scene_photos.paths(photos)
+    config = resolve(pipeline_config(arguments, backend=backends[0], threads=threads, calibration=calibration))
     for backend in backends:
         registry.check_runs(backend, config.weights)
     bound_s = None if bound_ms is None else bound_ms / 1e3

@@ -16,14 +16,21 @@ from midas_bench import scene_photos
 from midas_bench.bundle import suite_photos
 from midas_bench.cli.main import warn
 from midas_bench.depth.backends import registry
-from midas_bench.depth.config import PipelineConfig, Resolved, make_graph, resolve
+from midas_bench.depth.config import Resolved, make_graph, resolve
 from midas_bench.depth.photo import read
 from midas_bench.depth.recipe import find_recipe
 from midas_bench.errors import UserError, printable
 from midas_bench.files import check_writable, write_whole
 from midas_bench.measure.isolated_tasks import MODULE
 from midas_bench.measure.worker_client import WorkerSpec
-from midas_bench.options import MODEL_FLAGS, SINGLE, add_to_parser, at_most_one, model_settings, one_thread_count, split
+from midas_bench.options import (
+    MODEL_FLAGS,
+    SINGLE,
+    add_to_parser,
+    at_most_one,
+    pipeline_config,
+    split,
+)
 from midas_bench.processes import ProcessDiedError, ask
 from midas_bench.profile.chrome_trace import chrome_trace
 from midas_bench.profile.operators import Profile
@@ -131,17 +138,8 @@ def configured(arguments: argparse.Namespace, scenes: scene_photos.Scenes) -> Re
     if backend not in recorded:
         advice = f"choose from {', '.join(recorded)}"
         raise UserError(f"backend {backend}", "does not tell what its operators take", advice)
-    threads = one_thread_count(arguments.threads)
-    return resolve(
-        PipelineConfig(
-            backend,
-            threads,
-            arguments.weights,
-            calibration=scene_photos.paths(scene_photos.all_photos(scenes)),
-            model=arguments.model,
-            model_settings=model_settings(arguments),
-        )
-    )
+    calibration = scene_photos.paths(scene_photos.all_photos(scenes))
+    return resolve(pipeline_config(arguments, backend=backend, calibration=calibration))
 
 
 def machine_peaks(config: Resolved) -> dict[str, float]:

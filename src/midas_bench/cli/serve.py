@@ -14,9 +14,15 @@ from midas_bench import scene_photos
 from midas_bench.bundle import suite_photos
 from midas_bench.cli.depth import resolve_and_prepare
 from midas_bench.cli.main import EXIT_INTERRUPTED, warn
-from midas_bench.depth.config import PipelineConfig, Resolved
+from midas_bench.depth.config import Resolved
 from midas_bench.errors import UserError, printable
-from midas_bench.options import MODEL_FLAGS, SINGLE, add_to_parser, at_most_one, model_settings, one_thread_count, split
+from midas_bench.options import (
+    MODEL_FLAGS,
+    SINGLE,
+    add_to_parser,
+    one_thread_count,
+    pipeline_config,
+)
 from midas_bench.scene_photos import Photo
 from midas_bench.serve.serve_config import MIB, ServeConfig, check_installed
 from midas_bench.web.device_files import DeviceFiles
@@ -60,12 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check_limits(arguments)
     # bad input ends the command before weights are downloaded
     samples = _samples(arguments.photos)
-    backend = at_most_one("--backend", split(arguments.backend)) or "onnx"
-    threads = one_thread_count(arguments.threads) or 1
-    pipeline = PipelineConfig(
-        backend, threads, arguments.weights, model=arguments.model, model_settings=model_settings(arguments)
-    )
-    resolved = resolve_and_prepare(pipeline)
+    resolved = resolve_and_prepare(pipeline_config(arguments, threads=one_thread_count(arguments.threads) or 1))
     config = ServeConfig(
         pipeline=resolved,
         queue_size=arguments.queue,

@@ -16,7 +16,7 @@ from midas_bench.cli.main import EXIT_INTERRUPTED, warn
 from midas_bench.cli.prices import add_price_argument, read_prices
 from midas_bench.cpu import default_threads
 from midas_bench.depth.backends import registry
-from midas_bench.depth.config import PipelineConfig, resolve
+from midas_bench.depth.config import resolve
 from midas_bench.errors import UserError
 from midas_bench.files import check_writable, write_whole
 from midas_bench.measure import machine
@@ -24,7 +24,14 @@ from midas_bench.measure.doctor import advise
 from midas_bench.measure.tune import TunePlan, tune
 from midas_bench.measure.tune_candidates import by_promise
 from midas_bench.measure.tune_output import Advice
-from midas_bench.options import MODEL_FLAGS, add_to_parser, model_settings, seconds, split, thread_counts
+from midas_bench.options import (
+    MODEL_FLAGS,
+    add_to_parser,
+    pipeline_config,
+    seconds,
+    split,
+    thread_counts,
+)
 from midas_bench.results.machine_fields import cpu_name
 from midas_bench.results.price import PricedMachine, Prices
 from midas_bench.results.tuning_results import Trial
@@ -66,16 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     counts = thread_counts(arguments.threads) or default_thread_counts()
     photos = scene_photos.chosen(arguments.photos, suite_photos(), warn)
     calibration = scene_photos.paths(scene_photos.all_photos(photos))
-    config = resolve(
-        PipelineConfig(
-            backends[0],
-            max(counts),
-            arguments.weights,
-            calibration=calibration,
-            model=arguments.model,
-            model_settings=model_settings(arguments),
-        )
-    )
+    config = resolve(pipeline_config(arguments, backend=backends[0], threads=max(counts), calibration=calibration))
     plan = TunePlan(config, backends, tuple(sorted(counts, reverse=True)), next(iter(photos.values())), budget_s)
     # before the budget is spent
     here = machine.inspect()

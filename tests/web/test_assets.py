@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import sys
 import tarfile
@@ -249,3 +250,28 @@ def test_npm_brings_what_is_pinned(web_assets):
     assert {name: (folder / name).stat().st_size for name in sizes} == sizes
 
     assert (folder / assets.LICENCES).read_text() == npm_packages.licences()
+
+
+@pytest.mark.slow
+def test_a_site_of_ones_own_is_written_whole(web_assets, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv(CACHE_VARIABLE, str(web_assets))
+    site = tmp_path / "my sité" / "device"
+    assert command.main(["web-assets", "--site", str(site), "--weights", "seeded"]) == 0
+    said = capsys.readouterr().out
+    assert "timing only" in said
+    assert f"{site}: " in said
+    settings = json.loads((site / "settings.json").read_text())
+    assert [model["name"] for model in settings["models"]] == ["fp32", "int8"]
+    assert all((site / model["file"]).stat().st_size == model["bytes"] for model in settings["models"])
+
+
+@pytest.mark.parametrize("flags", [("--weights", "seeded"), ("--model", "own.onnx"), ("--size", "192x256")])
+def test_flags_of_the_network_want_a_site(flags, capsys):
+    assert command.main(["web-assets", *flags]) == 2
+    assert "add --site FOLDER" in capsys.readouterr().err
+
+
+def test_a_site_that_cannot_be_written_is_one_line_before_anything_is_fetched(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert command.main(["web-assets", "--site", str(tmp_path / "file"), "--weights", "seeded"]) == 2
+    assert "cannot be written" in capsys.readouterr().err.splitlines()[-1]

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from midas_bench.depth.interface import MIDAS
+from midas_bench.web.assets import LICENCES
 from midas_bench.web.device_files import SCRIPTS, STATIC, DeviceFiles
 from midas_bench.web.npm_packages import FILES
 
@@ -13,6 +14,7 @@ def files(tmp_path):
     assets.mkdir()
     for file in FILES:
         (assets / file.name).write_bytes(b"content of " + file.name.encode())
+    (assets / LICENCES).write_text("licences")
     (assets / "secret.js").write_text("not listed")
     graph = tmp_path / "graph.onnx"
     graph.write_bytes(b"a graph")
@@ -59,9 +61,11 @@ def test_scripts_are_all_there_is(files):
 def test_an_exported_folder_holds_what_a_server_hands_out(files, tmp_path):
     site = tmp_path / "my site" / "gerät"
     files.export(site)
-    files.export(site)
+    written_bytes = files.export(site)
     names = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
     assert names > {"settings.json", "depth-worker.js", files.settings["decoder"]["file"]}
+    assert written_bytes == sum((site / name).stat().st_size for name in names)
+    assert any(name.endswith(LICENCES) for name in names)
     for name in names:
         content = files.find(name).content
         assert (site / name).read_bytes() == (content if isinstance(content, bytes) else content.read_bytes())

@@ -17,7 +17,7 @@ from midas_bench.depth.heatmap import COLOURED_SIDE, INFERNO_RGB
 from midas_bench.depth.interface import NetworkInterface
 from midas_bench.depth.preprocess import least_side
 from midas_bench.files import sha256_of, write_whole
-from midas_bench.web.assets import VERSION
+from midas_bench.web.assets import LICENCES, VERSION
 from midas_bench.web.npm_packages import FILES, JPEG_TURBO, ONNX_RUNTIME
 
 STATIC = Path(__file__).with_name("static")
@@ -28,6 +28,8 @@ RUNTIME_FILES = {
     "webgpu": ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm"),
 }
 """By the provider that computes: the module to import, and what it loads itself."""
+MAX_PIXELS = 64_000_000
+"""Of a photo, unless somebody says otherwise: the page holds it and its heat map in memory, four bytes a pixel."""
 DTYPES = ("float32", "uint8")
 """Inputs that the scripts can make; browsers have no arrays of float16 yet."""
 
@@ -36,6 +38,7 @@ MEDIA_TYPES = {
     ".mjs": "text/javascript",
     ".json": "application/json",
     ".onnx": "application/octet-stream",
+    ".txt": "text/plain; charset=utf-8",
     ".wasm": "application/wasm",
 }
 
@@ -111,6 +114,7 @@ class DeviceFiles:
             SETTINGS: json.dumps(self.settings).encode(),
             **{name: STATIC / name for name in SCRIPTS},
             **{f"{VERSION}/{file.name}": self.assets / file.name for file in FILES},
+            f"{VERSION}/{LICENCES}": self.assets / LICENCES,
             **dict(self._models.values()),
         }
 
@@ -121,11 +125,15 @@ class DeviceFiles:
             return None
         return DeviceFile(content, MEDIA_TYPES[Path(name).suffix], immutable=name not in (SETTINGS, *SCRIPTS))
 
-    def export(self, folder: Path) -> None:
-        """Write all files to a folder, for a site of one's own; files of other names in it stay.
+    def export(self, folder: Path) -> int:
+        """Write all files to a folder, for a site of one's own, and return their bytes; what else is in it stays.
 
         Raises:
             UserError: it cannot be written.
         """
+        written_bytes = 0
         for name, content in self._contents.items():
-            write_whole(folder / name, content if isinstance(content, bytes) else content.read_bytes())
+            data = content if isinstance(content, bytes) else content.read_bytes()
+            write_whole(folder / name, data)
+            written_bytes += len(data)
+        return written_bytes

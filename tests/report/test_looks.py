@@ -7,7 +7,7 @@ from msgspec import structs
 
 from midas_bench.depth.backends.registry import REGISTRY
 from midas_bench.report.charts.fidelity import agreement
-from midas_bench.report.charts.style import FIXED, LONGEST_LABEL, labels, legend, look
+from midas_bench.report.charts.style import FIXED, LONGEST_LABEL, labels, legend, look, own_ids
 from midas_bench.report.charts.throughput import STAGES, speedup, stages
 from midas_bench.report.charts.timing import latency, one_photo
 from midas_bench.results.fidelity_results import points
@@ -79,3 +79,15 @@ def test_the_whole_pipelines_time_stands_beside_the_sum_of_its_stages(small):
 def test_each_speed_up_has_its_own_figure_beside_it(small):
     svg = speedup(small.records).svg
     assert svg.count(f"{TIMES}<") == 2  # of blocks, and within the run
+
+
+def test_ids_of_shapes_do_not_hang_on_the_last_digits_of_floats():
+    drawn = '<clipPath id="{0}"/><path id="{1}"/><g id="title" clip-path="url(#{0})"/><use xlink:href="#{1}"/>'
+    first, second = (
+        own_ids("load", drawn.format(*ids)) for ids in (("p83afcdabbf", "m0123456789"), ("pf83bffcc8c", "mabcdef0123"))
+    )
+    assert first == second
+    assert first == (
+        '<clipPath id="load-shape1"/><path id="load-shape2"/>'
+        '<g id="load-title" clip-path="url(#load-shape1)"/><use xlink:href="#load-shape2"/>'
+    )

@@ -202,7 +202,14 @@ def slim(svg: str) -> str:
 
 
 def own_ids(prefix: str, svg: str) -> str:
-    """Put a prefix before each id, so that several charts can stand in one page."""
+    """Number the ids that are hashes, and put a prefix before each id, so that several charts can stand in one page.
+
+    Matplotlib hashes coordinates with all their digits. The last of them are chance: the layout's solver adds up in the
+    order of its variables' addresses.
+    """
+    hashes = dict.fromkeys(re.findall(r'\bid="([a-z][0-9a-f]{10})"', svg))
+    for number, hashed in enumerate(hashes, 1):
+        svg = svg.replace(hashed, f"shape{number}")
     svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
     return re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}-", svg)
 

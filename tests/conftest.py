@@ -52,7 +52,8 @@ print(json.dumps({"modules": sorted(sys.modules), **told}))
 LONGEST = (
     "test_conformance.py", "test_resume.py", "test_plugin.py", "test_command.py", "test_every_command.py",
     "test_telemetry.py", "test_distill.py", "test_bulk_depth.py", "test_fleet_run.py", "test_environments.py",
-    "test_run.py", "test_loadgen.py", "test_process.py", "test_page_browser.py", "test_browser.py", "test_planted.py",
+    "test_run.py", "test_loadgen.py", "test_process.py", "test_page_browser.py", "test_device_browser.py",
+    "test_browser.py", "test_planted.py",
 )  # fmt: skip
 """Modules that take minutes, however few their tests are; the second to compile finds what the first compiled."""
 

@@ -14,8 +14,8 @@ pytest.importorskip("flask", reason="needs the extra [web]")
 pytest.importorskip("axe_playwright_python", reason="needs the extra [dev]")
 pytestmark = pytest.mark.browser
 
-from axe_playwright_python.sync_playwright import Axe  # noqa: E402
 from playwright.sync_api import expect  # noqa: E402
+from tests.serve.page_checks import fits, upload, violations  # noqa: E402
 
 from midas_bench.depth.config import PipelineConfig  # noqa: E402
 from midas_bench.serve.serve_config import ServeConfig  # noqa: E402
@@ -84,10 +84,6 @@ def jpeg(encode):
     return made
 
 
-def upload(page, data, name="photo.jpg"):
-    page.locator("#photo").set_input_files({"name": name, "mimeType": "image/jpeg", "buffer": data})
-
-
 def done(page, name):
     expect(page.locator("#status")).to_contain_text(f"Done: depth of {name}")
     expect(page.locator("#result")).to_be_visible()
@@ -101,15 +97,6 @@ def size_shown(page, name):
 
 def split(page):
     return float(page.locator("#pair").evaluate("e => getComputedStyle(e).getPropertyValue('--split')").rstrip("% "))
-
-
-def violations(page):
-    found = Axe().run(page).response["violations"]
-    return [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found]
-
-
-def fits(page):
-    return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_a_chosen_photo_becomes_a_heat_map_and_the_next_one_replaces_it(opened, photo, jpeg, shots):

@@ -9,6 +9,7 @@ const TYPE = "image/png"; // with a palette: exact colours, and quick to make
 
 let current = null; // the AbortController of the photo that is under way
 let urls = []; // of the pictures that are shown
+let device = null; // computes in this browser, where the server offers that
 
 document.documentElement.classList.add("js");
 $("photo").addEventListener("change", picked);
@@ -29,6 +30,7 @@ function submitted(event) {
 }
 
 function cancel() {
+  device?.cancel();
   settle("Cancelled.");
   $("photo").focus();
 }
@@ -65,8 +67,7 @@ async function work(name, source) {
   $("status").textContent = `Working on ${name} …`;
   try {
     const photo = typeof source === "function" ? await source(mine.signal) : source;
-    if (photo.size + WRAPPING_BYTES > limitBytes) throw tooLarge(photo);
-    const answer = await send(name, photo, mine.signal);
+    const answer = device?.chosen ? await compute(photo) : await send(name, photo, mine.signal);
     const pictures = await load([photo, answer.heatmap]);
     if (mine === current && !mine.signal.aborted) show(name, pictures, answer);
     else pictures.forEach((picture) => URL.revokeObjectURL(picture.src));
@@ -75,14 +76,22 @@ async function work(name, source) {
   }
 }
 
+/** Let this device compute; nothing is sent. */
+async function compute(photo) {
+  const { heatmap, stages_ms, computed } = await device.depth(photo);
+  return { heatmap, stages_ms, place: "on this device", also: computed };
+}
+
 async function send(name, photo, signal) {
+  if (photo.size + WRAPPING_BYTES > limitBytes) throw tooLarge(photo);
   const body = new FormData();
   body.append("photo", photo, name);
   const started = performance.now();
   const answer = await fetch("api/depth", { method: "POST", body, signal, headers: { Accept: TYPE } });
   const heatmap = await read(answer, () => answer.blob());
   const stages = [...(answer.headers.get("Server-Timing") ?? "").matchAll(/([\w-]+);dur=([\d.]+)/g)];
-  return { heatmap, onTheWhole_ms: performance.now() - started, stages_ms: new Map(stages.map(([, stage, ms]) => [stage, Number(ms)])) };
+  const also = `${(performance.now() - started).toFixed(0)} ms with the way there and back`;
+  return { heatmap, stages_ms: new Map(stages.map(([, stage, ms]) => [stage, Number(ms)])), place: "on the server", also };
 }
 
 async function read(answer, content) {
@@ -104,7 +113,7 @@ async function load(blobs) {
   return pictures;
 }
 
-function show(name, pictures, { stages_ms, onTheWhole_ms }) {
+function show(name, pictures, { stages_ms, place, also }) {
   urls.forEach(URL.revokeObjectURL);
   urls = pictures.map((picture) => picture.src);
   const { naturalWidth: width, naturalHeight: height } = pictures[1];
@@ -119,11 +128,11 @@ function show(name, pictures, { stages_ms, onTheWhole_ms }) {
   view(turned ? "side" : chosenView());
   Object.assign($("download"), { href: urls[1], download: `${name.replace(/\.[^.]*$/, "")}-depth.png` });
   $("size").textContent = `${width} × ${height} pixels`;
-  const server_ms = times(stages_ms);
-  $("total").textContent = `${server_ms.toFixed(0)} ms on the server, ${onTheWhole_ms.toFixed(0)} ms with the way there and back`;
+  const spent = `${times(stages_ms).toFixed(0)} ms ${place}`;
+  $("total").textContent = `${spent}, ${also}`;
   $("result").hidden = false;
   move(50);
-  settle(`Done: depth of ${name}, ${server_ms.toFixed(0)} ms on the server.`);
+  settle(`Done: depth of ${name}, ${spent}.`);
   $("result-title").focus({ preventScroll: true });
   $("result-title").scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
 }
@@ -165,6 +174,7 @@ function settle(text) {
   current = null;
   document.body.classList.remove("working");
   $("busy").hidden = true;
+  loading(0, 0);
   $("status").textContent = text;
 }
 
@@ -199,3 +209,25 @@ pair.addEventListener("pointerdown", (event) => {
 pair.addEventListener("pointermove", (event) => pair.hasPointerCapture(event.pointerId) && point(event));
 for (const radio of document.querySelectorAll("[name=view]")) radio.addEventListener("change", () => view(radio.value));
 view(chosenView());
+
+/** Show how much of the model is loaded; all of it, and nothing, as work without a known end. */
+function loading(loaded, total) {
+  const known = loaded < total;
+  const bar = $("progress");
+  if (known) Object.assign(bar, { max: total, value: loaded });
+  else bar.removeAttribute("value");
+  $("loaded").textContent = known ? `model: ${(loaded / 1e6).toFixed(0)} of ${(total / 1e6).toFixed(0)} MB` : "";
+}
+
+// Samples come from the server: without it there is nothing to choose.
+for (const image of document.querySelectorAll(".samples img")) {
+  const gone = () => (image.closest(".samples").hidden = true);
+  if (image.complete && !image.naturalWidth) gone();
+  else image.addEventListener("error", gone);
+}
+
+const choice = $("where");
+if (choice) {
+  const { Device } = await import("./device.js");
+  device = new Device(choice, loading);
+}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from midas_bench.cli.main import main
+from midas_bench.errors import UserError
 
 
 def refused(capsys, *line):
@@ -72,3 +73,22 @@ def test_an_option_that_makes_no_sense_is_one_line_and_code_2(capsys, line, mess
     for name in ("flask", "cheroot", "prometheus_client"):
         pytest.importorskip(name, reason="needs the extra [web]")
     assert message in refused(capsys, *line)
+
+
+def test_a_device_that_is_asked_for_and_cannot_be_had_is_bad_input(capsys, tmp_path, monkeypatch):
+    for name in ("flask", "cheroot", "prometheus_client"):
+        pytest.importorskip(name, reason="needs the extra [web]")
+    from midas_bench.cli import serve
+    from midas_bench.depth.config import PipelineConfig, resolve
+    from midas_bench.depth.weights import Weights
+
+    pipeline = resolve(PipelineConfig(weights=Weights("seeded", "0" * 64), cache_dir=str(tmp_path)))
+    own = resolve(PipelineConfig(weights=Weights("file", "0" * 64), cache_dir=str(tmp_path)))
+    with pytest.raises(UserError, match="midas-bench web-assets"):
+        serve._device_files("yes", pipeline)
+    assert serve._device_files(None, pipeline) is None
+    assert capsys.readouterr().out.startswith("the page does not compute in browsers: ")
+    # visitors can keep the file of a model, so an operator's own one is not handed out unasked
+    monkeypatch.setattr(serve, "open_device_files", lambda *_: "files")
+    choices = [serve._device_files(wish, of) for of in (pipeline, own) for wish in (None, "yes", "no")]
+    assert choices == ["files", "files", None, None, "files", None]

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.browser
 from dataclasses import replace  # noqa: E402
 
 from playwright.sync_api import expect  # noqa: E402
+from tests.conftest import CHROMIUM, CHROMIUM_ARGUMENTS  # noqa: E402
 from tests.serve.page_checks import fits, upload, violations  # noqa: E402
 
 from midas_bench.depth.config import PipelineConfig  # noqa: E402
@@ -29,6 +30,8 @@ expect.set_options(timeout=PATIENCE_MS)
 PHONE = {"width": 360, "height": 740}
 USUAL = ("No available adapters.", "Service Worker registration blocked by Playwright")
 """Chromium says so where a page asks for a graphics adapter and there is none, and Playwright where a test wants it."""
+LITTLE_MEMORY = "--js-flags=--wasm-max-mem-pages=1500"
+"""96 MB for WebAssembly, of which the runtime and the network need more."""
 WITHOUT_SIMD = "WebAssembly.validate = () => false;\n"
 CACHED = """async () => {
     const addresses = [];
@@ -287,6 +290,21 @@ def test_a_browser_without_simd_is_told_to_update(opened, photo):
     page.get_by_text("Run on the server").click()
     upload(page, photo)
     expect(page.locator("#total")).to_contain_text("on the server")
+
+
+def test_too_little_memory_is_said_and_the_server_can_still_compute(browser, url, photo):
+    limited = browser.browser_type.launch(executable_path=str(CHROMIUM), args=[*CHROMIUM_ARGUMENTS, LITTLE_MEMORY])
+    try:
+        page = limited.new_page()
+        page.goto(url)
+        page.get_by_text("Run on this device").click()
+        upload(page, photo)
+        assert problem(page).startswith("This device has too little memory")
+        page.get_by_text("Run on the server").click()
+        upload(page, photo)
+        expect(page.locator("#total")).to_contain_text("on the server")
+    finally:
+        limited.close()
 
 
 def test_a_script_that_cannot_be_had_is_a_problem(opened, photo):

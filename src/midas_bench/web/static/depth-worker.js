@@ -149,7 +149,7 @@ function failed(error, { id, type }) {
   const told = (title, detail, next_step) => ({ type: "failed", id, title, detail, next_step });
   if (error instanceof Failure || error instanceof PhotoError) return told(error.title, error.detail, error.nextStep);
   // browsers and ONNX Runtime say so each in words of its own
-  if (error instanceof RangeError || /memory|allocat/i.test(error))
+  if (error instanceof RangeError || /memory|alloc/i.test(error))
     return told("This device has too little memory", "The browser gave no more.", "Close other pages, take a smaller photo, or let the server compute.");
   const detail = String(error?.message ?? error).split("\n")[0].slice(0, 200);
   if (type === "load") return told("The model cannot be opened", detail, "Let the server compute.");

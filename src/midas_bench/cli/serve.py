@@ -14,7 +14,7 @@ from midas_bench import scene_photos
 from midas_bench.bundle import suite_photos
 from midas_bench.cli.depth import resolve_and_prepare
 from midas_bench.cli.main import EXIT_INTERRUPTED, warn
-from midas_bench.depth.config import Resolved
+from midas_bench.depth.config import Resolved, cache_folder
 from midas_bench.errors import UserError, printable
 from midas_bench.options import (
     MODEL_FLAGS,
@@ -25,6 +25,7 @@ from midas_bench.options import (
 )
 from midas_bench.scene_photos import Photo
 from midas_bench.serve.serve_config import MIB, ServeConfig, check_installed
+from midas_bench.web import assets
 from midas_bench.web.device_files import DeviceFiles
 from midas_bench.web.device_graphs import open_device_files
 
@@ -65,6 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     _check_limits(arguments)
     # bad input ends the command before weights are downloaded
+    if arguments.on_device == "yes":
+        assets.require(cache_folder(os.environ))
     samples = _samples(arguments.photos)
     resolved = resolve_and_prepare(pipeline_config(arguments, threads=one_thread_count(arguments.threads) or 1))
     config = ServeConfig(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -104,6 +105,12 @@ def test_without_the_files_the_page_offers_no_device(open_client):
     assert 'id="where"' not in get(client, "/").text
     assert get(client, "/device/settings.json").status_code == 404
     assert get(client, "/service-worker.js").status_code == 404
+
+
+def test_the_page_links_the_licences_of_what_it_hands_out(client, files):
+    (files.assets / "licences.txt").write_text("MIT")
+    [link] = re.findall(r'href="(device/[^"]+)"', get(client, "/").text)
+    assert get(client, f"/{link}").text == "MIT"
 
 
 def test_the_page_says_how_much_each_choice_loads(client, files):

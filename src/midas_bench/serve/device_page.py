@@ -10,11 +10,13 @@ from typing import Any
 
 from flask import Flask, Response, abort, request, send_file
 
+from midas_bench.web.assets import LICENCES, VERSION
 from midas_bench.web.device_files import SCRIPTS, SETTINGS, DeviceFile, DeviceFiles
 
 STATIC = Path(__file__).with_name("static")
 FOLDER = "device/"
 """Below the page: where scripts, runtime and graphs are."""
+LICENCES_ADDRESS = f"{FOLDER}{VERSION}/{LICENCES}"
 SERVICE_WORKER = "service-worker.js"
 """Beside the page: a service worker is responsible for the addresses of its own folder."""
 YEAR_S = 365 * 24 * 3600

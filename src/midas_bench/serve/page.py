@@ -17,7 +17,7 @@ import numpy as np
 from midas_bench.depth.config import Resolved
 from midas_bench.depth.photo import FORMATS, decode_reduced, format_of
 from midas_bench.scene_photos import Photo
-from midas_bench.serve.device_page import choices
+from midas_bench.serve import device_page
 from midas_bench.serve.engine import DepthResult
 from midas_bench.serve.problems import Problem
 from midas_bench.serve.representations import PNG
@@ -121,6 +121,7 @@ def context(
         "samples": [Sample.of(photo) for photo in config.samples],
         "result": result,
         "problem": problem,
-        "device": choices(config.device) if config.device else [],
+        "device": device_page.choices(config.device) if config.device else [],
+        "device_licences": device_page.LICENCES_ADDRESS,
         "limits": {"max_upload_bytes": config.max_upload_bytes, "max_pixels": config.max_pixels, "formats": FORMATS},
     }

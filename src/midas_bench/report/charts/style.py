@@ -202,7 +202,7 @@ def slim(svg: str) -> str:
 
 
 def own_ids(prefix: str, svg: str) -> str:
-    """Number the ids that are hashes, and put a prefix before each id, so that several charts can stand in one page.
+    """Replace ids that are hashes by numbers, and put a prefix before each, so that charts can stand in one page.
 
     Matplotlib hashes coordinates with all their digits. The last of them are chance: the layout's solver adds up in the
     order of its variables' addresses.

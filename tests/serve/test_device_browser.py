@@ -342,6 +342,8 @@ def test_webgpu_is_offered_where_there_is_a_real_adapter(new_page, url, adapter,
 
 def test_device_and_model_are_chosen_with_the_keyboard_alone(opened, photo, shots):
     page = opened()
+    # its script, which comes behind the page's own, enables it
+    expect(page.locator("#where")).to_be_enabled()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")

@@ -7,6 +7,7 @@ import os
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 
 class Pixels:
@@ -31,6 +32,10 @@ def calls(photos, **config):  # noqa: ARG001
             time.sleep(600)
         time.sleep(config["call_s"])
         log("end")
+        if "elsewhere_s" in config:
+            return SimpleNamespace(
+                timed_elsewhere_s=config["elsewhere_s"], parts_s={"decode": config["elsewhere_s"] / 4}
+            )
         return [Pixels(2, 2), Pixels(1, 1, value=b"\1")]
 
     log("open")

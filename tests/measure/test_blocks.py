@@ -100,6 +100,9 @@ class Fake:
         self.log.append(("call", probe.arm, self.core))
         return {"a": 2.0, "b": 3.0}[probe.arm]
 
+    def call_in_parts(self, probe):
+        return {probe: self.call(probe)}
+
 
 @pytest.fixture
 def fake_workers(monkeypatch):

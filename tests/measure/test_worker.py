@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -132,7 +133,12 @@ def test_a_slowdown_makes_each_call_longer_by_its_share(monkeypatch, slowdown, s
         now_s[0] += 3.75
 
     monkeypatch.setattr(worker.time, "perf_counter", read)
-    assert worker._timed_s(call, slowdown) == pytest.approx(seconds, abs=0.51)
+    assert worker._timed(call, slowdown) == {"seconds": pytest.approx(seconds, abs=0.51)}
+
+
+def test_what_a_call_timed_in_another_program_counts_in_place_of_this_ones_clock():
+    returned = SimpleNamespace(timed_elsewhere_s=4.0, parts_s={"inference": 3.0})
+    assert worker._timed(lambda: returned, 0.0) == {"seconds": 4.0, "parts": {"inference": 3.0}}
 
 
 CALLS_OF_A_PEER = """

@@ -56,6 +56,16 @@ def test_what_a_call_returns_can_be_written_for_comparing(arm, tmp_path):
     assert (tmp_path / "pixels").read_bytes() == bytes(12) + b"\1\1\1"
 
 
+def test_the_parts_that_a_call_timed_itself_are_calls_of_their_own(arm):
+    with Worker(arm("a", elsewhere_s=8.0), None) as worker:
+        worker.open()
+        assert worker.call_in_parts(A) == {A: 8.0, A.part("decode"): 2.0}
+        assert worker.call(A) == 8.0
+    with Worker(arm("b"), None) as worker:
+        worker.open()
+        assert worker.call_in_parts(TimedCall("b", "one")).keys() == {TimedCall("b", "one")}
+
+
 def test_a_worker_that_is_killed_while_it_waits_is_a_dead_one(arm):
     with Worker(arm("a"), None) as worker:
         worker.open()

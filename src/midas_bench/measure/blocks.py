@@ -26,7 +26,7 @@ SETTLE_S = 0.1
 """An ONNX Runtime session with several threads leaves them spinning; by then they sleep. On one core there are none."""
 
 Round = Mapping[TimedCall, float]
-"""Seconds of one call of each probe."""
+"""Seconds of one call of each probe, and of the parts that a call timed itself."""
 
 Groups = Sequence[Sequence[TimedCall]]
 """Probes that are compared with each other: in a round their calls follow one another directly."""
@@ -152,12 +152,12 @@ def _rounds(
             workers[probe.arm].call(probe)
     last = ("", "")
     for order in balanced_orders(groups, rounds, shuffle):
-        seconds = {}
+        seconds: dict[TimedCall, float] = {}
         for probe in order:
             if core is None and (probe.arm, probe.pipeline) != last:
                 time.sleep(SETTLE_S)
             last = (probe.arm, probe.pipeline)
-            seconds[probe] = workers[probe.arm].call(probe)
+            seconds |= workers[probe.arm].call_in_parts(probe)
         yield seconds
 
 

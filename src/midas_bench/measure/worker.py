@@ -27,8 +27,8 @@ def serve() -> None:
     """Answer requests until stdin ends.
 
     `open` loads pipelines, names their calls, and reports when that was done, by `time.perf_counter`, and `queued_s`.
-    `pipeline` and `call` make one call and report its seconds; with `save` they write the arrays that it returns, one
-    behind the other, and report their shapes instead, or null.
+    `pipeline` and `call` make one call and report its seconds, and those of parts that it timed itself. With `save`
+    they write the arrays that it returns, one behind the other, and report their shapes instead, or null.
     """
     replies = _begin()
     opened: dict[str, Any] = {}
@@ -42,7 +42,7 @@ def serve() -> None:
             elif "save" in request:
                 reply = _save(opened[request["pipeline"]][request["call"]](), Path(request["save"]))
             else:
-                reply = {"seconds": _timed_s(opened[request["pipeline"]][request["call"]], slowdown)}
+                reply = _timed(opened[request["pipeline"]][request["call"]], slowdown)
             replies.write(json.dumps(reply) + "\n")
             replies.flush()
 
@@ -89,14 +89,21 @@ def queued_s() -> float | None:
     return queued_ns / 1e9 if ran_ns else None
 
 
-def _timed_s(call: Callable[[], object], slowdown: float) -> float:
-    """Make a call, stay busy for `slowdown` times as long again, and return the seconds of both."""
+def _timed(call: Callable[[], object], slowdown: float) -> dict[str, Any]:
+    """Make a call, stay busy for `slowdown` times as long again, and report the seconds of both.
+
+    What a call times in another program has no way through this process's clock. Then it returns an object with
+    `timed_elsewhere_s`, and with `parts_s` by name, which are reported in place.
+    """
     start_s = time.perf_counter()
-    call()
+    returned = call()
     took_s = time.perf_counter() - start_s
+    elsewhere_s = getattr(returned, "timed_elsewhere_s", None)
+    if elsewhere_s is not None:
+        return {"seconds": elsewhere_s, "parts": dict(getattr(returned, "parts_s", {}))}
     while slowdown and time.perf_counter() - start_s < took_s * (1 + slowdown):
         pass
-    return time.perf_counter() - start_s if slowdown else took_s
+    return {"seconds": time.perf_counter() - start_s if slowdown else took_s}
 
 
 def _save(returned: Any, path: Path) -> dict[str, Any]:

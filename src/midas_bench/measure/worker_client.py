@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -60,6 +60,10 @@ class TimedCall:
     arm: str
     pipeline: str
     call: str = "pipeline"
+
+    def part(self, name: str) -> TimedCall:
+        """Return what stands for a part of the call that the call timed itself."""
+        return replace(self, call=f"{self.call}/{name}")
 
 
 @dataclass(frozen=True)
@@ -175,8 +179,18 @@ class Worker:
         Raises:
             WorkerDiedError: the worker ended, or did not answer in time and was killed.
         """
+        return self.call_in_parts(probe, timeout_s)[probe]
+
+    def call_in_parts(self, probe: TimedCall, timeout_s: float | None = None) -> dict[TimedCall, float]:
+        """Make one call and return its seconds, and those of the parts that it timed itself, each as a call.
+
+        Raises:
+            WorkerDiedError: as `call`.
+        """
         request = {"pipeline": probe.pipeline, "call": probe.call}
-        return float(self._ask(request, timeout_s or CALL_TIMEOUT_S)["seconds"])
+        reply = self._ask(request, timeout_s or CALL_TIMEOUT_S)
+        parts = {probe.part(name): float(seconds) for name, seconds in reply.get("parts", {}).items()}
+        return {probe: float(reply["seconds"]), **parts}
 
     def _ask(self, request: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
         self._send(request)

@@ -93,7 +93,7 @@ def serve() -> None:
                         for recorder in recorders:
                             around.enter_context(recorder.around(calls))
                         start_s = time.perf_counter()
-                        reply = {"seconds": measuring._timed_s(opened[request["pipeline"]][request["call"]], slowdown)}
+                        reply = measuring._timed(opened[request["pipeline"]][request["call"]], slowdown)
                     if request.get("keep"):
                         rounds.append(Round(calls, start_s, reply["seconds"]))
                     calls += 1

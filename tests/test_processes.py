@@ -163,3 +163,17 @@ def test_what_native_libraries_print_is_dropped_and_no_more():
 def test_dropping_output_needs_none():
     closed = "import os; os.close(1); from midas_bench.processes import without_output\nwith without_output(): pass"
     assert subprocess.run([sys.executable, "-c", closed], capture_output=True, text=True, check=True).stderr == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a child outlives its parent's SIGKILL")
+def test_another_program_that_is_tied_ends_with_its_parent():
+    program = [sys.executable, "-c", "import time; print('runs', flush=True); time.sleep(600)"]
+    parent_code = f"import subprocess\nfrom midas_bench.processes import tied\nsubprocess.run(tied({program!r}))"
+    with subprocess.Popen([sys.executable, "-c", parent_code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout.readline() == "runs\n"
+        [child] = psutil.Process(parent.pid).children()
+        # it became the program
+        assert child.cmdline() == program
+        parent.kill()
+    gone, _ = psutil.wait_procs([child], 10)
+    assert gone or child.status() == psutil.STATUS_ZOMBIE

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,18 @@ def die_with_parent() -> None:
     """Ask Linux to kill this process when its parent dies, even by SIGKILL; elsewhere do nothing."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+TIED = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execvp(sys.argv[1], sys.argv[1:])"
+"""The numbers are `PR_SET_PDEATHSIG` and SIGKILL."""
+
+
+def tied(command: Sequence[str]) -> list[str]:
+    """Return a command that becomes another one, which then ends with this process as `die_with_parent` has it.
+
+    A function for the moment before a program starts would need a fork, which Python refuses beside other threads.
+    """
+    return [sys.executable, "-S", "-E", "-c", TIED, *command] if sys.platform == "linux" else list(command)
 
 
 @contextmanager

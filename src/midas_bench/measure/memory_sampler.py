@@ -6,9 +6,11 @@ import os
 import subprocess
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -43,6 +45,35 @@ def peak_bytes(pid: int | None = None, proc: Path = PROC) -> int | None:
             return int(line.split()[1]) * KIB
     peak = getattr(psutil.Process(pid).memory_info(), "peak_wset", None)
     return None if peak is None else int(peak)
+
+
+class SharedMemory(NamedTuple):
+    """Memory of processes whose shared pages are told apart.
+
+    Attributes:
+        pss_bytes: resident, with each shared page split among its users.
+        uss_bytes: what would be free if they ended.
+    """
+
+    pss_bytes: int
+    uss_bytes: int
+
+
+def own_memory() -> SharedMemory | None:
+    """Return this process's memory; None where the system does not tell shared pages apart."""
+    return memory_of([psutil.Process()])
+
+
+def memory_of(processes: Iterable[psutil.Process]) -> SharedMemory | None:
+    """Return the memory of processes together, without those that have ended; None as `own_memory`."""
+    known = []
+    for process in processes:
+        with suppress(psutil.Error):
+            known.append(process.memory_full_info())
+    # Linux alone has a pss
+    if not known or not hasattr(known[0], "pss"):
+        return None
+    return SharedMemory(sum(int(each.pss) for each in known), sum(int(each.uss) for each in known))
 
 
 @dataclass

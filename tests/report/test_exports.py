@@ -76,7 +76,7 @@ def test_batches_count_all_their_photos(small):
 def test_every_kind_of_cell_is_in_each_format_or_has_no_figure(every_kind):
     with_figures = {record.fullname for record in every_kind.records if figures(record)}
     without = {record.kind for record in every_kind.records if record.fullname not in with_figures}
-    assert without == {"peer", "peer-ratio", "floor", "ratio", "scene", "load"}
+    assert without == {"peer", "peer-ratio", "floor", "ratio", "scene", "load", "browser-ratio", "browser-startup"}
     assert msgspec.json.decode(bencher([every_kind]), type=Bencher).keys() == with_figures
     named = {name.rpartition(": ")[0] for name in entries(every_kind)}
     assert named == with_figures

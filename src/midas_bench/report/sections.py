@@ -8,12 +8,14 @@ from midas_bench.render.document import Card, Document, Section, present
 from midas_bench.report import photo_strip, tables
 from midas_bench.report.charts import fidelity as charts_fidelity
 from midas_bench.report.charts import forest, resources, throughput, timing
+from midas_bench.report.charts.in_browser import in_browser as in_browser_chart
 from midas_bench.report.charts.load import load
 from midas_bench.report.charts.other_programs import other_programs
 from midas_bench.report.charts.trend import trend
 from midas_bench.report.comparison import comparison_section
 from midas_bench.report.report_data import Progress, ReportData
 from midas_bench.results import fidelity_results, recommendations, roofline
+from midas_bench.results.in_browser import against_fp32, in_browser
 from midas_bench.results.json_fields import clean
 from midas_bench.results.load_records import Load
 from midas_bench.results.other_programs import contests
@@ -33,6 +35,7 @@ def document(data: ReportData, progress: Progress = lambda _: None) -> Document:
         ("timing charts", lambda: timing_section(run)),
         ("speed against fidelity", lambda: fidelity_section(run)),
         ("other programs", lambda: other_programs_section(run)),
+        ("the browser", lambda: browser_section(run)),
         ("the roofline and peers", lambda: limits_section(run)),
         ("load", lambda: load_section(run)),
         ("memory and start-up charts", lambda: resources_section(data)),
@@ -171,6 +174,15 @@ def other_programs_section(run: Run) -> Section:
     all_tables = present(tables.other_programs(measured))
     charts = present(other_programs(measured))
     return Section("other-programs", "Other programs, photo to heat map", text=text, tables=all_tables, charts=charts)
+
+
+def browser_section(run: Run) -> Section:
+    """Show the same graph in a browser and natively: how much slower, and what a page's start-up costs."""
+    measured = in_browser(run.records)
+    text = (*filter(None, [one.text for one in measured]), *against_fp32(measured))
+    all_tables = present(tables.in_browser(measured), tables.browser_stages(measured), tables.browser_startup(measured))
+    charts = present(in_browser_chart(measured))
+    return Section("in-browser", "In the browser", text=text, tables=all_tables, charts=charts)
 
 
 def limits_section(run: Run) -> Section:

@@ -25,6 +25,10 @@ from midas_bench.results.record import (
 PHASES = ("import", "load", "first_inference", "steady")
 """Of a process's start, in `startup_s`, in their order; the last is a call of the ones that follow."""
 
+StartupSeconds = Annotated[
+    dict[str, tuple[Number, ...]], "import, load, first_inference and steady, each a list with one value per process."
+]
+"""A key of two kinds: of a process, and of the native processes beside a page."""
 PeerName = Annotated[str, "name of the other program or network that was measured beside this one."]
 PeerSeconds = Annotated[Seconds | None, "median seconds per call of a peer, where its rounds are not the cell's."]
 """Keys of two kinds: of a peer's own time, and of its ratio to ours."""
@@ -90,10 +94,7 @@ class Startup(CellInfo, frozen=True, kw_only=True, tag="startup"):
     """Start of fresh processes, up to their first heat maps."""
 
     cache: Annotated[str | None, "`warm` or `empty`: whether the graph was in the cache at start-up."] = None
-    startup_s: Annotated[
-        dict[str, tuple[Number, ...]],
-        "import, load, first_inference and steady, each a list with one value per process.",
-    ]
+    startup_s: StartupSeconds
     build_s: Annotated[tuple[Number, ...], "seconds to trace or export the graph, where the cache was empty."] = ()
 
     @property
@@ -163,6 +164,75 @@ class PeerRatio(Ratio, frozen=True, kw_only=True, tag="peer-ratio"):
     )
 
 
+BrowserName = Annotated[str | None, "name and version of the browser."]
+BrowserBackend = Annotated[str, "what ran in the browser: `web-wasm` or `web-wasm-int8`; `backend` ran natively."]
+"""Keys of two kinds: of a ratio of a browser to native, and of a page's start-up."""
+
+
+class Tier(Struct, frozen=True, omit_defaults=True):
+    """How long a known kernel took in a page, and where one compiler alone made its code.
+
+    Attributes:
+        page_s: in the page that was timed, of several pages the longest.
+        baseline_s: with V8's baseline compiler alone.
+        optimised_s: with V8's optimising compiler alone.
+    """
+
+    page_s: Seconds
+    baseline_s: Seconds
+    optimised_s: Seconds
+
+
+class BrowserRatio(Ratio, frozen=True, kw_only=True, tag="browser-ratio"):
+    """A page's time for a photo, or for one stage, over native ONNX Runtime's with the same graph and threads."""
+
+    browser: BrowserName = None
+    browser_backend: BrowserBackend
+    browser_median_s: Annotated[Seconds | None, "median seconds per call in the browser, by the page's own clock."] = (
+        None
+    )
+    native_median_s: Annotated[Seconds | None, "median seconds per call of native ONNX Runtime in the same blocks."] = (
+        None
+    )
+    browser_rounds_s: Annotated[
+        tuple[Seconds, ...], "seconds of each call in the browser, in the order of the blocks.", UNREAD
+    ] = ()
+    native_rounds_s: Annotated[
+        tuple[Seconds, ...], "seconds of each call of native ONNX Runtime, in the order of the blocks.", UNREAD
+    ] = ()
+    tier: Annotated[
+        Tier | None, "page_s, baseline_s and optimised_s: a known kernel's seconds, which tell whose code a page runs."
+    ] = None
+
+
+class BrowserStartup(CellInfo, frozen=True, kw_only=True, tag="browser-startup"):
+    """Start of a page in fresh browsers up to its first depth; and of native processes with the same graph."""
+
+    browser: BrowserName = None
+    browser_backend: BrowserBackend
+    download_bytes: Annotated[Whole, "bytes of runtime, decoder and graph that a page downloads at its first start."]
+    page_startup_s: Annotated[
+        dict[str, tuple[Number, ...]],
+        "open, download, compile and first_inference of the page, each a list with one value per browser.",
+    ]
+    startup_s: StartupSeconds
+    empty_page_pss_bytes: Annotated[
+        tuple[Whole, ...], "memory of all of the browser's processes with the page open and nothing loaded, by browser."
+    ] = ()
+    browser_pss_bytes: Annotated[
+        tuple[Whole, ...], "the same after a few photos; shared pages are split among their users."
+    ] = ()
+    browser_uss_bytes: Annotated[tuple[Whole, ...], "the same, without shared pages.", UNREAD] = ()
+    native_pss_bytes: Annotated[tuple[Whole, ...], "memory of the native process after a few photos, by process."] = ()
+    native_uss_bytes: Annotated[tuple[Whole, ...], "the same, without shared pages.", UNREAD] = ()
+
+    @property
+    def start_s(self) -> float | None:
+        """The mean seconds from asking for the first file to the first depth; None where it is not known."""
+        means = [sum(v) / len(v) for name, v in self.page_startup_s.items() if v and name != "open"]
+        return sum(means) if means else None
+
+
 class StepTime(Struct, frozen=True, omit_defaults=True):
     """One step on the way from a photo to a PNG of its heat map, beside the least that this machine allows.
 
@@ -192,7 +262,21 @@ class Floor(CellInfo, frozen=True, kw_only=True, tag="floor"):
 
 KINDS: Mapping[str, type[CellInfo]] = {
     str(kind.__struct_config__.tag): kind
-    for kind in (Latency, Stage, Stream, Memory, Startup, Ratio, SceneRatio, Peer, Load, PeerRatio, Floor)
+    for kind in (
+        Latency,
+        Stage,
+        Stream,
+        Memory,
+        Startup,
+        Ratio,
+        SceneRatio,
+        Peer,
+        Load,
+        PeerRatio,
+        Floor,
+        BrowserRatio,
+        BrowserStartup,
+    )
 }
 """By the value of the key `kind`, the type of the cell."""
 

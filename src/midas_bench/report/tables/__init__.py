@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from midas_bench.report.tables.answer import alternatives, article_table, claims
 from midas_bench.report.tables.compared_runs import comparison, machines_differ, one_sided
+from midas_bench.report.tables.in_browser import browser_stages, browser_startup, in_browser
 from midas_bench.report.tables.limits import fidelity, floors, peers, roofline
 from midas_bench.report.tables.load import load_points, loads, soaks
 from midas_bench.report.tables.machine import facts, noisy, unmeasured, versions
@@ -15,12 +16,15 @@ from midas_bench.report.tables.timing import cells_table, ratios, streams
 __all__ = [
     "alternatives",
     "article_table",
+    "browser_stages",
+    "browser_startup",
     "cells_table",
     "claims",
     "comparison",
     "facts",
     "fidelity",
     "floors",
+    "in_browser",
     "load_points",
     "loads",
     "machines_differ",

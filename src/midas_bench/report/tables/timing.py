@@ -11,7 +11,7 @@ from midas_bench.render.document import Table, TableCell, code, count, number, t
 from midas_bench.results import units
 from midas_bench.results.frame import none_if_missing
 from midas_bench.results.intervals import Interval
-from midas_bench.results.kinds import PeerRatio, Ratio, SceneRatio, Stream
+from midas_bench.results.kinds import BrowserRatio, PeerRatio, Ratio, SceneRatio, Stream
 from midas_bench.results.runs import TIMED, Record, of_type
 
 
@@ -78,10 +78,10 @@ def streams(records: Sequence[Record]) -> Table | None:
 
 
 def ratios(records: Sequence[Record]) -> Table | None:
-    """Show the ratios from interleaved blocks; those to peers have a table of their own."""
+    """Show the ratios from interleaved blocks; those to peers and of browsers have tables of their own."""
     rows = []
     for r in of_type(records, Ratio):
-        if isinstance(r.info, PeerRatio):
+        if isinstance(r.info, PeerRatio | BrowserRatio):
             continue
         name = r.info.name
         if isinstance(r.info, SceneRatio):

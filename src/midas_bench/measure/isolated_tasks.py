@@ -78,12 +78,45 @@ def startup(request: Reply) -> Reply:
             before_s = clock()
             pipeline(photos)
             steady_s.append(clock() - before_s)
+        memory = memory_sampler.own_memory()
     return {
         "import": import_s,
         "load": loaded_s - start_s,
         "first_inference": first_s - loaded_s,
         "steady": float(np.median(steady_s)),
         "build_s": artifact.build_s if artifact and artifact.built_now else None,
+        "memory": memory and memory._asdict(),
+    }
+
+
+def browser_startup(request: Reply) -> Reply:
+    """Report what a page's start-up costs, and the memory of its browser; save the depth of the photo.
+
+    That memory is what a few photos leave. `assets` and `profiles` are folders, `output` is a path.
+    """
+    from midas_bench.measure.browser.open_page import device_files, open_page
+
+    config = resolve(PipelineConfig.from_json(request["config"]))
+    files = device_files(config, Path(request["assets"]))
+    [model] = files.graphs
+    [photo] = (Path(photo).read_bytes() for photo in request["photos"])
+    with open_page(files, photo, profiles=request["profiles"]) as page:
+        empty = page.memory()
+        load = page.load(model, config.threads)
+        for _ in range(WARM_UP_CALLS):
+            page.round()
+        used = page.memory()
+        np.save(request["output"], page.depth()[None])
+    return {
+        "bytes": load.bytes,
+        "page_startup_s": {
+            "open": page.opened_s,
+            "download": load.download_s,
+            "compile": load.compile_s,
+            "first_inference": load.first_inference_s,
+        },
+        "empty": empty and empty._asdict(),
+        "used": used and used._asdict(),
     }
 
 
@@ -136,6 +169,7 @@ TASKS: dict[str, Callable[[Reply], Reply]] = {
     "reference": reference,
     "memory": memory,
     "startup": startup,
+    "browser_startup": browser_startup,
     "graph": graph,
     "builds": builds,
     "peak": peak,

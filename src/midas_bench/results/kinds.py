@@ -173,7 +173,7 @@ class Tier(Struct, frozen=True, omit_defaults=True):
     """How long a known kernel took in a page, and where one compiler alone made its code.
 
     Attributes:
-        page_s: in the page that was timed, of several pages the longest.
+        page_s: in the page that was timed, the least; of several pages the longest.
         baseline_s: with V8's baseline compiler alone.
         optimised_s: with V8's optimising compiler alone.
     """

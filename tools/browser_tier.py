@@ -17,13 +17,14 @@ from statistics import median
 from midas_bench.depth.config import PipelineConfig, cache_folder, resolve
 from midas_bench.errors import UserError
 from midas_bench.measure.blocks import blocks
-from midas_bench.measure.browser.open_page import CALLS, MODELS
+from midas_bench.measure.browser.open_page import CALLS
 from midas_bench.measure.browser.ratio import INFERENCE, PHOTO
 from midas_bench.measure.browser.tier import LIFTOFF, TURBOFAN
 from midas_bench.measure.worker_client import TimedCall, WorkerSpec
 from midas_bench.processes import ProcessDiedError
 from midas_bench.results import units
 from midas_bench.web import assets
+from midas_bench.web.device_graphs import BACKENDS
 
 PROJECT = Path(__file__).parent.parent
 BROWSERS = {"page": (), "TurboFan alone": TURBOFAN, "Liftoff alone": LIFTOFF}
@@ -37,7 +38,7 @@ def main() -> None:
     cache_dir = cache_folder(os.environ)
     files = str(assets.require(cache_dir))
     calibration = tuple(sorted(map(str, (PROJECT / "fixtures/images").glob("*.jpg"))))
-    for model, backend in MODELS.items():
+    for model, backend in BACKENDS.items():
         config = resolve(PipelineConfig(backend, threads=1, weights="seeded", calibration=calibration))
         with tempfile.TemporaryDirectory(prefix="midas-bench-", ignore_cleanup_errors=True) as profiles:
             page = asdict(config) | {"assets": files, "profiles": profiles}

@@ -16,16 +16,14 @@ from numpy.typing import NDArray
 from midas_bench.depth.backends import registry
 from midas_bench.depth.config import PipelineConfig, Resolved, resolve
 from midas_bench.depth.interface import NetworkInterface
-from midas_bench.depth.photo import MAX_PIXELS
 from midas_bench.measure.browser.chromium import Chromium
 from midas_bench.measure.browser.page_server import Answer, PageServer
 from midas_bench.measure.memory_sampler import SharedMemory
 from midas_bench.processes import ProcessDiedError
-from midas_bench.web.device_files import DeviceFiles
+from midas_bench.web.device_files import MAX_PIXELS, DeviceFiles
+from midas_bench.web.device_graphs import BACKENDS
 
 CALLS = "midas_bench.measure.browser.open_page:calls"
-MODELS = {"fp32": "onnx", "int8": "onnx-int8"}
-"""By the name that the page has for a graph, the backend that runs it natively."""
 OPEN_TIMEOUT_S = 60.0
 LOAD_TIMEOUT_S = 300.0
 ANSWER_TIMEOUT_S = 120.0
@@ -162,7 +160,7 @@ def device_files(config: Resolved, assets: Path) -> DeviceFiles:
     Raises:
         UserError: the graph cannot be made.
     """
-    model = next(name for name, backend in MODELS.items() if backend == config.backend)
+    model = next(name for name, backend in BACKENDS.items() if backend == config.backend)
     graph = registry.prepare(config.backend, config.weights, Path(config.cache_dir), config.calibration)
     assert graph is not None
     return DeviceFiles({model: graph.path}, config.weights.interface, assets, MAX_PIXELS)

@@ -36,7 +36,8 @@ function stretched(depth, depthWidth, depthHeight, width, height) {
 function range(values) {
   let low = Infinity;
   let high = -Infinity;
-  for (const value of values) {
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i];
     if (value < low) low = value;
     if (value > high) high = value;
   }

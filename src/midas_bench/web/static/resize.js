@@ -3,7 +3,7 @@
 // Each function was written from OpenCV's documented interpolation and held against its output: tests/web compares
 // them. Arithmetic is in float32 or in integers wherever OpenCV's is, hence each Math.fround.
 
-const { fround, floor, min, max } = Math;
+const { fround, floor, imul, min, max } = Math;
 
 /** Round half to even, as C++ does; Math.round takes halves upwards. */
 function round(x) {
@@ -136,19 +136,23 @@ export function linear(pixels, width, height, toWidth, toHeight, channels) {
   for (let y = 0; y < toHeight; y++) {
     const upper = lineOf(rows.low[y], rows.high[y]);
     const lower = lineOf(rows.high[y], rows.low[y]);
-    const upperWeight = rows.lowWeight[y];
-    const lowerWeight = rows.highWeight[y];
-    for (let i = 0, at = y * length; i < length; i++, at++)
-      out[at] = (((upperWeight * (upper[i] >> 4)) >> 16) + ((lowerWeight * (lower[i] >> 4)) >> 16) + 2) >> 2;
+    mixLines(upper, lower, rows.lowWeight[y], rows.highWeight[y], out, y * length);
   }
   return out;
 }
 
+function mixLines(upper, lower, upperWeight, lowerWeight, out, start) {
+  for (let i = 0; i < upper.length; i++)
+    out[start + i] = ((imul(upperWeight, upper[i]) >> 16) + (imul(lowerWeight, lower[i]) >> 16) + 2) >> 2;
+}
+
 function blendLine(pixels, start, columns, channels, line) {
   const { low, high, lowWeight, highWeight } = columns;
-  for (let x = 0, i = 0; x < low.length; x++)
+  for (let x = 0, i = 0; x < low.length; x++) {
+    const [left, right] = [start + low[x] * channels, start + high[x] * channels];
     for (let channel = 0; channel < channels; channel++, i++)
-      line[i] = pixels[start + low[x] * channels + channel] * lowWeight[x] + pixels[start + high[x] * channels + channel] * highWeight[x];
+      line[i] = (imul(pixels[left + channel], lowWeight[x]) + imul(pixels[right + channel], highWeight[x])) >> 4;
+  }
 }
 
 /** OpenCV's bicubic curve has this slope. */

@@ -20,7 +20,7 @@ from midas_bench.measure.browser.ratio import PHOTO, TIMED, WHOLE, UncertainTier
 from midas_bench.measure.browser.tier import reference_kernels
 from midas_bench.measure.isolated_tasks import MODULE
 from midas_bench.measure.worker_client import WorkerSpec
-from midas_bench.processes import ProcessDiedError, ask
+from midas_bench.processes import ProcessDiedError, adopt_orphans, ask
 from midas_bench.results.kinds import PHASES
 from midas_bench.web import assets
 
@@ -55,6 +55,8 @@ def in_browser(run):
         name = chromium.version(chromium.find_chromium())
     except UserError as error:
         pytest.skip(str(error))
+    # browsers work for this run: what they leave behind must not count as somebody else's
+    adopt_orphans()
     # a worker is killed, and cannot remove its browser's profile
     with tempfile.TemporaryDirectory(prefix="midas-bench-", ignore_cleanup_errors=True) as profiles:
         yield {"assets": str(folder), "profiles": profiles, "browser": name}

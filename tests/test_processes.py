@@ -177,3 +177,36 @@ def test_another_program_that_is_tied_ends_with_its_parent():
         parent.kill()
     gone, _ = psutil.wait_procs([child], 10)
     assert gone or child.status() == psutil.STATUS_ZOMBIE
+
+
+ADOPT = """
+import os, signal, subprocess, sys, time
+import psutil
+from midas_bench.processes import adopt_orphans, wait_for_ended
+
+def own_s():
+    used = os.times()
+    return used.children_user + used.children_system
+
+adopt_orphans()
+# a child that ends at once, and leaves one behind that works
+busy = "while True: pass"
+left = (
+    "import subprocess, sys; "
+    "quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL); "
+    "print(subprocess.Popen([sys.executable, '-c', sys.argv[1]], **quiet).pid)"
+)
+orphan = int(subprocess.run([sys.executable, "-c", left, busy], capture_output=True, check=True).stdout)
+while sum(psutil.Process(orphan).cpu_times()[:2]) < 0.5:
+    time.sleep(0.01)
+before_s = own_s()
+os.kill(orphan, signal.SIGKILL)
+wait_for_ended([orphan], 20)
+print(psutil.pid_exists(orphan), own_s() - before_s >= 0.5)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process adopt orphans")
+def test_the_processor_seconds_of_adopted_orphans_count_as_ones_own():
+    ran = subprocess.run([sys.executable, "-c", ADOPT], capture_output=True, text=True, check=False, timeout=60)
+    assert ran.stdout.split() == ["False", "True"], ran.stderr

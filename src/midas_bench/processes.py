@@ -12,17 +12,20 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from midas_bench import allocator
 from midas_bench.errors import UserError
 
 EXIT_USER_ERROR = 2
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
 """Their descriptors, whatever `sys.stdout` and `sys.stderr` are."""
 
@@ -117,6 +120,33 @@ def die_with_parent() -> None:
     """Ask Linux to kill this process when its parent dies, even by SIGKILL; elsewhere do nothing."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def adopt_orphans() -> None:
+    """Ask Linux to make this process the parent of its descendants whose own parent ends; elsewhere do nothing.
+
+    Their processor seconds count as its children's, once it has waited for them.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def wait_for_ended(process_ids: Iterable[int], timeout_s: float) -> None:
+    """Wait for descendants that were killed, be they this process's children, adopted ones or nobody's any more."""
+    end_s = time.monotonic() + timeout_s
+    left = set(process_ids)
+    while left and time.monotonic() < end_s:
+        left = {process_id for process_id in left if not _has_ended(process_id)}
+        if left:
+            time.sleep(0.005)
+
+
+def _has_ended(process_id: int) -> bool:
+    try:
+        return os.waitpid(process_id, os.WNOHANG)[0] == process_id
+    # another one's child, until that one ends
+    except ChildProcessError:
+        return not psutil.pid_exists(process_id)
 
 
 TIED = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execvp(sys.argv[1], sys.argv[1:])"

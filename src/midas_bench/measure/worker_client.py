@@ -17,15 +17,18 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from midas_bench import allocator
 from midas_bench.measure.memory_sampler import peak_bytes
-from midas_bench.processes import ProcessDiedError, how_it_ended, last_words
+from midas_bench.processes import ProcessDiedError, how_it_ended, last_words, wait_for_ended
 
 OPEN_TIMEOUT_S = 600.0
 """Loading may have to make a graph first."""
 CALL_TIMEOUT_S = 120.0
+END_TIMEOUT_S = 10.0
+"""For what a killed worker had started."""
 RAISED = 1
 """Python's exit code for an exception, which the last words name already."""
 
@@ -234,13 +237,24 @@ class Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
+        started = self._started()
         self._kill()
         self._process.wait()
+        wait_for_ended(started, END_TIMEOUT_S)
         # the pipes are not read to their end: a child of the worker may still hold them
         for pipe in (self._process.stdin, self._process.stdout):
             with suppress(OSError):
                 pipe.close()  # type: ignore[union-attr]
         self._stderr.close()
+
+    def _started(self) -> list[int]:
+        """Return the process ids of all that the worker started and that still runs."""
+        # after `wait()` the system may give the process id to another process
+        if self._process.returncode is not None:
+            return []
+        with suppress(psutil.NoSuchProcess):
+            return [process.pid for process in psutil.Process(self._process.pid).children(recursive=True)]
+        return []
 
     def _kill(self) -> None:
         """End the worker and all that it started."""

@@ -21,7 +21,7 @@ import psutil
 
 from midas_bench.errors import UserError
 from midas_bench.measure.memory_sampler import SharedMemory, memory_of
-from midas_bench.processes import ProcessDiedError, how_it_ended, last_words, tied
+from midas_bench.processes import ProcessDiedError, adopt_orphans, how_it_ended, last_words, tied, wait_for_ended
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (
@@ -97,6 +97,8 @@ class Chromium:
             arguments.append("--no-sandbox")
         if js_flags:
             arguments.append(f"--js-flags={' '.join(js_flags)}")
+        # its renderers are children of a helper that never waits for them
+        adopt_orphans()
         self._process = subprocess.Popen(
             tied([command, *arguments, address]),
             stdin=subprocess.DEVNULL,
@@ -141,7 +143,7 @@ class Chromium:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         self._process.wait()
-        psutil.wait_procs(processes, END_TIMEOUT_S)
+        wait_for_ended((process.pid for process in processes[1:]), END_TIMEOUT_S)
         self._errors.close()
         _remove(Path(self._profile))
 

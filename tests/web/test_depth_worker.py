@@ -10,9 +10,11 @@ from tests.depth.own_networks import network
 from tests.depth.pictures import encoded, noise
 from tests.web.conftest import ISOLATED, site
 
+from midas_bench.depth.artifacts import artifact
 from midas_bench.depth.heatmap import INFERNO_RGB
 from midas_bench.depth.interface import MIDAS
 from midas_bench.depth.pipeline import DepthPipeline
+from midas_bench.depth.weights import seeded
 from midas_bench.web import assets
 from midas_bench.web.device_files import DeviceFile, DeviceFiles
 
@@ -30,8 +32,8 @@ def pipeline(graphs):
 
 @pytest.fixture(scope="module")
 def files(graphs, web_assets):
-    [graph] = Path(graphs, "artifacts").glob("*-onnx-[0-9a-f]*.onnx")
-    return DeviceFiles({"fp32": graph}, MIDAS, assets.require(web_assets), MOST_PIXELS)
+    graph = artifact("onnx", seeded(), Path(graphs))
+    return DeviceFiles({"fp32": graph.path}, MIDAS, assets.require(web_assets), MOST_PIXELS)
 
 
 @pytest.fixture(scope="module")

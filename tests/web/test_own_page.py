@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from midas_bench.depth.artifacts import artifact
 from midas_bench.depth.heatmap import INFERNO_RGB
 from midas_bench.depth.interface import MIDAS
 from midas_bench.depth.pipeline import DepthPipeline
+from midas_bench.depth.weights import seeded
 from midas_bench.web import assets
 from midas_bench.web.device_files import DeviceFiles
 
@@ -27,8 +29,8 @@ PIXELS = """() => {
 def site(project, graphs, web_assets, tmp_path):
     """Make the site, and serve it; gives its address."""
     folder = tmp_path / "my sité"
-    [graph] = Path(graphs, "artifacts").glob("*-onnx-[0-9a-f]*.onnx")
-    DeviceFiles({"fp32": graph}, MIDAS, assets.require(web_assets), 64_000_000).export(folder / "device")
+    graph = artifact("onnx", seeded(), Path(graphs))
+    DeviceFiles({"fp32": graph.path}, MIDAS, assets.require(web_assets), 64_000_000).export(folder / "device")
     [page] = re.findall(r"```html\n(.*?)```", (project / "docs/browser.md").read_text(), re.DOTALL)
     (folder / "index.html").write_text(page)
     command = [sys.executable, "-u", "-m", "http.server", "--bind", "127.0.0.1", "--directory", folder, "0"]

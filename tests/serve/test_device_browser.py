@@ -18,7 +18,7 @@ from dataclasses import replace  # noqa: E402
 
 from playwright.sync_api import expect  # noqa: E402
 from tests.conftest import CHROMIUM, CHROMIUM_ARGUMENTS  # noqa: E402
-from tests.serve.page_checks import fits, upload, violations  # noqa: E402
+from tests.serve.page_checks import fits, upload, violations, watched  # noqa: E402
 
 from midas_bench.depth.config import PipelineConfig  # noqa: E402
 from midas_bench.depth.interface import MIDAS  # noqa: E402
@@ -62,20 +62,13 @@ def shots(tmp_path_factory):
 @pytest.fixture
 def opened(new_page, url):
     """Open the page: `opened(viewport=...)`; at the end nothing may have complained or gone to another host."""
-    pages = []
 
-    def made(expected=(), address=url, **options):
-        page = new_page(**{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options})
+    def ready(page):
         page.set_default_timeout(PATIENCE_MS)
         page.context.on("request", lambda asked: page.requested.append(asked.url))
-        page.goto(address)
-        pages.append((page, (*USUAL, *expected), address))
-        return page
 
-    yield made
-    for page, expected, address in pages:
-        assert [text for text in page.said if not any(part in text for part in expected)] == []
-        assert [asked for asked in page.requested if not asked.startswith((address, "data:", "blob:"))] == []
+    with watched(new_page, url, ready, USUAL) as made:
+        yield made
 
 
 @pytest.fixture
@@ -94,6 +87,12 @@ def on_device(opened):
 def done(page, name="photo.jpg"):
     expect(page.locator("#status")).to_contain_text(f"Done: depth of {name}")
     expect(page.locator("#total")).to_contain_text("on this device")
+
+
+def require_server_computes(page, photo):
+    page.get_by_text("Run on the server").click()
+    upload(page, photo)
+    expect(page.locator("#total")).to_contain_text("on the server")
 
 
 def sent(page):
@@ -258,9 +257,7 @@ def test_a_browser_without_simd_is_told_to_update(opened, photo):
     page.get_by_text("Run on this device").click()
     upload(page, photo)
     assert "SIMD" in problem(page)
-    page.get_by_text("Run on the server").click()
-    upload(page, photo)
-    expect(page.locator("#total")).to_contain_text("on the server")
+    require_server_computes(page, photo)
 
 
 def test_too_little_memory_is_said_and_the_server_can_still_compute(browser, url, photo):
@@ -271,9 +268,7 @@ def test_too_little_memory_is_said_and_the_server_can_still_compute(browser, url
         page.get_by_text("Run on this device").click()
         upload(page, photo)
         assert problem(page).startswith("This device has too little memory")
-        page.get_by_text("Run on the server").click()
-        upload(page, photo)
-        expect(page.locator("#total")).to_contain_text("on the server")
+        require_server_computes(page, photo)
     finally:
         limited.close()
 
@@ -300,9 +295,7 @@ def test_a_broken_model_file_is_a_problem_and_the_server_can_still_compute(
         page.get_by_text("Run on this device").click()
         upload(page, photo)
         assert "The model cannot be opened" in problem(page)
-        page.get_by_text("Run on the server").click()
-        upload(page, photo)
-        expect(page.locator("#total")).to_contain_text("on the server")
+        require_server_computes(page, photo)
 
 
 def test_a_tab_that_is_closed_while_the_model_loads_leaves_the_server_well(opened, url, ask, photo, caplog):

@@ -15,7 +15,7 @@ pytest.importorskip("axe_playwright_python", reason="needs the extra [dev]")
 pytestmark = pytest.mark.browser
 
 from playwright.sync_api import expect  # noqa: E402
-from tests.serve.page_checks import fits, upload, violations  # noqa: E402
+from tests.serve.page_checks import DESKTOP, fits, upload, violations, watched  # noqa: E402
 
 from midas_bench.depth.config import PipelineConfig  # noqa: E402
 from midas_bench.serve.serve_config import ServeConfig  # noqa: E402
@@ -23,7 +23,7 @@ from midas_bench.serve.serve_config import ServeConfig  # noqa: E402
 LIMIT_BYTES = 2_000_000
 PATIENCE_MS = 30_000
 expect.set_options(timeout=PATIENCE_MS)
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+PHONE = {"width": 360, "height": 740}
 DELIVER = """([kind, name, data]) => {
     const transfer = new DataTransfer();
     const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
@@ -54,23 +54,14 @@ def shots(tmp_path_factory):
 @pytest.fixture
 def opened(new_page, url):
     """Open the page: `opened(viewport=...)`; at the end nothing may have complained or gone to another host."""
-    pages = []
 
-    def made(expected=(), address=url, **options):
-        page = new_page(
-            **{"viewport": DESKTOP, "reduced_motion": "reduce", **options}
-        )  # no smooth scrolling to wait for
+    def ready(page):
         page.set_default_timeout(PATIENCE_MS)
         # Choosers are intercepted from here on: asked for together with a key, the browser may see the key first.
         page.on("filechooser", lambda _: None)
-        page.goto(address)
-        pages.append((page, expected, address))
-        return page
 
-    yield made
-    for page, expected, address in pages:
-        assert [text for text in page.said if not any(part in text for part in expected)] == []
-        assert [asked for asked in page.requested if not asked.startswith((address, "data:", "blob:"))] == []
+    with watched(new_page, url, ready) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

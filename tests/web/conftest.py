@@ -13,7 +13,6 @@ import pytest
 
 from midas_bench.web.device_files import SCRIPTS, STATIC, DeviceFile
 
-ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
 EMPTY = DeviceFile(b"<!doctype html><title>empty</title>", "text/html", immutable=False)
 
 

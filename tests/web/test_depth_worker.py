@@ -8,7 +8,7 @@ import onnx
 import pytest
 from tests.depth.own_networks import network
 from tests.depth.pictures import encoded, noise
-from tests.web.conftest import ISOLATED, site
+from tests.web.conftest import site
 
 from midas_bench.depth.artifacts import artifact
 from midas_bench.depth.heatmap import INFERNO_RGB
@@ -16,7 +16,7 @@ from midas_bench.depth.interface import MIDAS
 from midas_bench.depth.pipeline import DepthPipeline
 from midas_bench.depth.weights import seeded
 from midas_bench.web import assets
-from midas_bench.web.device_files import DeviceFile, DeviceFiles
+from midas_bench.web.device_files import ISOLATED, DeviceFile, DeviceFiles
 
 pytestmark = pytest.mark.browser
 

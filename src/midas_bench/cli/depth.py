@@ -20,12 +20,7 @@ from midas_bench.depth.stages import STAGES
 from midas_bench.depth.weights import TIMING_ONLY
 from midas_bench.errors import UserError, printable
 from midas_bench.heatmap_files import FORMATS, has_palette, save, tasks
-from midas_bench.options import (
-    MODEL_FLAGS,
-    SINGLE,
-    add_to_parser,
-    pipeline_config,
-)
+from midas_bench.options import MODEL_FLAGS, SINGLE, add_to_parser, pipeline_config
 
 NOT_TIMED = "reading the photo and writing the heat map"
 

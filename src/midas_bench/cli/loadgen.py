@@ -28,14 +28,7 @@ from midas_bench.measure.loadgen.benchmark_json import cell, cell_name, document
 from midas_bench.measure.loadgen.result_lines import headline, verdict
 from midas_bench.measure.loadgen.rules import BOUND_OF_P90, RULES, SCENARIOS
 from midas_bench.measure.reference import Reference
-from midas_bench.options import (
-    MODEL_FLAGS,
-    ONE_COUNT,
-    add_to_parser,
-    one_thread_count,
-    pipeline_config,
-    split,
-)
+from midas_bench.options import MODEL_FLAGS, ONE_COUNT, add_to_parser, one_thread_count, pipeline_config, split
 from midas_bench.processes import ProcessDiedError
 from midas_bench.results.units import duration
 

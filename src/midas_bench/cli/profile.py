@@ -23,14 +23,7 @@ from midas_bench.errors import UserError, printable
 from midas_bench.files import check_writable, write_whole
 from midas_bench.measure.isolated_tasks import MODULE
 from midas_bench.measure.worker_client import WorkerSpec
-from midas_bench.options import (
-    MODEL_FLAGS,
-    SINGLE,
-    add_to_parser,
-    at_most_one,
-    pipeline_config,
-    split,
-)
+from midas_bench.options import MODEL_FLAGS, SINGLE, add_to_parser, at_most_one, pipeline_config, split
 from midas_bench.processes import ProcessDiedError, ask
 from midas_bench.profile.chrome_trace import chrome_trace
 from midas_bench.profile.operators import Profile

@@ -16,13 +16,7 @@ from midas_bench.cli.depth import resolve_and_prepare
 from midas_bench.cli.main import EXIT_INTERRUPTED, warn
 from midas_bench.depth.config import Resolved, cache_folder
 from midas_bench.errors import UserError, printable
-from midas_bench.options import (
-    MODEL_FLAGS,
-    SINGLE,
-    add_to_parser,
-    one_thread_count,
-    pipeline_config,
-)
+from midas_bench.options import MODEL_FLAGS, SINGLE, add_to_parser, one_thread_count, pipeline_config
 from midas_bench.scene_photos import Photo
 from midas_bench.serve.serve_config import MIB, ServeConfig, check_installed
 from midas_bench.web import assets

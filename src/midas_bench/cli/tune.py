@@ -24,14 +24,7 @@ from midas_bench.measure.doctor import advise
 from midas_bench.measure.tune import TunePlan, tune
 from midas_bench.measure.tune_candidates import by_promise
 from midas_bench.measure.tune_output import Advice
-from midas_bench.options import (
-    MODEL_FLAGS,
-    add_to_parser,
-    pipeline_config,
-    seconds,
-    split,
-    thread_counts,
-)
+from midas_bench.options import MODEL_FLAGS, add_to_parser, pipeline_config, seconds, split, thread_counts
 from midas_bench.results.machine_fields import cpu_name
 from midas_bench.results.price import PricedMachine, Prices
 from midas_bench.results.tuning_results import Trial

@@ -66,14 +66,14 @@ def own_memory() -> SharedMemory | None:
 
 def memory_of(processes: Iterable[psutil.Process]) -> SharedMemory | None:
     """Return the memory of processes together, without those that have ended; None as `own_memory`."""
-    known = []
+    memories = []
     for process in processes:
         with suppress(psutil.Error):
-            known.append(process.memory_full_info())
+            memories.append(process.memory_full_info())
     # Linux alone has a pss
-    if not known or not hasattr(known[0], "pss"):
+    if not memories or not hasattr(memories[0], "pss"):
         return None
-    return SharedMemory(sum(int(each.pss) for each in known), sum(int(each.uss) for each in known))
+    return SharedMemory(sum(int(each.pss) for each in memories), sum(int(each.uss) for each in memories))
 
 
 @dataclass

@@ -24,6 +24,7 @@ from midas_bench.serve.openapi import description
 from midas_bench.serve.problems import Problem, RefusedError
 from midas_bench.serve.representations import ANSWERS, JPEG, PNG, Representation, choose
 from midas_bench.serve.serve_config import ServeConfig
+from midas_bench.web.device_files import ISOLATED
 
 MALFORMED = "midas_bench.malformed"
 """In a request's environment: why its body could not be read."""
@@ -37,10 +38,7 @@ ON_DEVICE = {"scripts": " 'wasm-unsafe-eval'", "workers": "worker-src 'self'; "}
 SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    # only a page that is isolated from others by both may use threads
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Embedder-Policy": "require-corp",
+    **ISOLATED,
 }
 FORM_PARTS = 16
 FORM_START_BYTES = 1024

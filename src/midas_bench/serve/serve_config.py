@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from midas_bench.depth.config import PipelineConfig
 from midas_bench.errors import missing_libraries
 from midas_bench.scene_photos import Photo
-from midas_bench.web.device_files import DeviceFiles
+from midas_bench.web.device_files import MAX_PIXELS, DeviceFiles
 
 LIBRARIES = ("flask", "cheroot", "prometheus_client")
 MIB = 1 << 20
@@ -37,7 +37,7 @@ class ServeConfig:
     batch_wait_s: float = 0.003
     deadline_s: float = 10.0
     max_upload_bytes: int = 20 * MIB
-    max_pixels: int = 64_000_000
+    max_pixels: int = MAX_PIXELS
     samples: tuple[Photo, ...] = ()
     device: DeviceFiles | None = None
 

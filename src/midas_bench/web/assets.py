@@ -164,9 +164,9 @@ def _packed_by_npm(progress: Progress) -> dict[NpmPackage, bytes]:
     for package in PACKAGES:
         progress(f"fetching {package.wanted} by npm: {package.size_bytes / 1e6:.2f} MB")
         packed[package] = _packed(npm, package)
-        found = integrity_of(packed[package])
-        if found != package.integrity:
-            reason = f"has the hash {found[:16]}... where {package.integrity[:16]}... is pinned, and was not kept"
+        integrity = integrity_of(packed[package])
+        if integrity != package.integrity:
+            reason = f"has the hash {integrity[:16]}... where {package.integrity[:16]}... is pinned, and was not kept"
             raise UserError(package.wanted, reason, "ask whoever runs the registry that npm is configured for")
     return packed
 

@@ -21,13 +21,19 @@ from midas_bench.web.assets import LICENCES, VERSION
 from midas_bench.web.npm_packages import FILES, JPEG_TURBO, ONNX_RUNTIME
 
 STATIC = Path(__file__).with_name("static")
-SCRIPTS = ("depth-worker.js", "heatmap.js", "network.js", "photo.js", "resize.js")
+SCRIPTS = ("depth-worker.js", "failure.js", "heatmap.js", "network.js", "photo.js", "resize.js")
 SETTINGS = "settings.json"
 RUNTIME_FILES = {
     "wasm": ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"),
     "webgpu": ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm"),
 }
 """By the provider that computes: the module to import, and what it loads itself."""
+ISOLATED = {
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""Headers without which a browser gives a page no shared memory, and so no threads."""
 MAX_PIXELS = 64_000_000
 """Of a photo, unless somebody says otherwise: the page holds it and its heat map in memory, four bytes a pixel."""
 DTYPES = ("float32", "uint8")

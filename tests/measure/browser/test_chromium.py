@@ -70,7 +70,7 @@ def test_a_flag_that_v8_does_not_know_is_no_silent_one(browser):
     with browser(
         "print('Error: unrecognized flag --no-liftoff', file=sys.stderr, flush=True)\ntime.sleep(600)"
     ) as running:
-        wait_until(lambda: running._said())
+        wait_until(lambda: running._complaints())
         with pytest.raises(ProcessDiedError, match="the browser's V8 does not know the flag --no-liftoff"):
             running.check()
 

@@ -66,13 +66,13 @@ def version(command: str) -> str:
         ProcessDiedError: it did not answer.
     """
     try:
-        said = subprocess.run(
+        answered = subprocess.run(
             [command, "--version"], capture_output=True, text=True, timeout=VERSION_TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired:
         raise ProcessDiedError(f"{command} --version: no answer within {VERSION_TIMEOUT_S:.0f} s") from None
-    found = re.search(r"\w+ [\d.]+", said.stdout)
-    return found[0] if found else ""
+    match = re.search(r"\w+ [\d.]+", answered.stdout)
+    return match[0] if match else ""
 
 
 class Chromium:
@@ -113,17 +113,17 @@ class Chromium:
             ProcessDiedError: it ended, or knows no such flag.
         """
         code = self._process.poll()
-        said = self._said()
-        if unknown := UNKNOWN_FLAG.search(said):
+        complaints = self._complaints()
+        if unknown := UNKNOWN_FLAG.search(complaints):
             raise ProcessDiedError(f"the browser's V8 does not know the flag {unknown[1]}")
         if code is not None:
-            raise ProcessDiedError(f"the browser ended: {how_it_ended(code)}: {last_words(said)}")
+            raise ProcessDiedError(f"the browser ended: {how_it_ended(code)}: {last_words(complaints)}")
 
     def memory(self) -> SharedMemory | None:
         """Return the memory of all its processes; None where the system does not tell shared pages apart."""
         return memory_of(self._processes())
 
-    def _said(self) -> str:
+    def _complaints(self) -> str:
         self._errors.flush()
         return (Path(self._profile) / "stderr.txt").read_text(encoding="utf-8", errors="replace")
 

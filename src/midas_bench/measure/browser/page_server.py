@@ -16,16 +16,10 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from midas_bench.processes import ProcessDiedError
-from midas_bench.web.device_files import DeviceFile, DeviceFiles
+from midas_bench.web.device_files import ISOLATED, DeviceFile, DeviceFiles
 
 PAGE = Path(__file__).with_name("page")
 PAGE_FILES = {"bench.html": "text/html", "bench.js": "text/javascript", "kernel-worker.js": "text/javascript"}
-ISOLATED = {
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Embedder-Policy": "require-corp",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-"""Headers without which a browser gives a page no shared memory, and so no threads."""
 FOR_EVER = "max-age=31536000, immutable"
 HELD_S = 20.0
 """How long a request for a question is kept waiting."""
@@ -95,8 +89,8 @@ class PageServer:
                 check()
                 continue
             if answer.get("type") == "failed":
-                said = " ".join(answer[key] for key in ("detail", "next_step") if answer.get(key))
-                raise PageFailedError(f"the page cannot {question['do']}: {answer['title']}: {said}")
+                reason = " ".join(answer[key] for key in ("detail", "next_step") if answer.get(key))
+                raise PageFailedError(f"the page cannot {question['do']}: {answer['title']}: {reason}")
             return answer
         raise ProcessDiedError(f"the page: no answer to {question['do']} within {timeout_s:.0f} s")
 

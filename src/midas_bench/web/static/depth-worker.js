@@ -9,9 +9,10 @@
 //          {type: "rounds", id, rounds_ms, stages_ms}
 //          {type: "failed", id?, title, detail, next_step}     the worker goes on, unless nothing was loaded
 
+import { Failure } from "./failure.js";
 import { coloured, grey } from "./heatmap.js";
 import { inputShape, inverseDepth, networkInput } from "./network.js";
-import { PhotoError, Photos } from "./photo.js";
+import { Photos } from "./photo.js";
 
 /** A module with one instruction of SIMD, which a browser without it refuses. */
 const SIMD_MODULE = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11];
@@ -20,13 +21,6 @@ let settings = null;
 let runtime = null;
 let session = null;
 let photos = null;
-
-class Failure extends Error {
-  constructor(title, detail, nextStep) {
-    super(detail);
-    Object.assign(this, { title, detail, nextStep });
-  }
-}
 
 async function load({ base, model, threads, provider = "wasm" }) {
   if (!WebAssembly.validate(Uint8Array.from(SIMD_MODULE)))
@@ -147,7 +141,7 @@ function requireModel() {
 
 function failed(error, { id, type }) {
   const told = (title, detail, next_step) => ({ type: "failed", id, title, detail, next_step });
-  if (error instanceof Failure || error instanceof PhotoError) return told(error.title, error.detail, error.nextStep);
+  if (error instanceof Failure) return told(error.title, error.detail, error.nextStep);
   // browsers and ONNX Runtime say so each in words of its own
   if (error instanceof RangeError || /memory|alloc/i.test(error))
     return told("This device has too little memory", "The browser gave no more.", "Close other pages, take a smaller photo, or let the server compute.");

@@ -1,6 +1,6 @@
 // Depth to colours, as midas_bench.depth.heatmap does it.
 
-import { cubic, linear } from "./resize.js";
+import { cubic, linear, round } from "./resize.js";
 
 /**
  * Enlarge depth to the photo's size, and stretch its range to 0 to 255: the nearest point is 255.
@@ -25,10 +25,7 @@ function stretched(depth, depthWidth, depthHeight, width, height) {
   const offset = Math.fround(-low * (255 / (high - low)));
   for (let i = 0; i < out.length; i++) {
     const value = Math.fround(Math.fround(large[i] * factor) + offset);
-    // a half goes to the even number, as in OpenCV
-    const down = Math.floor(value);
-    const up = value - down > 0.5 || (value - down === 0.5 && down % 2 === 1);
-    out[i] = Math.min(255, Math.max(0, down + (up ? 1 : 0)));
+    out[i] = Math.min(255, Math.max(0, round(value)));
   }
   return out;
 }

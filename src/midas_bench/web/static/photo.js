@@ -1,5 +1,7 @@
 // Encoded photos to upright RGB, as midas_bench.depth.photo does it.
 
+import { Failure } from "./failure.js";
+
 /** JPEGs are decoded by libjpeg-turbo in WebAssembly: browsers' own decoders give whole photos alone, and differ. */
 const TURBOJPEG_RGB = 0;
 /** TurboJPEG's number of the colour space of grey and of photos with colour; CMYK has larger ones. */
@@ -81,7 +83,7 @@ export class Photos {
     // browsers turn some formats upright and others not, unless the file itself says that it is upright
     if (stored.place) new DataView(file).setUint16(stored.place, 1, stored.small);
     const bitmap = await createImageBitmap(new Blob([bytes]), options).catch(() => {
-      throw new PhotoError("The photo cannot be decoded", "It is damaged, or of a format that this browser does not read.", "Convert it to JPEG.");
+      throw new Failure("The photo cannot be decoded", "It is damaged, or of a format that this browser does not read.", "Convert it to JPEG.");
     });
     const { width, height } = bitmap;
     this.#check(width, height);
@@ -101,14 +103,7 @@ export class Photos {
   #check(width, height) {
     if (width * height <= this.#maxPixels) return;
     const [has, most] = [width * height, this.#maxPixels].map((count) => `${(count / 1e6).toFixed(0)} megapixels`);
-    throw new PhotoError("The photo is too large", `It has ${has}, and this page takes up to ${most}.`, "Make it smaller.");
-  }
-}
-
-export class PhotoError extends Error {
-  constructor(title, detail, nextStep) {
-    super(detail);
-    Object.assign(this, { title, detail, nextStep });
+    throw new Failure("The photo is too large", `It has ${has}, and this page takes up to ${most}.`, "Make it smaller.");
   }
 }
 

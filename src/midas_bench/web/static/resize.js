@@ -6,7 +6,7 @@
 const { fround, floor, imul, min, max } = Math;
 
 /** Round half to even, as C++ does; Math.round takes halves upwards. */
-function round(x) {
+export function round(x) {
   const down = floor(x);
   const rest = x - down;
   if (rest !== 0.5) return rest < 0.5 ? down : down + 1;
